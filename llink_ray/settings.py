@@ -1,0 +1,326 @@
+"""Typed settings: preset, then file, then flags; complete, printable, and strict about unknown keys.
+
+Field names use the paper's terms (arXiv 2510.27254, sections 3 and 4). Every number of a recipe
+stands in ``presets/*.yaml``; the defaults here are the ones that no recipe should have to repeat.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Fraction = Field(ge=0.0, lt=1.0)
+Weight = Field(ge=0.0)
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, assignment is checked."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class EncoderSettings(Section):
+    """The frozen multilingual sentence encoder."""
+
+    model: str = ""
+    """Hub id or local directory; ``embedded`` is the tiny one in this package."""
+    revision: str | None = None
+    """Hub revision; pin it, so that features can be found again."""
+    pooling: Literal["mean", "cls"] | None = None
+    """How to pool a model that does not say so itself (no sentence-transformers ``modules.json``)."""
+    max_characters: PositiveInt = 256
+    """Foreign text is cut here (paper, Stage A)."""
+    prompt: str = ""
+    """Put before each text, for encoders trained so (e5 wants ``query: ``)."""
+
+
+class DecoderSettings(Section):
+    """The frozen, instruction-tuned English decoder."""
+
+    model: str = ""
+    """Hub id or local directory; ``embedded`` is the tiny one in this package."""
+    revision: str | None = None
+    """Hub revision."""
+    max_teacher_tokens: PositiveInt = 128
+    """English tokens the teacher reads (paper, Stage A)."""
+    teacher_token: str = "<foreign_emb>"  # noqa: S105 - a vocabulary entry, not a secret
+    """Read-out token; where the vocabulary lacks it, the mean of all token embeddings stands in."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory in large decoders."""
+
+
+class CorpusSettings(Section):
+    """Parallel text: where it comes from and what is kept of it."""
+
+    path: str | None = None
+    """TSV or JSONL file; nothing means the embedded phrasebook of the language."""
+    pairs: PositiveInt = 12_000
+    """How many pairs the phrasebook writes (a file is read whole)."""
+    test_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)
+    """Share of the pairs held out for the final figures."""
+    validation_fraction: float = Field(default=0.03, gt=0.0, lt=0.5)
+    """Share held out for figures during training."""
+    min_characters: PositiveInt = 2
+    """Shorter sides are dropped."""
+    max_characters: PositiveInt = 1_000
+    """Longer sides are dropped."""
+    max_length_ratio: PositiveFloat = 6.0
+    """Longest over shortest side, in UTF-8-independent letters, beyond which a pair is dropped."""
+    min_script_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Share of the foreign letters that must be in the language's script."""
+    detect_language: bool = True
+    """Drop lines whose foreign side is confidently another language."""
+
+
+class FeatureSettings(Section):
+    """Outputs of the frozen models: computed once, stored, shared."""
+
+    directory: str | None = None
+    """Local path or URI of the store; nothing means ``features`` beside the runs."""
+    batch_tokens: PositiveInt = 8_192
+    """Padded tokens in one forward of a frozen model."""
+    shard_size: PositiveInt = 4_096
+    """Texts in one shard, the unit that is resumed."""
+
+
+class ProjectorSettings(Section):
+    """Foreign sentence vector -> decoder's latent space (paper, Stage A)."""
+
+    hidden: PositiveInt = 3_072
+    """Width of the hidden layer."""
+    depth: PositiveInt = 1
+    """Hidden layers."""
+    dropout: float = Fraction
+    """After the activation."""
+
+
+class SlotSettings(Section):
+    """K soft slots that stand in the prompt where the foreign text would have stood."""
+
+    count: int = Field(default=8, ge=1, le=256)
+    """K."""
+    variant: Literal["mean", "resampler"] = "resampler"
+    """``mean``: the paper's expander of the projected vector; ``resampler``: also reads token states."""
+    heads: PositiveInt = 4
+    """Attention heads of the resampler."""
+    layers: PositiveInt = 2
+    """Cross-attention layers of the resampler."""
+    numerals: bool = True
+    """Write the text's numerals, as ASCII digits, beside the slots."""
+
+
+class LoraSettings(Section):
+    """Adapters on the frozen decoder."""
+
+    rank: PositiveInt = 16
+    """r."""
+    alpha: PositiveFloat = 16.0
+    """Scale numerator."""
+    dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """On the adapter's input."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """PEFT target modules; ``all-linear`` fits every family."""
+
+
+class StageASettings(Section):
+    """Contrastive alignment of the projector (paper, section 3.2)."""
+
+    enabled: bool = True
+    """Off: Stage B starts from an untrained projector (ablation)."""
+    steps: PositiveInt = 20_000
+    """Optimizer steps."""
+    batch_size: PositiveInt = 128
+    """Pairs a step, over all workers."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak."""
+    final_learning_rate: float = Field(default=1e-5, ge=0.0)
+    """End of the cosine."""
+    warmup_steps: int = Field(default=3_000, ge=0)
+    """Linear warm-up."""
+    weight_decay: float = Field(default=0.05, ge=0.0)
+    """AdamW."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW."""
+    clip: PositiveFloat = 1.0
+    """Gradient norm."""
+    temperature_start: PositiveFloat = 0.17
+    """InfoNCE temperature at the first step."""
+    temperature_end: PositiveFloat = 0.08
+    """And at the last."""
+    queue: int = Field(default=32_768, ge=0)
+    """Past teacher vectors kept as negatives; 0 for none."""
+    hard_negatives: int = Field(default=256, ge=0)
+    """Hardest of the queue, per row, in both directions."""
+    direction_weight: float = Field(default=0.05, ge=0.0)
+    """Weight of the MSE between unit vectors."""
+    norm_weight: float = Field(default=0.02, ge=0.0)
+    """Weight of the squared difference of log-norms."""
+    evaluate_every: PositiveInt = 500
+    """Steps between two looks at the validation pairs."""
+
+
+class UsageSettings(Section):
+    """The slots must be used: margin hinge on (loss with slots - loss ablated) (paper, section 3.3)."""
+
+    every: int = Field(default=3, ge=0)
+    """Steps between two usage terms; 0 for never."""
+    weight: float = Field(default=0.1, ge=0.0)
+    """Weight of the term."""
+    margin: float = Field(default=1.0, ge=0.0)
+    """Nats by which slots must win."""
+    ablation: Literal["zero", "shuffle", "mean"] = "shuffle"
+    """What stands in for the slots."""
+
+
+class StageBSettings(Section):
+    """Slots and LoRA under the supervised loss (paper, section 3.3)."""
+
+    steps: PositiveInt = 1_000
+    """Optimizer steps."""
+    batch_size: PositiveInt = 128
+    """Examples a step, over all workers and accumulation."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples in one forward of one worker; nothing means no accumulation."""
+    lora_learning_rate: PositiveFloat = 1e-4
+    """Peak, adapters."""
+    slot_learning_rate: PositiveFloat = 3e-5
+    """Peak, slot modules."""
+    scale_learning_rate: PositiveFloat = 5e-4
+    """Peak, the learned scale."""
+    warmup_fraction: float = Field(default=0.15, ge=0.0, lt=1.0)
+    """Linear warm-up, then cosine to zero."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """AdamW."""
+    clip: PositiveFloat = 1.0
+    """Gradient norm."""
+    examples_per_pair: PositiveInt = 1
+    """Instructions drawn from one pair in one pass."""
+    translate_share: float = Field(default=0.35, ge=0.0, le=1.0)
+    """Share of the examples that ask for a translation, where pairs carry other questions too."""
+    cosine_weight: float = Field(default=0.05, ge=0.0)
+    """Holds the mean slot near the projected vector."""
+    contrastive_weight: float = Field(default=1e-3, ge=0.0)
+    """InfoNCE between mean slots and teacher states."""
+    contrastive_temperature: PositiveFloat = 0.07
+    """Its temperature."""
+    bag_of_words_weight: float = Field(default=0.1, ge=0.0)
+    """Slots must name the English words, read by the decoder's own output rows."""
+    usage: UsageSettings = UsageSettings()
+    """The usage objective."""
+    evaluate_every: PositiveInt = 200
+    """Steps between two looks at the validation loss."""
+
+
+class DeepSpeedSettings(Section):
+    """How Stage B is spread over workers."""
+
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    """ZeRO stage."""
+    offload: bool = False
+    """Optimizer state (and parameters, stage 3) in host memory; for GPUs."""
+    bf16: bool | None = None
+    """Nothing: where the device has it."""
+
+
+class ClusterSettings(Section):
+    """What one run asks of Ray."""
+
+    num_workers: PositiveInt = 1
+    """Ray Train workers."""
+    cpus_per_worker: PositiveFloat = 1.0
+    """CPUs each asks for."""
+    gpus_per_worker: float = Field(default=0.0, ge=0.0)
+    """GPUs each asks for; 0 trains on CPUs."""
+    threads: PositiveInt | None = None
+    """Torch threads a worker; nothing means its CPUs, at least one."""
+    max_failures: int = Field(default=3, ge=0)
+    """Restarts after a lost worker before the job gives up."""
+
+
+class CheckpointSettings(Section):
+    """Resume is by step."""
+
+    every_steps: PositiveInt = 500
+    """Steps between two checkpoints, counted in each stage."""
+    keep: PositiveInt = 2
+    """Newest N kept."""
+
+
+class EvaluationSettings(Section):
+    """Figures on the held-out pairs after training."""
+
+    retrieval_pairs: PositiveInt = 1_024
+    """Held-out pairs in the retrieval table."""
+    answers: PositiveInt = 512
+    """Held-out questions answered."""
+    translations: PositiveInt = 128
+    """Held-out pairs translated."""
+    gain_examples: PositiveInt = 256
+    """Examples in the slot-gain figures."""
+    batch_size: PositiveInt = 64
+    """Prompts in one batch of generation."""
+    max_new_tokens: PositiveInt = 64
+    """Longest answer."""
+
+
+class Settings(Section):
+    """Everything one training run needs to know; stored in the run directory as it was used."""
+
+    preset: str = "tiny"
+    """Name of the preset these settings started from."""
+    seed: int = Field(default=0, ge=0)
+    """Same seed, same machine, same workers: same result."""
+    encoder: EncoderSettings = EncoderSettings()
+    """Frozen encoder."""
+    decoder: DecoderSettings = DecoderSettings()
+    """Frozen decoder."""
+    corpus: CorpusSettings = CorpusSettings()
+    """Parallel text."""
+    features: FeatureSettings = FeatureSettings()
+    """Stored outputs of the frozen models."""
+    projector: ProjectorSettings = ProjectorSettings(dropout=0.1)
+    """Stage A's module."""
+    slots: SlotSettings = SlotSettings()
+    """Stage B's modules."""
+    lora: LoraSettings = LoraSettings()
+    """Stage B's adapters."""
+    stage_a: StageASettings = StageASettings()
+    """Contrastive alignment."""
+    stage_b: StageBSettings = StageBSettings()
+    """Slots and usage."""
+    deepspeed: DeepSpeedSettings = DeepSpeedSettings()
+    """ZeRO."""
+    cluster: ClusterSettings = ClusterSettings()
+    """Ray Train."""
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    """Resume."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """Figures."""
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Settings:
+        workers = self.cluster.num_workers
+        for name, size in (
+            ("stage_a.batch_size", self.stage_a.batch_size),
+            ("stage_b.batch_size", self.stage_b.batch_size),
+        ):
+            if size % workers:
+                raise ValueError(
+                    f"{name} is {size}, which does not divide by cluster.num_workers = {workers}: "
+                    f"give a multiple of {workers}"
+                )
+        micro = self.stage_b.micro_batch_size
+        if micro is not None and (self.stage_b.batch_size // workers) % micro:
+            raise ValueError(
+                f"stage_b.micro_batch_size is {micro}, which does not divide the "
+                f"{self.stage_b.batch_size // workers} examples of one worker's step"
+            )
+        if self.stage_a.hard_negatives and not self.stage_a.queue:
+            raise ValueError(
+                "stage_a.hard_negatives needs a queue to draw from: set stage_a.queue, "
+                "or stage_a.hard_negatives=0"
+            )
+        return self
