@@ -1,0 +1,116 @@
+"""How the plots look, and the few things that all of them draw. matplotlib is imported late."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Points = tuple[list[int], list[float]]
+"""Steps, and a value for each."""
+
+WIDTH = 8.0
+"""Inches."""
+DPI = 200
+INK, GREY, FAINT, PALE = "#1f2933", "#6b7680", "#e3e7ea", "#b9cfe6"
+COLOURS = ("#2563a8", "#d1701c", "#2f8f5b", "#a83a5e", "#7a5cab", "#8a6d1f", "#3a8f9e")
+"""Told apart in print and by most colour-blind eyes; the first is the main line."""
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.labelcolor": GREY,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "savefig.dpi": DPI,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in this style whatever the person's own matplotlib settings are."""
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def blank(height: float) -> Figure:
+    """An empty drawing, ``height`` inches high."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def save(drawing: Figure, path: Path) -> Path:
+    """Write the PNG, its folder too, and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawing.savefig(path, format="png")
+    return path
+
+
+def literal(text: str, longest: int = 24) -> str:
+    """Text cut to fit, without the mathematics that matplotlib would read between two dollar signs."""
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
+    return text.replace("$", r"\$")
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """Centred running mean; symmetric from the first value on, since that is where losses fall fastest."""
+    half = window // 2
+    means = []
+    for i in range(len(values)):
+        part = values[max(0, i - half) : i + min(half, i) + 1]
+        means.append(sum(part) / len(part))
+    return means
+
+
+def line(axes: Axes, points: Points, colour: str, label: str) -> None:
+    """A curve; long ones as their running mean over the faint raw values, very short ones with dots."""
+    steps, values = points
+    window = len(values) // 40
+    if window >= 3:
+        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+        values = smooth(values, window)
+    marker = "o" if len(steps) <= 12 else ""
+    axes.plot(steps, values, color=colour, label=literal(label), marker=marker, markersize=4)
+
+
+def steps_axis(axes: Axes) -> None:
+    """Steps from left to right, whole numbers with thousands apart."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+
+
+def legend_below(axes: Axes, columns: int) -> None:
+    """A legend that no curve runs through."""
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, handlelength=1.4, columnspacing=1.2
+    )
