@@ -61,7 +61,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _numbers(answers: Sequence[Answer]) -> list[float]:
-    """For each known answer with numerals: 1 if the given has the same, in order, as written (1,000 is not 1000)."""
+    """1 or 0 for each known answer with numerals: the same ones given, in order (1,000 is not 1000)."""
     pairs = [(numerals(a.expected), a.given) for a in answers]
     return [float(wanted == numerals(given)) for wanted, given in pairs if wanted]
 
