@@ -1,0 +1,151 @@
+"""Running the frozen models over texts, one shard at a time. No Ray here: a notebook can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from llink_ray.errors import JobFailed
+from llink_ray.features.frozen import (
+    FrozenDecoder,
+    FrozenEncoder,
+    FrozenModel,
+    Loader,
+    ModelHolder,
+    load_model,
+)
+from llink_ray.features.rows import Features
+from llink_ray.features.spec import FeatureSpec, Shard
+from llink_ray.features.store import FeatureStore
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[int, int], None]
+"""Called with texts done and texts to do, after each shard."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features by key, and how many model forwards this run spent on them."""
+
+    features: dict[str, Features]
+    forwards: int
+
+    def __getitem__(self, spec: FeatureSpec) -> Features:
+        """Features of a spec."""
+        return self.features[spec.key]
+
+
+def missing_shards(store: FeatureStore, spec: FeatureSpec) -> list[Shard]:
+    """The work that is left for ``spec``."""
+    return [spec.shard(index) for index in store.missing(spec)]
+
+
+def extract(
+    store_uri: str,
+    specs: Iterable[FeatureSpec],
+    *,
+    batch_tokens: int = 8_192,
+    device: str = "cpu",
+    load: Loader = load_model,
+    progress: Progress | None = None,
+) -> Extracted:
+    """Compute what is missing, in this process.
+
+    Raises:
+        JobFailed: a model gave values that cannot be stored, or the store cannot be written.
+    """
+    store = FeatureStore(store_uri)
+    wanted = distinct(specs)
+    work = [shard for spec in wanted for shard in missing_shards(store, spec)]
+    holder = ModelHolder(load, device)
+    total, done, forwards = sum(len(shard.texts) for shard in work), 0, 0
+    for shard in work:
+        forwards += compute_shard(store, shard, holder.get(shard), batch_tokens)
+        done += len(shard.texts)
+        if progress is not None:
+            progress(done, total)
+    return Extracted({spec.key: store.finish(spec) for spec in wanted}, forwards)
+
+
+def distinct(specs: Iterable[FeatureSpec]) -> list[FeatureSpec]:
+    """Each key once, in order."""
+    return list({spec.key: spec for spec in specs}.values())
+
+
+def compute_shard(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> int:
+    """Run the model over the texts of one shard and store the result.
+
+    Returns:
+        Model forwards spent.
+
+    Raises:
+        JobFailed: values that are not finite, or that float16 cannot hold; or the store is full.
+    """
+    texts = list(shard.texts)
+    vectors: list[npt.NDArray[Any]] = [np.empty(0)] * len(texts)
+    states: list[npt.NDArray[Any]] = [np.empty(0)] * len(texts)
+    groups = batches(model.token_counts(texts), batch_tokens)
+    for group in groups:
+        rows, ragged = _forward(shard, model, [texts[i] for i in group])
+        for place, i in enumerate(group):  # back to the order of the texts
+            vectors[i] = rows[place]
+            if ragged:
+                states[i] = ragged[place]
+    arrays = {"vectors": np.stack(vectors)}  # (n, d)
+    if shard.what == "encoder+tokens":
+        arrays["tokens"] = np.concatenate(states)  # (sum T, d)
+        arrays["offsets"] = np.cumsum([0, *map(len, states)], dtype=np.int64)  # (n + 1,)
+    store.write(shard, arrays)
+    return len(groups)
+
+
+def _forward(
+    shard: Shard, model: FrozenModel, batch: list[str]
+) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
+    """Vectors (B, d) and, where wanted, token states (T_i, d) of each text."""
+    if shard.what == "teacher":
+        return _finite(_array(cast(FrozenDecoder, model).teacher_states(batch)), shard), []
+    with_tokens = shard.what == "encoder+tokens"
+    encoded = cast(FrozenEncoder, model).encode(batch, with_tokens)
+    vectors = _finite(_array(encoded.vectors), shard)  # (B, d)
+    if not with_tokens:
+        return vectors, []
+    tokens = _array(cast("torch.Tensor", encoded.tokens))  # (B, T, d)
+    mask = cast("torch.Tensor", encoded.mask).bool().cpu().numpy()  # (B, T)
+    with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which _finite reports
+        kept = [states[there].astype(shard.state_dtype) for states, there in zip(tokens, mask, strict=True)]
+    return vectors, [_finite(states, shard) for states in kept]
+
+
+def batches(counts: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Positions grouped by length, longest first, each group at most ``batch_tokens`` when padded.
+
+    Longest first, so that a batch too large for the memory fails at once. A single text that is longer
+    than ``batch_tokens`` makes a group by itself.
+    """
+    order = sorted(range(len(counts)), key=lambda i: (-counts[i], i))
+    groups = []
+    while order:
+        size = max(1, batch_tokens // max(1, counts[order[0]]))
+        groups.append(order[:size])
+        order = order[size:]
+    return groups
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
+    return cast("npt.NDArray[np.float32]", tensor.detach().float().cpu().numpy())
+
+
+def _finite(values: npt.NDArray[Any], shard: Shard) -> npt.NDArray[Any]:
+    if not np.isfinite(values).all():
+        raise JobFailed(
+            f"{shard.model.model} gave {shard.what} values that are not finite or too large for "
+            f"{values.dtype}: check its weights and their precision."
+        )
+    return values

@@ -1,0 +1,23 @@
+"""One small Ray for all tests that need one, and an environment that is the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray with two CPUs, whatever the machine has; ``connect`` inside a test joins it."""
+    from llink_ray.cluster.local import connect
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with connect(None, tmp_path_factory.mktemp("ray"), num_cpus=2):
+            yield

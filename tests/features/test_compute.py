@@ -1,0 +1,83 @@
+"""Running a frozen model over texts: order, batches, counting, refusal of bad values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from feature_fakes import TEXTS, FakeModel, spec, vector
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llink_ray.errors import JobFailed
+from llink_ray.features.extract import batches, extract
+from llink_ray.features.spec import ModelSettings, What
+
+
+@given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 400))
+def test_batches_hold_every_text_once_within_the_budget(counts: list[int], budget: int) -> None:
+    groups = batches(counts, budget)
+    assert sorted(i for group in groups for i in group) == list(range(len(counts)))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(counts[i] for i in group) <= budget
+
+
+def test_texts_of_like_length_stand_together() -> None:
+    counts = [1, 50] * 20
+    assert sum(len(group) * max(counts[i] for i in group) for group in batches(counts, 100)) == sum(counts)
+
+
+@pytest.mark.parametrize("what", ["encoder", "encoder+tokens", "teacher"])
+def test_batching_does_not_change_values(tmp_path: Path, what: What) -> None:
+    wanted = spec(TEXTS, what)
+    single = extract(str(tmp_path / "1"), [wanted], batch_tokens=1, load=lambda *_: FakeModel())
+    many = extract(str(tmp_path / "2"), [wanted], batch_tokens=500, load=lambda *_: FakeModel())
+    assert single.forwards == len(TEXTS) > many.forwards == wanted.shards
+    np.testing.assert_array_equal(single[wanted].vectors[:], many[wanted].vectors[:])
+    sign = -1 if what == "teacher" else 1
+    np.testing.assert_allclose(many[wanted].vectors[[1]][0], sign * vector(TEXTS[1]).numpy(), rtol=1e-6)
+    if what == "encoder+tokens":
+        for one, other in zip(
+            single[wanted].tokens.gather(slice(None)),  # type: ignore[union-attr]
+            many[wanted].tokens.gather(slice(None)),  # type: ignore[union-attr]
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
+    else:
+        assert many[wanted].tokens is None
+
+
+def test_each_model_is_loaded_once_and_progress_counts_texts(tmp_path: Path) -> None:
+    loads, seen = [], []
+
+    def load(what: What, settings: ModelSettings, device: str) -> FakeModel:
+        loads.append((what, device))
+        return FakeModel()
+
+    wanted = [spec(TEXTS), spec(TEXTS[:5], "encoder+tokens"), spec(TEXTS, "teacher"), spec(TEXTS)]
+    extract(str(tmp_path), wanted, device="meta", load=load, progress=lambda *now: seen.append(now))
+    assert loads == [("encoder", "meta"), ("teacher", "meta")]
+    total = 2 * len(TEXTS) + 5
+    assert seen == [(n, total) for n in (4, 8, 11, 15, 16, 20, 24, 27)]
+
+
+def test_another_model_than_the_features_are_named_after(tmp_path: Path) -> None:
+    with pytest.raises(JobFailed, match="same model directory"):
+        extract(str(tmp_path), [spec(TEXTS)], load=lambda *_: FakeModel("other"))
+
+
+@pytest.mark.parametrize(("value", "what"), [(float("nan"), "encoder"), (7e4, "encoder+tokens")])
+def test_values_that_cannot_be_stored(tmp_path: Path, value: float, what: What) -> None:
+    class Broken(FakeModel):
+        def encode(self, texts: list[str], with_tokens: bool):  # type: ignore[no-untyped-def]
+            out = super().encode(texts, with_tokens)
+            if with_tokens:
+                out.tokens = torch.full_like(out.tokens, value)
+            else:
+                out.vectors[0, 0] = value
+            return out
+
+    with pytest.raises(JobFailed, match="not finite or too large"):
+        extract(str(tmp_path), [spec(["a", "b"], what)], load=lambda *_: Broken())
