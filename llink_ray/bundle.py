@@ -1,0 +1,186 @@
+"""What training leaves behind: one directory that stands alone.
+
+    bundle.json                     format version, models, slots, settings, seed, SHA-256 of every file
+    projector.safetensors           Stage A
+    slots.safetensors               Stage B
+    lora/adapter_config.json        Stage B, PEFT format
+    lora/adapter_model.safetensors
+    metrics.json                    the figures
+    README.md                       the model card
+
+Nothing here reads a tensor: files are hashed as bytes, so a registry needs no torch. The digests guard
+against damage and mix-ups; they are not a signature, and whoever can write the directory can write new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.manifest import (
+    FORMAT_VERSION,
+    INDEX,
+    REQUIRED,
+    BundleInfo,
+    ModelInfo,
+    SlotsInfo,
+    check_names,
+    package_versions,
+    parse_info,
+)
+from llink_ray.model_card import model_card
+from llink_ray.portable import model_name, portable_tree
+from llink_ray.staging import staged
+
+__all__ = [
+    "FORMAT_VERSION",
+    "INDEX",
+    "REQUIRED",
+    "BundleInfo",
+    "ModelInfo",
+    "SlotsInfo",
+    "check_bundle",
+    "model_card",
+    "model_name",
+    "package_versions",
+    "parse_info",
+    "read_bundle",
+    "write_bundle",
+]
+
+_PEFT_CARD = "lora/README.md"  # PEFT writes it with the base model's path on this machine; ours says more
+
+
+def write_bundle(destination: Path, info: BundleInfo, write_files: Callable[[Path], None]) -> Path:
+    """Write a bundle so that ``destination`` is the old bundle, if any, or the whole new one, never a part.
+
+    ``write_files(directory)`` writes the ``REQUIRED`` files, and may write more, into a temporary sibling.
+    Then local paths and keys are taken out of its JSON files, everything is hashed and flushed,
+    ``bundle.json`` is written last and the directory renamed.
+
+    Raises:
+        LlinkError: ``destination`` holds something that is not a bundle; nothing was written.
+        JobFailed: the disk refused, or ``write_files`` left something out; the temporary directory is gone.
+    """
+    destination = Path(destination)
+    with staged(destination, what="the bundle", elsewhere="name another place with --output") as directory:
+        _refuse_other_things(destination)
+        write_files(directory)
+        (directory / _PEFT_CARD).unlink(missing_ok=True)
+        where = f"the new bundle for {destination}"
+        names = _names_on_disk(directory, where)
+        for name in REQUIRED:
+            if name not in names:
+                raise JobFailed(f"{where} was not written: {name} is missing from what training left")
+        for name in names:
+            if name.endswith(".json"):
+                _make_portable(directory / name, f"{where}: {name}")
+        sealed = info.portable().sealed({name: _sha256(directory / name) for name in names})
+        (directory / INDEX).write_text(sealed.to_json(), encoding="utf-8")
+    return destination
+
+
+def read_bundle(path: Path) -> BundleInfo:
+    """Verify every byte of the bundle at ``path`` and return its record.
+
+    Raises:
+        LlinkError: not a bundle, made for another format version, a file missing, damaged, added, pickled,
+            or leading out of the directory; the message names the file.
+    """
+    path = Path(path)
+    try:
+        text = (path / INDEX).read_text(encoding="utf-8")
+    except NotADirectoryError as error:
+        raise LlinkError(
+            f"{path} is a file, but a bundle is a directory: give the folder that holds {INDEX}"
+        ) from error
+    except FileNotFoundError as error:
+        what = (
+            f"{path} is not a bundle, it has no {INDEX}" if path.exists() else f"there is no bundle at {path}"
+        )
+        raise LlinkError(f"{what}: give the directory that training wrote") from error
+    except UnicodeDecodeError as error:
+        raise LlinkError(f"{INDEX} in {path} is damaged (not UTF-8): copy the bundle again") from error
+    except OSError as error:
+        raise LlinkError(f"{INDEX} in {path} cannot be read ({error.strerror}): look at the disk") from error
+    info = parse_info(text, str(path))
+    check_bundle(path, info, str(path))
+    return info
+
+
+def check_bundle(directory: Path, info: BundleInfo, where: str) -> None:
+    """Compare every file of ``directory`` with ``info``; ``where`` is its name in the error.
+
+    Raises:
+        LlinkError: names the first file that is missing, added, damaged or not allowed.
+    """
+    names = set(_names_on_disk(directory, where)) - {INDEX}
+    for name, expected in info.files.items():
+        if name not in names:
+            raise LlinkError(f"{name} is missing from the bundle {where}: copy the whole directory again")
+        try:
+            actual = _sha256(directory / name)
+        except OSError as error:
+            raise LlinkError(
+                f"{name} in the bundle {where} cannot be read ({error.strerror}): look at the disk"
+            ) from error
+        if actual != expected:
+            raise LlinkError(f"{name} in the bundle {where} is damaged (SHA-256 differs): copy it again")
+    for name in sorted(names - set(info.files)):
+        raise LlinkError(f"{name} does not belong to the bundle {where}: remove it")
+
+
+def _refuse_other_things(destination: Path) -> None:
+    """A bundle may be replaced by a bundle; a person's other files may not."""
+    other_folder = destination.is_dir() and any(destination.iterdir()) and not (destination / INDEX).is_file()
+    if destination.is_file() or other_folder:
+        raise LlinkError(
+            f"{destination} exists and is not a bundle: name another place with --output, or remove it"
+        )
+
+
+def _names_on_disk(directory: Path, where: str) -> list[str]:
+    """Relative POSIX paths of all files, sorted; links and special files are refused."""
+    names = []
+    for folder, folders, files in os.walk(directory, onerror=_unreadable(where)):
+        for entry in (*folders, *files):
+            path = Path(folder, entry)
+            name = path.relative_to(directory).as_posix()
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                raise LlinkError(f"{name} in the bundle {where} is a link: put the file itself there")
+            if stat.S_ISREG(mode):
+                names.append(name)
+            elif not stat.S_ISDIR(mode):
+                raise LlinkError(f"{name} in the bundle {where} is not a plain file: remove it")
+    check_names((name for name in names if name != INDEX), where)
+    return sorted(names)
+
+
+def _unreadable(where: str) -> Callable[[OSError], None]:
+    def refuse(error: OSError) -> None:
+        raise LlinkError(
+            f"{error.filename} in the bundle {where} cannot be read ({error.strerror}): look at the disk"
+        ) from error
+
+    return refuse
+
+
+def _make_portable(path: Path, where: str) -> None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JobFailed(f"{where} is not JSON") from error
+    clean = portable_tree(content)
+    if clean != content:
+        path.write_text(json.dumps(clean, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""DeepSpeed around Stage B's objective."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llink_ray.errors import JobFailed
+from llink_ray.models.llink import LlinkModel
+from llink_ray.settings import Settings
+from llink_ray.training.deepspeed import config
+from llink_ray.training.sampler import fitting
+from llink_ray.training.stage_b import Objective, parameter_groups
+
+_TAG = "stage_b"
+
+
+def has_bf16(settings: Settings, device: torch.device) -> bool:
+    """Whether to train in bf16: as settings say, else where the device has it."""
+    if settings.deepspeed.bf16 is not None:
+        return settings.deepspeed.bf16
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def wrap(model: LlinkModel, settings: Settings, examples: int, workers: int, bf16: bool) -> Any:
+    """A DeepSpeed engine over the model; ``engine.module.model`` is the model again."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    # The extension serves inference alone, and compiling it takes 90 s.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    if not torch.distributed.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False)
+    stage = settings.stage_b
+    share = fitting(stage.batch_size, examples, workers) // workers
+    micro = min(stage.micro_batch_size or share, share)
+    optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=(0.9, 0.98), foreach=False)
+    engine, *_ = deepspeed.initialize(
+        model=Objective(model, stage),
+        optimizer=optimizer,
+        config=config(settings.deepspeed, micro, -(-share // micro), stage.clip, bf16),
+    )
+    return engine
+
+
+def save(engine: Any, folder: Path, step: int) -> None:
+    """This worker's part of a checkpoint: trainable weights, optimizer, generator."""
+    engine.save_checkpoint(
+        str(folder),
+        tag=_TAG,
+        client_state={"step": step, "rng": torch.get_rng_state()},
+        exclude_frozen_parameters=True,
+        save_latest=False,
+    )
+
+
+def restore(engine: Any, folder: Path) -> int:
+    """Load a checkpoint; returns the step it was taken after.
+
+    Raises:
+        JobFailed: DeepSpeed found nothing to load.
+    """
+    loaded, client = engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
+    if loaded is None:
+        raise JobFailed(f"the checkpoint in {folder} could not be loaded: start the run anew without --resume")
+    torch.set_rng_state(client["rng"])
+    return int(client["step"])
+
+
+@contextmanager
+def whole(engine: Any) -> Iterator[LlinkModel]:
+    """The model with all its weights on every worker, whatever the ZeRO stage."""
+    model: LlinkModel = engine.module.model
+    sharded = [p for p in model.parameters() if hasattr(p, "ds_id")]
+    if sharded:
+        import deepspeed
+
+        context = deepspeed.zero.GatheredParameters(sharded)
+    else:
+        context = nullcontext()
+    with context:
+        yield model

@@ -1,0 +1,150 @@
+"""Feature extraction by parallel Ray processes that share nothing but the store."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from llink_ray.cluster.local import places, require
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.features.extract import Extracted, Progress, compute_shard, distinct, missing_shards
+from llink_ray.features.frozen import Loader, ModelHolder, load_model
+from llink_ray.features.spec import FeatureSpec, Shard
+from llink_ray.features.store import FeatureStore
+
+_RESTARTS = 3
+
+
+def extract(
+    store_uri: str,
+    specs: Iterable[FeatureSpec],
+    *,
+    batch_tokens: int = 8_192,
+    cpus_per_task: float = 1.0,
+    gpus_per_task: float = 0.0,
+    max_tasks: int | None = None,
+    load: Loader = load_model,
+    progress: Progress | None = None,
+) -> Extracted:
+    """Compute what is missing of ``specs`` on the cluster, and open all of it.
+
+    Pass encoder and teacher specs together: the same processes then serve both, each importing its
+    libraries once. Where nothing is missing neither Ray nor a model is touched.
+
+    Args:
+        store_uri: a place that every machine of the cluster reaches.
+        specs: what is wanted; equal ones are computed once.
+        batch_tokens: padded tokens in one forward.
+        cpus_per_task: CPUs, and torch threads, of one process.
+        gpus_per_task: GPUs of one process; more than 0 puts the models there.
+        max_tasks: most processes at a time; nothing means as many as the cluster has room for.
+        load: builds the models.
+        progress: told texts done and texts to do after each shard.
+
+    Raises:
+        JobFailed: the cluster can never run one such process, or a model or the store failed.
+        LlinkError: the models cannot be had as they were asked for.
+    """
+    store = FeatureStore(store_uri)
+    wanted = distinct(specs)
+    work = [shard for spec in wanted for shard in missing_shards(store, spec)]
+    forwards = 0
+    if work:
+        require(1, cpus_per_task, gpus_per_task)
+        size = min(len(work), places(cpus_per_task, gpus_per_task), max_tasks or len(work))
+        pool = _Pool(size, cpus_per_task, gpus_per_task, (store.uri, load, batch_tokens, cpus_per_task))
+        forwards = pool.run(work, progress)
+    return Extracted({spec.key: store.finish(spec) for spec in wanted}, forwards)
+
+
+class _Worker:
+    """Lives in a process of its own; holds one model at a time.
+
+    Set up by its first call, not by its constructor, whose failures Ray would report as a death.
+    """
+
+    def __init__(self, store_uri: str, load: Loader, batch_tokens: int, threads: float, device: str) -> None:
+        self._uri, self._load, self._device = store_uri, load, device
+        self._batch_tokens, self._threads = batch_tokens, max(1, int(threads))
+
+    def ready(self) -> int:
+        """Set up; no forwards yet."""
+        import torch
+
+        torch.set_num_threads(self._threads)
+        self._store = FeatureStore(self._uri)
+        self._models = ModelHolder(self._load, self._device)
+        return 0
+
+    def compute(self, shard: Shard) -> int:
+        """Store one shard; model forwards spent."""
+        if not hasattr(self, "_models"):  # Ray has restarted this process
+            self.ready()
+        return compute_shard(self._store, shard, self._models.get(shard), self._batch_tokens)
+
+
+class _Pool:
+    """Workers that each take the next shard when they are free.
+
+    A worker gets work only once it runs: on a cluster that is busy with something else some may have to
+    wait for room, and their shards must not wait with them.
+    """
+
+    def __init__(self, size: int, cpus: float, gpus: float, arguments: tuple[Any, ...]) -> None:
+        import ray
+
+        actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=_RESTARTS, max_task_retries=_RESTARTS)(
+            _Worker
+        )
+        device = "cuda" if gpus > 0 else "cpu"
+        self._workers = [actor.remote(*arguments, device) for _ in range(size)]
+
+    def run(self, work: list[Shard], progress: Progress | None) -> int:
+        """Compute all; total forwards. The workers are gone afterwards."""
+        import ray
+
+        queue, done, forwards = deque(work), 0, 0
+        total = sum(len(shard.texts) for shard in work)
+        try:
+            busy: dict[Any, tuple[Any, Shard | None]] = {
+                worker.ready.remote(): (worker, None) for worker in self._workers
+            }
+            while done < total:
+                for reference in ray.wait(list(busy))[0]:
+                    worker, shard = busy.pop(reference)
+                    forwards += _result(reference, shard or work[0])
+                    if shard is not None:
+                        done += len(shard.texts)
+                        if progress is not None:
+                            progress(done, total)
+                    if queue:
+                        following = queue.popleft()
+                        busy[worker.compute.remote(following)] = (worker, following)
+        finally:
+            for worker in self._workers:
+                ray.kill(worker)
+        return forwards
+
+
+def _result(reference: Any, shard: Shard) -> int:
+    """Forwards of one shard, or its failure in a sentence."""
+    import ray
+    from ray.exceptions import RayActorError, RayTaskError
+
+    where = f"shard {shard.index + 1} of {shard.total} of the {shard.what} features of {shard.model.model}"
+    try:
+        return int(ray.get(reference))
+    except RayTaskError as error:
+        if isinstance(error.cause, LlinkError):
+            raise error.cause from None
+        said = next(iter(str(error.cause).strip().splitlines()), "")
+        raise JobFailed(
+            f"Computing {where} failed with {type(error.cause).__name__}: {said}. What is done is kept; "
+            f"if memory ran out, lower features.batch_tokens."
+        ) from error
+    except RayActorError as error:
+        raise JobFailed(
+            f"The process that computed {where} died {_RESTARTS + 1} times, most likely of too little "
+            f"memory: lower features.batch_tokens, or give it a larger machine. What is done is kept."
+        ) from error

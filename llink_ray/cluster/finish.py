@@ -1,0 +1,83 @@
+"""The end of a run: a draft of the bundle, figures measured on what was saved, the bundle itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, model_card, package_versions, write_bundle
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.evaluation.measure import measure
+from llink_ray.features import Features
+from llink_ray.models.llink import LlinkModel
+from llink_ray.settings import Settings
+from llink_ray.taught import load, save_parts
+
+_DRAFT = "draft"
+
+
+def draft(run: RunDir, model: LlinkModel) -> None:
+    """Keep the trained weights before anything is measured."""
+    folder = run.path / _DRAFT
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_parts(folder, model.projector, model.slots, model.decoder)
+
+
+def finish(run: RunDir, settings: Settings, device: torch.device, features: dict[str, Features]) -> None:
+    """Measure the bundle as its user will load it, then write it again with its figures in it."""
+    info = _info(run.read_json(run.record), settings, features)
+    weights = run.path / _DRAFT
+    unmeasured = write_bundle(run.path / "unmeasured", info, lambda to: _fill(to, weights, info, {}))
+    encoder, decoder = settings.encoder.model, settings.decoder.model
+    taught = load(unmeasured, str(device), encoder, decoder)
+    pairs = run.read_pairs("test")
+    before = len(run.read_pairs("train")) + len(run.read_pairs("validation"))
+    teacher = features["english"].vectors[np.arange(before, len(features["english"]))]
+    raw = features["raw"].vectors[np.arange(len(features["raw"]))]
+    metrics, answers = measure(taught, pairs, teacher, raw)
+    kept = [{"text": text, **asdict(answer)} for text, answer in answers]
+    run.write_json(run.path / "answers.json", kept)
+    write_bundle(run.bundle, info, lambda to: _fill(to, weights, info, metrics))
+    run.write_json(run.metrics, metrics)
+    shutil.rmtree(unmeasured, ignore_errors=True)
+    shutil.rmtree(weights, ignore_errors=True)
+
+
+def _fill(folder: Path, weights: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:
+    shutil.copytree(weights, folder, dirs_exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(info, metrics), encoding="utf-8")
+
+
+def _info(record: dict[str, Any], settings: Settings, features: dict[str, Features]) -> BundleInfo:
+    prints = record["fingerprints"]
+    return BundleInfo(
+        language=record["language"],
+        language_name=record["language_name"],
+        encoder=ModelInfo(
+            id=settings.encoder.model,
+            revision=settings.encoder.revision,
+            fingerprint=prints["encoder"],
+            hidden_size=features["foreign"].dim,
+        ),
+        decoder=ModelInfo(
+            id=settings.decoder.model,
+            revision=settings.decoder.revision,
+            fingerprint=prints["decoder"],
+            hidden_size=features["english"].dim,
+        ),
+        slots=SlotsInfo(
+            count=settings.slots.count, variant=settings.slots.variant, numerals=settings.slots.numerals
+        ),
+        settings=settings.model_dump(mode="json"),
+        corpus_hash=record["corpus_hash"],
+        seed=settings.seed,
+        packages=package_versions(),
+    )

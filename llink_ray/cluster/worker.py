@@ -1,0 +1,208 @@
+"""What each Ray Train worker runs: Stage A, then Stage B, then (the first worker) the bundle's figures."""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llink_ray.cluster import checkpoints, engine as engines
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.corpus.pair import Pair
+from llink_ray.evaluation import history
+from llink_ray.evaluation.measure import validation_loss
+from llink_ray.features import Features, FeatureStore
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
+from llink_ray.models.projector import Projector
+from llink_ray.settings import Settings
+from llink_ray.training.collective import world
+from llink_ray.training.examples import ExampleSource, tokenise
+from llink_ray.training.stage_a import AlignmentData, StageA, validate
+from llink_ray.training.stage_b import StageB
+from llink_ray.instructions import training_examples
+
+LOG_EVERY = 10
+"""Steps between two lines of the history."""
+
+
+def train(config: dict[str, Any]) -> None:
+    """The ``train_loop_per_worker`` of one run; ``config`` is plain data."""
+    Run(config).go()
+
+
+class Run:
+    """One worker's view of a run."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        import ray.train.torch
+
+        self.settings = Settings.model_validate(config["settings"])
+        self.dir = RunDir(Path(config["run_dir"]))
+        self.features = {name: FeatureStore(config["store"]).open(key) for name, key in config["features"].items()}
+        self.token_dim: int = config["token_dim"]
+        cluster = self.settings.cluster
+        torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
+        self.rank, self.workers = world()
+        seed = self.settings.seed * 1_000 + self.rank
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - libraries may draw from it
+        torch.manual_seed(seed)
+        self.device = ray.train.torch.get_device()
+        self.checkpoint = ray.train.get_checkpoint()
+
+    def go(self) -> None:
+        """Both stages, then the figures."""
+        if self.checkpoint is None:
+            self._learn(None)
+            return
+        with self.checkpoint.as_directory() as folder:
+            self._learn(Path(folder))
+
+    def _learn(self, folder: Path | None) -> None:
+        place = checkpoints.place_of(folder) if folder else None
+        projector = self._projector()
+        if folder is None or place is None or place.stage == "a":
+            self._stage_a(projector, folder)
+            folder = None
+        else:
+            checkpoints.restore_projector(folder, projector)
+        self._stage_b(projector, folder)
+        if self.rank == 0:
+            from llink_ray.cluster.finish import finish
+
+            finish(self.dir, self.settings, self.device, self.features)
+
+    def _projector(self) -> Projector:
+        torch.manual_seed(self.settings.seed)
+        vectors, teacher = self.features["foreign"], self.features["english"]
+        return Projector(vectors.dim, teacher.dim, self.settings.projector)
+
+    # Stage A ------------------------------------------------------------------------------------------
+
+    def _stage_a(self, projector: Projector, folder: Path | None) -> None:
+        settings = self.settings.stage_a
+        train, validation = self.dir.read_pairs("train"), self.dir.read_pairs("validation")
+        if not settings.enabled:
+            return
+        n, m = len(train), len(validation)
+        foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
+        teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
+        projector.standardise_with(foreign[:n])
+        numbers: dict[str, int] = {}
+        sentences = torch.tensor([numbers.setdefault(p.english, len(numbers)) for p in train])
+        stage = StageA(projector, AlignmentData(foreign[:n], teacher[:n], sentences), settings, self.settings.seed)
+        torch.manual_seed(self.settings.seed * 1_000 + self.rank)
+        if folder is not None:
+            checkpoints.restore_stage_a(folder, stage)
+        self._rewind("a", stage.step)
+
+        def look() -> dict[str, float]:
+            found = validate(projector, foreign[n:], teacher[n:])
+            return {"validation/r1": found.r1, "validation/r10": found.r10}
+
+        self._loop(
+            "a",
+            stage,
+            settings.steps,
+            settings.evaluate_every,
+            look,
+            lambda metrics: checkpoints.report_stage_a(stage, metrics),
+        )
+
+    # Stage B ------------------------------------------------------------------------------------------
+
+    def _stage_b(self, projector: Projector, folder: Path | None) -> None:
+        settings = self.settings
+        train = self.dir.read_pairs("train")
+        bf16 = engines.has_bf16(settings, self.device)
+        decoder = Decoder.load(settings.decoder, str(self.device), torch.bfloat16 if bf16 else None)
+        torch.manual_seed(settings.seed)  # the same fresh weights on every worker
+        slots = new_slots(decoder, settings, self.token_dim).to(self.device)
+        model = LlinkModel(with_lora(decoder.model, settings.lora), projector.to(self.device), slots)
+        if settings.decoder.gradient_checkpointing:
+            decoder.model.gradient_checkpointing_enable({"use_reentrant": False})
+        source = ExampleSource(train, decoder.prompt, settings.stage_b, settings.slots, settings.seed)
+        engine = engines.wrap(model, settings, source.count, self.workers, bf16)
+        teacher = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
+        stage = StageB(
+            engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
+        )
+        torch.manual_seed(settings.seed * 1_000 + self.rank)
+        if folder is not None:
+            stage.step = engines.restore(engine, folder)
+        self._rewind("b", stage.step)
+        engine.train()
+        batches = self._validation_batches(decoder, len(train))
+
+        def look() -> dict[str, float]:
+            return {"validation/loss": validation_loss(engine.module.model, batches)} if batches else {}
+
+        self._loop(
+            "b",
+            stage,
+            settings.stage_b.steps,
+            settings.stage_b.evaluate_every,
+            look,
+            lambda metrics: checkpoints.report_stage_b(engine, projector, stage.step, metrics),
+        )
+        with engines.whole(engine) as trained:
+            if self.rank == 0:
+                from llink_ray.cluster.finish import draft
+
+                draft(self.dir, trained)
+        torch.distributed.barrier()
+        del engine, stage, model, decoder
+        gc.collect()
+
+    def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Sources]]:
+        pairs: list[Pair] = self.dir.read_pairs("validation")[:128]
+        settings = self.settings.stage_b
+        drawn = training_examples(pairs, self.settings.seed, 0, settings.translate_share, 1)
+        rows = tokenise(decoder.prompt, drawn, self.settings.slots)
+        batches = []
+        for start in range(0, len(rows), 32):
+            part = rows[start : start + 32]
+            prompts = collate([r.prompt for r in part], [r.answer for r in part])
+            sources = gathered(self.features["foreign"], np.array([offset + r.pair_index for r in part]))
+            batches.append((prompts.to(self.device), sources.to(self.device)))
+        return batches
+
+    # Both ---------------------------------------------------------------------------------------------
+
+    def _rewind(self, stage: str, step: int) -> None:
+        if self.rank == 0:
+            history.rewind(self.dir.history, stage, step)
+
+    def _loop(
+        self,
+        name: str,
+        stage: StageA | StageB,
+        steps: int,
+        look_every: int,
+        look: Callable[[], dict[str, float]],
+        report: Callable[[dict[str, Any]], None],
+    ) -> None:
+        keep_every = self.settings.checkpoint.every_steps
+        while stage.step < steps:
+            record: dict[str, Any] = {"stage": name, **stage.advance(), "step": stage.step}
+            last = stage.step == steps
+            if stage.step % look_every == 0 or last:
+                record |= look()
+            if self.rank == 0 and (stage.step % LOG_EVERY == 0 or stage.step == 1 or len(record) > 8 or last):
+                history.append(self.dir.history, record)
+            if stage.step % keep_every == 0 or last:
+                report(record)
+
+
+def gathered(features: Features, rows: Any) -> Sources:
+    """Features of some rows as the model takes them."""
+    tokens, mask = (None, None)
+    if features.tokens is not None:
+        tokens, mask = (torch.from_numpy(part) for part in features.tokens.gather(rows))
+    return Sources(torch.from_numpy(features.vectors[rows]), tokens, mask)

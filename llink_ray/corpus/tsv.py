@@ -1,0 +1,100 @@
+"""Tab-separated pairs, with or without a header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from llink_ray.corpus.lines import lines
+from llink_ray.corpus.pair import Pair
+from llink_ray.errors import LlinkError
+
+_FOREIGN = "foreign"
+# Column names that say "header" but not which side is which.
+_VAGUE = {"source", "target", "src", "tgt", "trg", "text", "sentence", "translation", "original"}
+_WANTED = (
+    "wanted is a header with 'english' (or 'en') and 'foreign' (or the language's code or name), "
+    "or no header and two columns, foreign TAB english"
+)
+
+
+def read_tsv(file: Path) -> Iterator[Pair]:
+    """Pairs of a tab-separated file; quotes are ordinary letters, a blank line is a pair of nothing.
+
+    Raises:
+        LlinkError: columns that cannot be told apart, a line with another number of columns.
+    """
+    foreign, english, width, first = 0, 1, 0, 0
+    for number, text in lines(file):
+        if not text.strip():
+            yield Pair("", "", line=number)
+            continue
+        cells = text.split("\t")
+        if not first:
+            width, first = len(cells), number
+            header = _header(f"{file} line {number}", cells)
+            if header is not None:
+                foreign, english = header
+                continue
+        if len(cells) != width:
+            raise LlinkError(
+                f"{file} line {number} has {_columns(len(cells))} where line {first} has {width}: "
+                f"put exactly one tab between two columns"
+            )
+        yield Pair(cells[foreign], cells[english], line=number)
+
+
+def _header(where: str, cells: list[str]) -> tuple[int, int] | None:
+    """(index of the foreign column, index of the English one), or None where the line is a pair."""
+    names = [cell.strip().casefold() for cell in cells]
+    english = [i for i, name in enumerate(names) if name in _english_names()]
+    foreign = [i for i, name in enumerate(names) if name == _FOREIGN]
+    if not english and not foreign:
+        languages = _language_columns(names)
+        if len(languages) == len(names) or _VAGUE.issuperset(names):
+            raise LlinkError(f"{where} names no English column ({_quoted(cells)}): {_WANTED}")
+        if len(cells) != 2:
+            found = f"{_columns(len(cells))} and no header known ({_quoted(cells)})"
+            raise LlinkError(f"{where} has {found}: {_WANTED}")
+        return None
+    if not foreign:
+        foreign = [i for i in _language_columns(names) if i not in english]
+    if len(english) != 1 or len(foreign) != 1:
+        lacking = [
+            f"{'no' if not found else 'more than one'} {side} column"
+            for side, found in (("English", english), ("foreign", foreign))
+            if len(found) != 1
+        ]
+        raise LlinkError(f"{where} names {' and '.join(lacking)} ({_quoted(cells)}): {_WANTED}")
+    return foreign[0], english[0]
+
+
+def _english_names() -> set[str]:
+    """The decoder's own language in the forms that headers use: en, eng, english, eng_latn."""
+    from llink_ray.languages import DECODER_LANGUAGE as english
+
+    tagged = f"{english.iso639_3}_{english.script}"
+    return {name.casefold() for name in (english.code, english.iso639_3, english.name, tagged)}
+
+
+def _language_columns(names: list[str]) -> list[int]:
+    """Columns named by a language of the table."""
+    from llink_ray import languages
+
+    found = []
+    for i, name in enumerate(names):
+        try:
+            languages.find(name)
+        except LlinkError:
+            continue
+        found.append(i)
+    return found
+
+
+def _columns(count: int) -> str:
+    return "1 column" if count == 1 else f"{count} columns"
+
+
+def _quoted(cells: list[str]) -> str:
+    shown = [repr(cell if len(cell) <= 30 else cell[:30] + "…") for cell in cells[:6]]
+    return ", ".join([*shown, "…"] if len(cells) > 6 else shown)

@@ -1,0 +1,117 @@
+"""All figures of one taught decoder on held-out pairs; models in, a metrics dict out, no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from llink_ray.corpus.pair import Pair
+from llink_ray.evaluation.answers import Answer, score
+from llink_ray.evaluation.cost import tokens
+from llink_ray.evaluation.retrieval import retrieval
+from llink_ray.instructions import Example, evaluation_examples, translation_examples
+from llink_ray.models.llink import IGNORED, LlinkModel, Prompts, Sources, collate
+from llink_ray.taught import Taught
+from llink_ray.training import losses
+from llink_ray.training.examples import tokenise
+
+Say = Callable[[str], None]
+
+
+def measure(
+    taught: Taught,
+    pairs: Sequence[Pair],
+    teacher: npt.NDArray[np.float32],
+    raw_states: npt.NDArray[np.float32],
+    say: Say = lambda _: None,
+) -> tuple[dict[str, Any], list[tuple[str, Answer]]]:
+    """Retrieval, answers, slot gain and token cost.
+
+    ``teacher`` (n, d) and ``raw_states`` (n, d) are the decoder's states of the pairs' English and of
+    their raw foreign text. Returns the metrics, and every answer given with the text
+    it was given to.
+    """
+    settings = taught.settings.evaluation
+    say("retrieval")
+    count = min(settings.retrieval_pairs, len(pairs))
+    foreign = [pair.foreign for pair in pairs[:count]]
+    projected, mean_slots = _vectors(taught, foreign, settings.batch_size)
+    figures = {
+        "base": retrieval(raw_states[:count], teacher[:count]).as_dict(),
+        "stage_a": retrieval(projected, teacher[:count]).as_dict(),
+        "stage_ab": retrieval(mean_slots, teacher[:count]).as_dict(),
+    }
+    say("answers")
+    asked = evaluation_examples(pairs, settings.answers, taught.settings.seed)
+    asked += translation_examples(pairs, settings.translations)
+    given = taught.answer_all([(e.instruction, e.foreign) for e in asked])
+    answers = [Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)]
+    say("slot gain")
+    gain = slot_gain(taught, asked[: settings.gain_examples])
+    own = tokenise(taught.decoder.prompt, asked, taught.settings.slots)
+    raw = [len(taught.decoder.prompt.raw(e.instruction, e.foreign)) for e in asked]
+    metrics = {
+        "retrieval": figures,
+        "answers": score(answers),
+        "slot_gain": gain,
+        "tokens": tokens(raw, [len(e.prompt) for e in own]),
+    }
+    return metrics, [(e.foreign, answer) for e, answer in zip(asked, answers, strict=True)]
+
+
+def _vectors(
+    taught: Taught, texts: Sequence[str], size: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Projected vectors and mean slots, both (n, d_dec)."""
+    projected, mean_slots = [], []
+    with torch.inference_mode():
+        for start in range(0, len(texts), size):
+            sources = taught.sources(texts[start : start + size])
+            vectors = taught.model.project(sources)
+            projected.append(vectors.float().cpu().numpy())
+            mean_slots.append(taught.model.soft_slots(sources, vectors).mean(1).float().cpu().numpy())
+    return np.concatenate(projected), np.concatenate(mean_slots)
+
+
+def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
+    """Nats a token that slots are worth: loss with them ablated minus loss with them (METHOD: slot gain).
+
+    ``zero`` puts zeros, ``shuffle`` the slots of another text, in their place.
+    """
+    if len(examples) < 2:
+        return {}
+    sums = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}
+    predicted = 0
+    size = max(2, taught.settings.evaluation.batch_size)
+    parts = [examples[i : i + size] for i in range(0, len(examples), size)]
+    with torch.inference_mode():
+        for part in parts:
+            if len(part) < 2:
+                continue
+            rows = tokenise(taught.decoder.prompt, list(part), taught.settings.slots)
+            prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(taught.decoder.device)
+            slots = taught.model.soft_slots(taught.sources([e.foreign for e in part]))
+            variants = {"with": slots, "zero": torch.zeros_like(slots), "shuffle": slots.roll(1, 0)}
+            for name, used in variants.items():
+                logits = taught.model.decode(taught.model.embed(prompts, used), prompts.mask)
+                sums[name] += float(losses.supervised(logits, prompts.labels)[0].sum())
+            predicted += int((prompts.labels != IGNORED).sum())
+    return {name: (sums[name] - sums["with"]) / predicted for name in ("zero", "shuffle")}
+
+
+@torch.inference_mode()
+def validation_loss(model: LlinkModel, batches: Sequence[tuple[Prompts, Sources]]) -> float:
+    """Mean nats a token over batches made once."""
+    was_training = model.training
+    model.eval()
+    nats, predicted = 0.0, 0
+    for prompts, sources in batches:
+        total, counts = losses.supervised(model(prompts, sources), prompts.labels)
+        nats += float(total.sum())
+        predicted += int(counts.sum())
+    model.train(was_training)
+    return nats / max(1, predicted)

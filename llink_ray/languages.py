@@ -1,0 +1,175 @@
+"""The language table: one row a language, found by any usual name.
+
+The data stands in ``languages.yaml``; no other module names a language, a code or a script.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+
+from llink_ray.errors import LlinkError
+
+ASCII_DIGITS = "0123456789"
+_SHOWN = 5  # nearest names in the message of an unknown one
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language that a decoder can be taught."""
+
+    code: str
+    """ISO 639-1 where there is one, else ISO 639-3."""
+    iso639_3: str
+    """Three letters."""
+    name: str
+    """In English."""
+    own_name: str
+    """In the language itself, NFC."""
+    script: str
+    """ISO 15924, e.g. ``Tibt``."""
+    unicode_scripts: tuple[str, ...]
+    """Unicode Script property values that it is written in, the telling one first: ``("Tibetan",)``."""
+    direction: Literal["ltr", "rtl"]
+    """Of the writing."""
+    sentence_marks: tuple[str, ...]
+    """Single letters that end a sentence, the commonest first; between digits they end nothing."""
+    digits: str
+    """Ten letters, zero first: its script's own, or ASCII where that is what is written."""
+    encoder: str | None
+    """Recommended sentence encoder (hub id); None where nothing is known to read the language."""
+    encoder_evidence: str
+    """Why that one, or why none."""
+    decoder: str | None
+    """Recommended decoder (hub id)."""
+    aliases: tuple[str, ...] = ()
+    """Other names and codes."""
+    telling: str = ""
+    """Letters of its script that only this language of the table writes."""
+    words: tuple[str, ...] = ()
+    """Common words that its nearest relative in the same script does not have."""
+    cld2: tuple[str, ...] = ()
+    """What CLD2 calls it."""
+
+    @property
+    def script_name(self) -> str:
+        """Unicode's name of the script, e.g. ``Tibetan``."""
+        return self.unicode_scripts[0]
+
+
+def _load() -> tuple[Language, tuple[Language, ...]]:
+    """The decoder's own language, and the table."""
+    text = resources.files("llink_ray").joinpath("languages.yaml").read_text(encoding="utf-8")
+    data = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    encoders = {}
+    for entry in data["recommended_encoders"]:
+        for code in entry["languages"].split():
+            encoders[code] = (entry["model"], entry["measured"].get(code, entry["evidence"]))
+
+    def language(row: dict[str, Any]) -> Language:
+        script = data["scripts"][row["script"]]
+        encoder, evidence = encoders.get(row["code"], (None, data["no_encoder"]))
+        return Language(
+            code=row["code"],
+            iso639_3=row["iso3"],
+            name=row["name"],
+            own_name=row["own"],
+            script=row["script"],
+            unicode_scripts=tuple(script["unicode"]),
+            direction=script["direction"],
+            sentence_marks=tuple(script["marks"]),
+            digits=row.get("digits", script.get("digits", ASCII_DIGITS)),
+            encoder=encoder,
+            encoder_evidence=evidence,
+            decoder=data["recommended_decoder"],
+            aliases=tuple(row.get("aliases", ())),
+            telling=row.get("telling", ""),
+            words=tuple(row.get("words", ())),
+            cld2=tuple(row.get("cld2", (row["code"],))),
+        )
+
+    return language(data["decoder_language"]), tuple(language(row) for row in data["languages"])
+
+
+DECODER_LANGUAGE, TABLE = _load()
+"""The language that decoders answer in (no row of the table), and every language they can be taught;
+of languages that share a script, the one that a text is taken for when nothing tells comes first."""
+
+
+def find(name: str) -> Language:
+    """The language called ``name``.
+
+    Any usual form: English name in any case, own name, ISO 639-1 or 639-3 code, either code with its
+    script (``bod_Tibt``, ``bo-Tibt``) or a country (``km-KH``), or another name in common use.
+
+    Raises:
+        LlinkError: no such language in the table; the message holds the nearest names.
+    """
+    key = _key(name)
+    if found := _index().get(key):
+        return found
+    code, *tags = key.split("_")
+    tagged = _index().get(code)
+    if tagged and _fits(tagged, tags):
+        return tagged
+    if tagged and len(tags) == 1 and len(tags[0]) == len(tagged.script):
+        raise LlinkError(
+            f"language '{name}': the table has {tagged.name} in {tagged.script}, so give '{tagged.code}'"
+        )
+    own = DECODER_LANGUAGE
+    if code in map(_key, _forms(own)) and _fits(own, tags):
+        raise LlinkError(
+            f"language '{name}' is what the decoder answers in: name the one that it should learn"
+        )
+    raise LlinkError(f"unknown language '{name}': {_nearest(key)}")
+
+
+def _fits(language: Language, tags: list[str]) -> bool:
+    """Whether what follows a code is the language's script or some country."""
+    return all(tag == language.script.casefold() or (len(tag) == 2 and tag.isascii()) for tag in tags)
+
+
+def _nearest(key: str) -> str:
+    # Codes are near to everything short, so names alone are offered.
+    names = {form: language for form, language in _index().items() if len(form) > 3}
+    for cutoff in (0.7, 0.4):
+        close = difflib.get_close_matches(key, names, n=3 * _SHOWN, cutoff=cutoff)
+        if close:
+            languages = list(dict.fromkeys(names[form] for form in close))[:_SHOWN]
+            return "nearest names: " + ", ".join(f"{found.name} ({found.code})" for found in languages)
+    return f"give a name or code of one of the {len(TABLE)} languages in docs/languages.md"
+
+
+@cache
+def _index() -> dict[str, Language]:
+    """Every form of every name, as ``_key`` writes it; a code goes before a name, a name before an alias."""
+    index: dict[str, Language] = {}
+    for forms in (lambda one: one.aliases, _names, _codes):
+        index |= {_key(form): language for language in reversed(TABLE) for form in forms(language)}
+    return index
+
+
+def _codes(language: Language) -> tuple[str, ...]:
+    return language.iso639_3, language.code
+
+
+def _names(language: Language) -> tuple[str, ...]:
+    return language.own_name, language.name
+
+
+def _forms(language: Language) -> tuple[str, ...]:
+    return *_codes(language), *_names(language), *language.aliases
+
+
+def _key(name: str) -> str:
+    """Case, Unicode form, the tsheg or mark that ends a name, and ``-`` or space for ``_`` do not count."""
+    text = unicodedata.normalize("NFC", name).replace("\u0f0c", "\u0f0b").replace("’", "'").casefold()
+    words = "".join("_" if letter in "-_" or letter.isspace() else letter for letter in text).split("_")
+    # A tsheg separates syllables, so at the end of a name it is habit; so are the marks after it.
+    return "_".join(word for word in words if word).rstrip("\u0f0b\u0f0d.")

@@ -1,0 +1,162 @@
+"""The frozen English decoder: teacher states, embeddings, generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from llink_ray.errors import LlinkError
+from llink_ray.models.locate import explained, fingerprint, locate
+from llink_ray.models.prompt import Prompt
+from llink_ray.settings import DecoderSettings
+
+
+class Decoder:
+    """Any causal model of ``transformers`` that takes input embeddings, with its tokenizer."""
+
+    def __init__(self, model: Any, tokenizer: Any, settings: DecoderSettings) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.prompt = Prompt(tokenizer)
+        self.dim = int(model.get_input_embeddings().weight.shape[1])
+        self.fingerprint = fingerprint(settings.model, settings.revision, "decoder")
+        self.forwards = 0
+        """Teacher batches read so far."""
+
+    @classmethod
+    def load(cls, settings: DecoderSettings, device: str = "cpu", dtype: torch.dtype | None = None) -> Decoder:
+        """Load from a directory or the hub; float32 unless ``dtype`` says otherwise.
+
+        Raises:
+            LlinkError: no such model, gated, no tokenizer.
+        """
+        found = locate(settings.model, "decoder")
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        with explained(settings.model, "decoder"):
+            tokenizer = AutoTokenizer.from_pretrained(found, revision=settings.revision)
+            if len(tokenizer) == 0 or tokenizer.eos_token_id is None:
+                raise LlinkError(
+                    f"decoder {settings.model!r} has a tokenizer without an end-of-sequence token: set "
+                    "eos_token in its tokenizer_config.json"
+                )
+            model = AutoModelForCausalLM.from_pretrained(
+                found, revision=settings.revision, dtype=dtype or torch.float32
+            )
+        return cls(model.to(device), tokenizer, settings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device
+
+    def embedding_norm(self) -> float:
+        """Median norm of the token embeddings as the first layer receives them (paper, section 3.3).
+
+        Asked of the embedding module, not of its weights: some families scale inside it.
+        """
+        table = self.model.get_input_embeddings()
+        ids = torch.arange(table.weight.shape[0], device=self.device)
+        norms = [table(block).float().norm(dim=-1) for block in ids.split(8_192)]
+        norm = float(torch.cat(norms).median())
+        return norm if norm > 0 else 1.0
+
+    def token_counts(self, texts: list[str]) -> list[int]:
+        """Tokens each English text costs the teacher, for batching by length."""
+        return [len(ids) + 1 for ids in self._teacher_ids(texts)]
+
+    def _teacher_ids(self, texts: list[str]) -> list[list[int]]:
+        limit = self.settings.max_teacher_tokens
+        ids: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+        start = self.tokenizer.bos_token_id
+        return [row if start is None or row[:1] == [start] else [start, *row] for row in ids]
+
+    def _read_out(self) -> torch.Tensor:
+        """Embedding of the read-out token, (d,); the mean embedding where the vocabulary lacks it."""
+        table = self.model.get_input_embeddings()
+        known = self.tokenizer.get_vocab().get(self.settings.teacher_token)
+        if known is not None:
+            return table(torch.tensor([known], device=self.device))[0]
+        ids = torch.arange(table.weight.shape[0], device=self.device)
+        return torch.cat([table(block).float() for block in ids.split(8_192)]).mean(0).to(table.weight.dtype)
+
+    @torch.inference_mode()
+    def teacher_states(self, texts: list[str]) -> torch.Tensor:
+        """Last-layer state at the read-out token after each English text, (B, d_dec), float32.
+
+        Paper, section 3.2. Text is cut at ``max_teacher_tokens``.
+        """
+        self.forwards += 1
+        rows = self._teacher_ids(texts)
+        length = max(map(len, rows)) + 1
+        ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, T)
+        mask = torch.zeros(len(rows), length, dtype=torch.long)  # (B, T)
+        for i, row in enumerate(rows):
+            ids[i, length - 1 - len(row) : -1] = torch.tensor(row)
+            mask[i, length - 1 - len(row) :] = 1
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        embeddings = self.model.get_input_embeddings()(ids)  # (B, T, d)
+        embeddings[:, -1] = self._read_out()
+        states = self.model.base_model(
+            inputs_embeds=embeddings, attention_mask=mask, position_ids=positions(mask), use_cache=False
+        ).last_hidden_state  # (B, T, d)
+        return states[:, -1].float().cpu()
+
+    @torch.inference_mode()
+    def greedy(
+        self, embedded: torch.Tensor, mask: torch.Tensor, max_new_tokens: int, adapted: Any = None
+    ) -> list[str]:
+        """Greedy continuations of B left-padded prompts, embedded (B, S, d) and mask (B, S).
+
+        ``adapted`` is this decoder with adapters on it, where there are some.
+        """
+        stops = self.stop_ids()
+        made = (adapted if adapted is not None else self.model).generate(
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=stops,
+            pad_token_id=self.pad_id(),
+        )  # (B, <= max_new_tokens)
+        texts = []
+        for row in made.tolist():
+            end = next((i for i, token in enumerate(row) if token in stops), len(row))
+            texts.append(self.tokenizer.decode(row[:end], skip_special_tokens=True).strip())
+        return texts
+
+    def answer_english(self, asked: Sequence[tuple[str, str]], batch_size: int, max_new_tokens: int) -> list[str]:
+        """Answers to (instruction, text) pairs with the text itself in the prompt: no slots, no adapters."""
+        answers: list[str] = []
+        for start in range(0, len(asked), batch_size):
+            rows = [self.prompt.raw(*item) for item in asked[start : start + batch_size]]
+            length = max(map(len, rows))
+            ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
+            mask = torch.zeros_like(ids)  # (B, S)
+            for i, row in enumerate(rows):
+                ids[i, length - len(row) :] = torch.tensor(row)
+                mask[i, length - len(row) :] = 1
+            embedded = self.model.get_input_embeddings()(ids.to(self.device))
+            answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
+        return answers
+
+    def stop_ids(self) -> list[int]:
+        """Tokens that end an answer."""
+        config = self.model.generation_config.eos_token_id
+        eos = config if isinstance(config, list) else [config]
+        return sorted({int(i) for i in [*eos, self.tokenizer.eos_token_id, self.prompt.end] if i is not None})
+
+    def pad_id(self) -> int:
+        """What fills finished rows of a generation; masked, so any id that is not an end will do."""
+        pad = self.tokenizer.pad_token_id
+        return int(pad) if pad is not None and pad not in self.stop_ids() else 0
+
+
+def positions(mask: torch.Tensor) -> torch.Tensor:
+    """Position ids of a padded batch, (B, T): each row counts its own tokens from 0."""
+    return (mask.long().cumsum(-1) - 1).clamp(min=0)

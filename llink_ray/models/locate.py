@@ -1,0 +1,110 @@
+"""Where a model lies, which exact one it is, and why it could not be had, in words for a person."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+from llink_ray.errors import JobFailed, LlinkError
+
+EMBEDDED = "embedded"
+"""The model id that stands for the tiny models shipped in this package."""
+
+
+def locate(model: str, part: str) -> str:
+    """Directory or hub id of ``model``; ``part`` is ``encoder`` or ``decoder``.
+
+    Raises:
+        LlinkError: it looks like a path and nothing is there.
+    """
+    if not model:
+        raise LlinkError(f"no {part} is named: give --{part} with a hub id or a directory")
+    if model == EMBEDDED:
+        return str(resources.files("llink_ray.models.tiny").joinpath(part))
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.exists():
+        raise LlinkError(f"{part} {model!r} is a file: give the directory that holds the model")
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise LlinkError(f"{part} directory {model!r} does not exist: check the path")
+    return model
+
+
+def fingerprint(model: str, revision: str | None, part: str) -> str:
+    """Which exact weights these are: a hash of a directory's files, or the hub commit.
+
+    Reads no weights into memory, so features can be looked up without loading a model.
+    """
+    found = locate(model, part)
+    if Path(found).is_dir():
+        files = sorted(p for p in Path(found).rglob("*") if p.is_file() and not p.name.startswith("."))
+        stamp = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
+        return _hash_files(found, stamp)
+    from transformers import AutoConfig
+
+    with explained(model, part):
+        config = AutoConfig.from_pretrained(found, revision=revision)
+    return f"{model}@{getattr(config, '_commit_hash', None) or revision or 'unknown'}"
+
+
+@lru_cache(maxsize=16)
+def _hash_files(root: str, stamp: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, size, _ in stamp:
+        digest.update(f"{Path(name).relative_to(root)}:{size}\n".encode())
+        with Path(name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def explained(model: str, part: str) -> Iterator[None]:
+    """Turn the loading libraries' exceptions into one sentence each."""
+    try:
+        yield
+    except LlinkError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise _explanation(model, part, error) from error
+
+
+def _explanation(model: str, part: str, error: Exception) -> LlinkError:
+    from huggingface_hub import errors as hub
+
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    said = " ".join(str(link) for link in chain)
+    local = Path(locate(model, part)).is_dir()
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if any(isinstance(link, hub.GatedRepoError) for link in chain) or "gated repo" in said.casefold():
+        return LlinkError(
+            f"{part} {model!r} is gated: accept its licence on its hub page, then set HF_TOKEN "
+            "(or run `hf auth login`)"
+        )
+    if not local and any(
+        isinstance(link, (hub.RepositoryNotFoundError, hub.RevisionNotFoundError)) for link in chain
+    ):
+        return LlinkError(
+            f"{part} {model!r} (or its revision) does not exist on the hub, or is private: check the name, "
+            "or set HF_TOKEN"
+        )
+    if not local:
+        return JobFailed(
+            f"{part} {model!r} could not be fetched from the hub and is not in the local cache "
+            f"({type(chain[-1]).__name__}): check the network, or give a local directory"
+        )
+    if "okenizer" in said or "vocab" in said.casefold():
+        return LlinkError(
+            f"{part} directory {model!r} has no usable tokenizer: copy the files that "
+            "`tokenizer.save_pretrained` writes into it"
+        )
+    return LlinkError(f"{part} directory {model!r} could not be loaded: {first_line}")

@@ -1,0 +1,82 @@
+"""The one prompt of training and inference: instruction, then the text or the slots that stand for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from llink_ray.numerals import numerals
+from llink_ray.settings import SlotSettings
+
+SLOT = -1
+"""Stands in a row of token ids where a soft slot (or one of its two marks) goes."""
+_TEXT = "\ufffc"  # OBJECT REPLACEMENT CHARACTER: no instruction holds it
+_ANSWER = "\ufffb"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Token ids around the place of the foreign text."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+class Prompt:
+    """Prompts in the decoder's own chat format, or a plain one where it has none."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.end = self._end()
+        self.frame = lru_cache(maxsize=4_096)(self._frame)
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of ``text`` with nothing added."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def render(self, content: str, answer: str | None = None) -> str:
+        """The conversation as text; without ``answer``, up to where the decoder speaks."""
+        if getattr(self.tokenizer, "chat_template", None):
+            messages = [{"role": "user", "content": content}]
+            if answer is not None:
+                messages.append({"role": "assistant", "content": answer})
+            rendered: str = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=answer is None
+            )
+            return rendered
+        start = self.tokenizer.bos_token or ""
+        finish = (self.tokenizer.eos_token or "") if answer is not None else ""
+        return f"{start}{content}\n\nAnswer: {answer or ''}{finish}"
+
+    def _frame(self, instruction: str, beside: str = "") -> Frame:
+        before, after = self.render(f"{instruction}\n{_TEXT}{beside}").split(_TEXT)
+        return Frame(tuple(self.ids(before)), tuple(self.ids(after)))
+
+    def raw(self, instruction: str, text: str) -> list[int]:
+        """Token ids of the prompt with the text itself in it: what slots replace."""
+        frame = self.frame(instruction)
+        return [*frame.before, *self.ids(text), *frame.after]
+
+    def with_slots(self, instruction: str, text: str, slots: SlotSettings) -> list[int]:
+        """Token ids of the prompt with K + 2 slot places where the foreign text would stand."""
+        frame = self.frame(instruction, beside(numerals(text)) if slots.numerals else "")
+        return [*frame.before, *[SLOT] * (slots.count + 2), *frame.after]
+
+    def answer(self, text: str) -> list[int]:
+        """Token ids of an answer with its end."""
+        return [*self.ids(text), self.end]
+
+    def _end(self) -> int:
+        suffix = self.render("", _ANSWER).split(_ANSWER)[-1]
+        ids = self.ids(suffix)
+        eos = self.tokenizer.eos_token_id
+        if ids:
+            return int(ids[0])
+        assert eos is not None, "a decoder's tokenizer names its end of sequence"
+        return int(eos)
+
+
+def beside(numerals: list[str]) -> str:
+    """The numerals lane: ASCII numbers that stand beside the slots."""
+    return f" ({', '.join(numerals)})" if numerals else ""

@@ -1,0 +1,1 @@
+"""The embedded models: shipped weights and the scripts that build them."""

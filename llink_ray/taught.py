@@ -1,0 +1,162 @@
+"""A taught decoder: what ``llink_ray.load(bundle)`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from llink_ray.bundle import BundleInfo, ModelInfo, read_bundle
+from llink_ray.errors import LlinkError
+from llink_ray.instructions import TRANSLATE
+from llink_ray.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+    from llink_ray.models.decoder import Decoder
+    from llink_ray.models.encoder import Encoder
+    from llink_ray.models.llink import LlinkModel, Sources
+
+PROJECTOR, SLOTS, LORA = "projector.safetensors", "slots.safetensors", "lora"
+
+
+class Taught:
+    """Encoder, projector, slots, decoder and adapters of one language, ready to answer.
+
+    Answers are greedy and do not depend on what else is in the batch.
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, model: LlinkModel, settings: Settings, language: str
+    ) -> None:
+        self.encoder, self.decoder, self.settings, self.language = encoder, decoder, settings, language
+        self.model = model.eval()
+
+    def sources(self, texts: Sequence[str]) -> Sources:
+        """What the encoder says of B texts, on the decoder's device."""
+        from llink_ray.models.llink import Sources
+
+        encoded = self.encoder.encode(list(texts), with_tokens=self.model.slots.reads_tokens)
+        return Sources(encoded.vectors, encoded.tokens, encoded.mask).to(self.decoder.device)
+
+    def answer_all(self, asked: Sequence[tuple[str, str]], batch_size: int | None = None) -> list[str]:
+        """Answers to (instruction, foreign text) pairs, in order."""
+        import torch
+
+        from llink_ray.models.llink import collate
+
+        evaluation = self.settings.evaluation
+        answers: dict[int, str] = {}
+        rows = [self.decoder.prompt.with_slots(*item, self.settings.slots) for item in asked]
+        for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):
+            with torch.inference_mode():
+                slots = self.model.soft_slots(self.sources([asked[i][1] for i in part]))
+                prompts = collate([rows[i] for i in part]).to(self.decoder.device)
+                given = self.model.generate(prompts, slots, self.decoder, evaluation.max_new_tokens)
+            answers.update(zip(part, given, strict=True))
+        return [answers[i] for i in range(len(asked))]
+
+    @overload
+    def answer(self, instruction: str, text: str) -> str: ...
+    @overload
+    def answer(self, instruction: str, text: Sequence[str]) -> list[str]: ...
+    def answer(self, instruction: str, text: str | Sequence[str]) -> str | list[str]:
+        """Follow an English instruction about a foreign text, or about each of several."""
+        if isinstance(text, str):
+            return self.answer_all([(instruction, text)])[0]
+        return self.answer_all([(instruction, one) for one in text])
+
+    @overload
+    def translate(self, text: str) -> str: ...
+    @overload
+    def translate(self, text: Sequence[str]) -> list[str]: ...
+    def translate(self, text: str | Sequence[str]) -> str | list[str]:
+        """English of a foreign text, or of each of several."""
+        return self.answer(TRANSLATE[0], text)
+
+    def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
+        """Vectors of foreign texts in the decoder's latent space, (n, d_dec): comparable with teacher states."""
+        import numpy as np
+        import torch
+
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), batch_size):
+                projected = self.model.project(self.sources(texts[start : start + batch_size]))
+                parts.append(projected.float().cpu().numpy())
+        if not parts:
+            return np.zeros((0, self.decoder.dim), np.float32)
+        vectors: npt.NDArray[np.float32] = np.concatenate(parts)
+        return vectors
+
+
+def _by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Places in batches of like length."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def load(
+    bundle: str | Path, device: str = "cpu", encoder: str | None = None, decoder: str | None = None
+) -> Taught:
+    """Verify a bundle and put it to work.
+
+    ``encoder`` and ``decoder`` name the models where the bundle's own names don't lead to them here, as
+    when it was trained on local directories. The weights must be the ones the bundle was trained on.
+
+    Raises:
+        LlinkError: damaged bundle, model not found, or other weights than the bundle's.
+    """
+    from peft import PeftModel
+    from safetensors.torch import load_file
+
+    from llink_ray.models.decoder import Decoder
+    from llink_ray.models.encoder import Encoder
+    from llink_ray.models.llink import LlinkModel, new_slots
+    from llink_ray.models.projector import Projector
+
+    folder = Path(bundle)
+    info = read_bundle(folder)
+    settings = Settings.model_validate(info.settings)
+    over = {"encoder": encoder, "decoder": decoder}
+    named = {
+        part: getattr(settings, part).model_copy(update={"model": name} if name else {})
+        for part, name in over.items()
+    }
+    settings = settings.model_copy(update=named)
+    reader = Encoder.load(settings.encoder, device)
+    speaker = Decoder.load(settings.decoder, device)
+    _require_same(info, info.encoder, reader.fingerprint, "encoder")
+    _require_same(info, info.decoder, speaker.fingerprint, "decoder")
+    projector = Projector(reader.dim, speaker.dim, settings.projector)
+    slots = new_slots(speaker, settings, reader.token_dim)
+    for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
+        try:
+            module.load_state_dict(load_file(folder / name))
+        except RuntimeError as error:
+            said = " ".join(str(error).split())
+            raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {said}") from None
+    adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
+    model = LlinkModel(adapted, projector, slots).to(device)
+    return Taught(reader, speaker, model, settings, info.language)
+
+
+def _require_same(info: BundleInfo, told: ModelInfo, found: str, part: str) -> None:
+    if told.fingerprint != found:
+        raise LlinkError(
+            f"the bundle for {info.language} was trained on another {part} than the {told.id!r} found here "
+            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that {part}'s directory or revision"
+        )
+
+
+def save_parts(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:
+    """Write the weights' part of a bundle: projector, slots, adapters."""
+    from safetensors.torch import save_file
+
+    for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
+        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, folder / name)
+    adapted.save_pretrained(str(folder / LORA), safe_serialization=True)  # type: ignore[attr-defined]

@@ -1,0 +1,46 @@
+"""What the stages need of several workers; with one worker, or none, everything is local."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+
+def world() -> tuple[int, int]:
+    """(rank, number of workers)."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def gather(local: torch.Tensor) -> torch.Tensor:
+    """Rows of all workers in rank order; gradients flow into this worker's rows only.
+
+    Each worker then computes the loss of the *whole* batch, and the gradients of the workers add up
+    (``sum``, not mean) to the gradient that one worker with all rows would have.
+    """
+    rank, workers = world()
+    if workers == 1:
+        return local
+    parts = [torch.empty_like(local) for _ in range(workers)]
+    dist.all_gather(parts, local.detach().contiguous())
+    parts[rank] = local
+    return torch.cat(parts)
+
+
+def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
+    """Add up the gradients of all workers, in one message."""
+    if world()[1] == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads])
+    dist.all_reduce(flat)
+    for grad, total in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        grad.copy_(total.view_as(grad))
+
+
+def share(count: int) -> slice:
+    """This worker's contiguous part of ``count`` rows; ``count`` divides by the workers."""
+    rank, workers = world()
+    size = count // workers
+    return slice(rank * size, (rank + 1) * size)

@@ -1,0 +1,95 @@
+"""Stage B's batches: which examples make up a step, as token ids; the same for any number of workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from llink_ray.corpus.pair import Pair
+from llink_ray.instructions import Example, training_examples
+from llink_ray.models.llink import Prompts, collate
+from llink_ray.models.prompt import Prompt
+from llink_ray.settings import SlotSettings, StageBSettings
+from llink_ray.training.sampler import bucketed, fitting
+
+LONGEST_ANSWER = 256
+"""Answer tokens kept in training; longer ones are cut and, having no end, don't teach to stop there."""
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """One example as the decoder will see it."""
+
+    prompt: list[int]
+    answer: list[int]
+    words: list[int]
+    pair_index: int
+
+
+def tokenise(prompt: Prompt, examples: list[Example], slots: SlotSettings) -> list[Tokenised]:
+    """Each example's ids."""
+    return [
+        Tokenised(
+            prompt=prompt.with_slots(e.instruction, e.foreign, slots),
+            answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
+            words=sorted(set(prompt.ids(" " + e.english))),
+            pair_index=e.pair_index,
+        )
+        for e in examples
+    ]
+
+
+@dataclass(frozen=True)
+class Micro:
+    """One forward's worth of one worker."""
+
+    prompts: Prompts
+    words: torch.Tensor
+    """(B, W) token ids of the English, -1 where padded."""
+    pairs: torch.Tensor
+    """(B,) rows of the features."""
+    scale: float
+    """Multiplies the sum of token losses, so that all workers' and micro-batches' mean is the batch's."""
+
+
+class ExampleSource:
+    """Step -> batch, as a pure function."""
+
+    def __init__(
+        self, pairs: list[Pair], prompt: Prompt, settings: StageBSettings, slots: SlotSettings, seed: int
+    ) -> None:
+        self.pairs, self.prompt, self.settings, self.slots, self.seed = pairs, prompt, settings, slots, seed
+        self.count = len(pairs) * settings.examples_per_pair
+        self._epoch = lru_cache(maxsize=1)(self._make_epoch)
+
+    def _make_epoch(self, epoch: int, workers: int) -> tuple[list[Tokenised], list[npt.NDArray[np.int64]]]:
+        s = self.settings
+        drawn = training_examples(self.pairs, self.seed, epoch, s.translate_share, s.examples_per_pair)
+        examples = tokenise(self.prompt, drawn, self.slots)
+        lengths = np.array([len(e.prompt) + len(e.answer) for e in examples])
+        size = fitting(s.batch_size, len(examples), workers)
+        return examples, bucketed(lengths, size, self.seed, epoch)
+
+    def step(self, step: int, rank: int, workers: int) -> list[Micro]:
+        """The micro-batches of ``rank`` in 0-based ``step``."""
+        size = fitting(self.settings.batch_size, self.count, workers)
+        epoch, place = divmod(step, self.count // size)
+        examples, batches = self._epoch(epoch, workers)
+        batch = [examples[i] for i in batches[place]]
+        tokens = sum(len(e.answer) for e in batch)
+        mine = batch[rank * len(batch) // workers : (rank + 1) * len(batch) // workers]
+        size = min(self.settings.micro_batch_size or len(mine), len(mine))
+        parts = [mine[i : i + size] for i in range(0, len(mine), size)]
+        return [self._micro(part, workers * len(parts) / tokens) for part in parts]
+
+    def _micro(self, examples: list[Tokenised], scale: float) -> Micro:
+        width = max(len(e.words) for e in examples)
+        words = torch.full((len(examples), max(1, width)), -1)
+        for i, e in enumerate(examples):
+            words[i, : len(e.words)] = torch.tensor(e.words, dtype=torch.long)
+        prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
+        return Micro(prompts, words, torch.tensor([e.pair_index for e in examples]), scale)

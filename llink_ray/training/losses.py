@@ -1,0 +1,78 @@
+"""The losses of both stages, each a plain function of tensors (paper, sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+
+def contrastive(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    own: torch.Tensor,
+    temperature: float,
+    negatives: torch.Tensor | None = None,
+    negative_ids: torch.Tensor | None = None,
+    hardest: int = 0,
+) -> torch.Tensor:
+    """InfoNCE of one direction: row i of ``queries`` (B, d) belongs to row i of ``keys`` (B, d).
+
+    ``own`` (B,) names the sentence behind each row; a row's own sentence is never its negative, neither
+    elsewhere in the batch nor in ``negatives`` (Q, d), whose sentences are ``negative_ids`` (Q,). Of the
+    latter each row takes its own ``hardest`` by cosine. Returns the mean over rows.
+    """
+    queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
+    logits = queries @ keys.T / temperature  # (B, B)
+    same = own[:, None] == own[None, :]  # (B, B)
+    itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
+    logits = logits.masked_fill(same & ~itself, float("-inf"))
+    if negatives is not None and negative_ids is not None and len(negatives) and hardest:
+        further = queries @ F.normalize(negatives, dim=-1).T / temperature  # (B, Q)
+        further = further.masked_fill(own[:, None] == negative_ids[None, :], float("-inf"))
+        logits = torch.cat([logits, further.topk(min(hardest, len(negatives)), dim=-1).values], dim=1)
+    return F.cross_entropy(logits, torch.arange(len(own), device=own.device))
+
+
+def direction(projected: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared distance of unit vectors, both (B, d): |u - v|² averaged over rows."""
+    gap = F.normalize(projected, dim=-1) - F.normalize(teacher, dim=-1)
+    return gap.square().sum(-1).mean()
+
+
+def norm(projected: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of log-norms, both (B, d)."""
+    logs = [vectors.norm(dim=-1).clamp(min=1e-6).log() for vectors in (projected, teacher)]
+    return (logs[0] - logs[1]).square().mean()
+
+
+def supervised(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Next-token loss by row: (sum of nats (B,), predicted tokens (B,)).
+
+    ``logits`` (B, S, V) at position t predict ``labels`` (B, S) at t+1; negative labels don't count.
+    """
+    wanted = labels[:, 1:]
+    flat = F.cross_entropy(
+        logits[:, :-1].flatten(0, 1), wanted.clamp(min=0).flatten(), reduction="none"
+    ).view_as(wanted)  # (B, S-1)
+    counts = wanted >= 0
+    return (flat * counts).sum(-1), counts.sum(-1)
+
+
+def usage(with_slots: torch.Tensor, ablated: torch.Tensor, margin: float) -> torch.Tensor:
+    """Hinge by row, (B,): slots must win by ``margin`` nats a token.
+
+    Both arguments are mean losses by row. The paper's text, not its code, gives the sign.
+    """
+    return F.relu(margin + with_slots - ablated)
+
+
+def bag_of_words(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """How well the slots, together, name the words: mean cross-entropy by row, (B,).
+
+    ``logits`` (B, K, V) read each slot by the decoder's output rows; ``words`` (B, W) holds the token ids
+    of the English, negative where padded.
+    """
+    together = torch.logsumexp(logits, dim=1).log_softmax(-1)  # (B, V)
+    said = together.gather(1, words.clamp(min=0))  # (B, W)
+    present = words >= 0
+    return -(said * present).sum(-1) / present.sum(-1).clamp(min=1)

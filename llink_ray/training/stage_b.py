@@ -1,0 +1,208 @@
+"""Stage B: slots and LoRA under the supervised loss, made to use the slots (paper, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llink_ray.features import Features
+from llink_ray.models.llink import LlinkModel, Prompts, Sources
+from llink_ray.settings import StageBSettings
+from llink_ray.training import losses
+from llink_ray.training.collective import gather, world
+from llink_ray.training.examples import ExampleSource, Micro
+from llink_ray.training.schedule import warm_cosine
+
+Ablate = Callable[[torch.Tensor], torch.Tensor]
+
+
+def ablated(slots: torch.Tensor, how: str) -> torch.Tensor:
+    """What stands in for slots (B, K, d) to see what they are worth.
+
+    ``zero``; ``shuffle``: another row's slots; ``mean``: the batch's mean. Without gradient: the term
+    must not be won by spoiling a neighbour's slots.
+    """
+    everyone = gather(slots).detach()  # (B_all, K, d)
+    rank, _ = world()
+    mine = slice(rank * len(slots), (rank + 1) * len(slots))
+    if how == "zero":
+        return torch.zeros_like(slots)
+    if how == "shuffle":
+        return everyone.roll(1, 0)[mine]
+    return everyone.mean(0, keepdim=True).expand_as(slots)
+
+
+class Objective(nn.Module):
+    """The model with its loss as one forward, so that any engine (DeepSpeed, plain) can wrap it."""
+
+    def __init__(self, model: LlinkModel, settings: StageBSettings) -> None:
+        super().__init__()
+        self.model, self.settings = model, settings
+
+    def forward(
+        self,
+        prompts: Prompts,
+        sources: Sources,
+        teacher: torch.Tensor,
+        words: torch.Tensor,
+        scale: float,
+        with_usage: bool,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss of a micro-batch (scalar) and its parts; ``teacher`` is (B, d_dec), ``words`` (B, W)."""
+        s, model = self.settings, self.model
+        projected = model.project(sources)  # (B, d)
+        slots = model.soft_slots(sources, projected)  # (B, K, d)
+        embedded, mask, labels = model.embed(prompts, slots), prompts.mask, prompts.labels
+        if with_usage:
+            other = model.embed(prompts, ablated(slots, s.usage.ablation))
+            embedded = torch.cat([embedded, other])  # (2B, S, d)
+            mask, labels = mask.repeat(2, 1), labels.repeat(2, 1)
+        keep = int((labels >= 0).sum(-1).max()) + 1
+        logits = model.decode(embedded, mask, keep)  # (B or 2B, keep, V)
+        nats, counts = losses.supervised(logits, labels[:, -keep:])  # both (B or 2B,)
+        size = len(slots)
+        parts = {"supervised": nats[:size].sum() * scale}
+        total = parts["supervised"]
+        if with_usage:
+            mean = nats / counts.clamp(min=1)
+            parts["usage"] = losses.usage(mean[:size], mean[size:], s.usage.margin).mean()
+            total = total + s.usage.weight * parts["usage"]
+        total = total + self._hold(slots, projected, teacher, words, parts)
+        return total, {name: value.detach() for name, value in parts.items()}
+
+    def _hold(
+        self,
+        slots: torch.Tensor,
+        projected: torch.Tensor,
+        teacher: torch.Tensor,
+        words: torch.Tensor,
+        parts: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """Terms that keep the slots near what Stage A found and the English says."""
+        s, total = self.settings, slots.new_zeros(())
+        mean = slots.mean(1)  # (B, d)
+        if s.cosine_weight:
+            parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).mean()
+            total = total + s.cosine_weight * parts["cosine"]
+        if s.contrastive_weight:
+            everyone, targets = gather(mean), gather(teacher)
+            own = torch.arange(len(everyone), device=mean.device)
+            workers = world()[1]
+            # Each worker holds the gradient of its own rows of the whole loss; engines average over workers.
+            parts["contrastive"] = losses.contrastive(everyone, targets, own, s.contrastive_temperature)
+            pulled = parts["contrastive"] * workers - parts["contrastive"].detach() * (workers - 1)
+            total = total + s.contrastive_weight * pulled
+        if s.bag_of_words_weight:
+            # Slots leave with the norm of embeddings; the output rows expect the decoder's final scale.
+            scaled = F.layer_norm(slots, slots.shape[-1:])
+            head = self.model.decoder.get_output_embeddings()
+            read = head(scaled.to(head.weight.dtype)).float()  # (B, K, V)
+            parts["bag_of_words"] = losses.bag_of_words(read, words).mean()
+            total = total + s.bag_of_words_weight * parts["bag_of_words"]
+        return total
+
+
+class Engine(Protocol):
+    """What drives the objective: DeepSpeed's engine, or :class:`PlainEngine`."""
+
+    def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
+    def backward(self, loss: torch.Tensor) -> Any: ...  # noqa: D102
+    def step(self) -> Any: ...  # noqa: D102
+
+
+def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[str, Any]]:
+    """Trainable parameters with their peak learning rates: adapters, slot modules, the learned scale."""
+    scale = [model.slots.expander.scale]
+    slots = [p for p in model.slots.parameters() if p is not scale[0]]
+    lora = [p for p in model.decoder.parameters() if p.requires_grad]
+    return [
+        {"params": lora, "lr": settings.lora_learning_rate, "weight_decay": settings.weight_decay},
+        {"params": slots, "lr": settings.slot_learning_rate, "weight_decay": settings.weight_decay},
+        {"params": scale, "lr": settings.scale_learning_rate, "weight_decay": 0.0},
+    ]
+
+
+class PlainEngine:
+    """One process, torch alone: a notebook, a test, a machine without DeepSpeed."""
+
+    def __init__(
+        self, objective: Objective, optimizer: torch.optim.Optimizer, clip: float, accumulation: int = 1
+    ) -> None:
+        self.objective, self.optimizer, self.clip = objective, optimizer, clip
+        self.accumulation, self._seen = accumulation, 0
+
+    def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The objective's forward."""
+        result: tuple[torch.Tensor, dict[str, torch.Tensor]] = self.objective(*args)
+        return result
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add this micro-batch's gradient."""
+        (loss / self.accumulation).backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """Update at the end of an accumulation."""
+        self._seen += 1
+        if self._seen % self.accumulation:
+            return
+        trained = [p for g in self.optimizer.param_groups for p in g["params"]]
+        torch.nn.utils.clip_grad_norm_(trained, self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class StageB:
+    """The loop's body: batch ``step`` through the engine; place in the schedule is the step alone."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        optimizer: Any,
+        source: ExampleSource,
+        foreign: Features,
+        teacher: torch.Tensor,
+        settings: StageBSettings,
+        device: torch.device,
+    ) -> None:
+        self.engine, self.optimizer, self.source = engine, optimizer, source
+        self.foreign, self.teacher, self.settings, self.device = foreign, teacher, settings, device
+        self.peaks = [g["lr"] for g in optimizer.param_groups]
+        self.step = 0
+
+    def advance(self) -> dict[str, float]:
+        """One optimizer step; returns the loss and its parts as means over the global batch's share here."""
+        s = self.settings
+        factor = warm_cosine(self.step, s.steps, round(s.warmup_fraction * s.steps))
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        with_usage = bool(s.usage.every and s.usage.weight and self.step % s.usage.every == 0)
+        total: dict[str, float] = {}
+        micros = self.source.step(self.step, *world())
+        for micro in micros:
+            sources, teacher = self._gathered(micro)
+            loss, parts = self.engine(
+                micro.prompts.to(self.device),
+                sources,
+                teacher,
+                micro.words.to(self.device),
+                micro.scale,
+                with_usage,
+            )
+            self.engine.backward(loss)
+            self.engine.step()
+            for name, value in {"loss": loss.detach(), **{f"loss/{k}": v for k, v in parts.items()}}.items():
+                total[name] = total.get(name, 0.0) + float(value) / len(micros)
+        self.step += 1
+        return {**total, "learning_rate": self.peaks[0] * factor}
+
+    def _gathered(self, micro: Micro) -> tuple[Sources, torch.Tensor]:
+        rows = micro.pairs.numpy()
+        vectors = torch.from_numpy(self.foreign.vectors[rows])
+        tokens, mask = (None, None)
+        if self.foreign.tokens is not None:
+            tokens, mask = (torch.from_numpy(part) for part in self.foreign.tokens.gather(rows))
+        return Sources(vectors, tokens, mask).to(self.device), self.teacher[micro.pairs].to(self.device)
