@@ -30,10 +30,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(help="Teach languages to a frozen English decoder: both stages of LLINK, on Ray.")
 def main(
     lang: Annotated[
-        str, typer.Option(help="Names or codes, with commas between; 'all' embedded ones.", rich_help_panel=WHAT)
+        str,
+        typer.Option(help="Names or codes, with commas between; 'all' embedded ones.", rich_help_panel=WHAT),
     ] = "",
     corpus: Annotated[
-        str | None, typer.Option(help="Parallel text, TSV or JSONL. (else: the embedded phrasebook)", rich_help_panel=WHAT)
+        str | None,
+        typer.Option(
+            help="Parallel text, TSV or JSONL. (else: the embedded phrasebook)", rich_help_panel=WHAT
+        ),
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Sentence encoder: hub id or directory.", rich_help_panel=WHAT)
@@ -46,22 +50,30 @@ def main(
     ] = None,
     slots: Annotated[int | None, typer.Option(help="K, soft slots a sentence.", rich_help_panel=HOW)] = None,
     num_workers: Annotated[int | None, typer.Option(help="Ray Train workers.", rich_help_panel=HOW)] = None,
-    zero_stage: Annotated[int | None, typer.Option(help="DeepSpeed ZeRO: 0 to 3.", rich_help_panel=HOW)] = None,
+    zero_stage: Annotated[
+        int | None, typer.Option(help="DeepSpeed ZeRO: 0 to 3.", rich_help_panel=HOW)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.", rich_help_panel=HOW)] = None,
-    settings: Annotated[str | None, typer.Option(help="YAML file over the preset.", rich_help_panel=HOW)] = None,
+    settings: Annotated[
+        str | None, typer.Option(help="YAML file over the preset.", rich_help_panel=HOW)
+    ] = None,
     assign: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.", rich_help_panel=HOW)
     ] = None,
     resume: Annotated[
         str | None, typer.Option(help="Go on with this run directory.", rich_help_panel=WHERE)
     ] = None,
-    output: Annotated[str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
+    ] = None,
     registry: Annotated[
-        str | None, typer.Option(help="Path or URI to publish to. (else: OUTPUT/registry)", rich_help_panel=WHERE)
+        str | None,
+        typer.Option(help="Path or URI to publish to. (else: OUTPUT/registry)", rich_help_panel=WHERE),
     ] = None,
     publish: Annotated[bool, typer.Option(help="Publish the bundle.", rich_help_panel=WHERE)] = True,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster. (else: RAY_ADDRESS, or a local one)", rich_help_panel=WHERE)
+        str | None,
+        typer.Option(help="Ray cluster. (else: RAY_ADDRESS, or a local one)", rich_help_panel=WHERE),
     ] = None,
     check_only: Annotated[
         bool, typer.Option("--check-only", help="Check everything, train nothing.", rich_help_panel=WHERE)

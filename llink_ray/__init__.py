@@ -1,7 +1,7 @@
 """LLINK on Ray: teach a frozen English decoder a language as a modality (arXiv 2510.27254).
 
-    taught = llink_ray.load("runs/…/bundle")
-    taught.translate("…")
+taught = llink_ray.load("runs/…/bundle")
+taught.translate("…")
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ def read_file(path: str) -> Tree:
     try:
         return _parse(file.read_text("utf-8"), path)
     except UnicodeDecodeError as error:
-        raise LlinkError(f"settings file {path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+        raise LlinkError(
+            f"settings file {path} is not UTF-8 (byte {error.start}): save it as UTF-8"
+        ) from None
 
 
 def _parse(text: str, where: str) -> Tree:

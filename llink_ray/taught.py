@@ -62,8 +62,8 @@ class Taught:
     @overload
     def answer(self, instruction: str, text: str) -> str: ...
     @overload
-    def answer(self, instruction: str, text: Sequence[str]) -> list[str]: ...
-    def answer(self, instruction: str, text: str | Sequence[str]) -> str | list[str]:
+    def answer(self, instruction: str, text: list[str]) -> list[str]: ...
+    def answer(self, instruction: str, text: str | list[str]) -> str | list[str]:
         """Follow an English instruction about a foreign text, or about each of several."""
         if isinstance(text, str):
             return self.answer_all([(instruction, text)])[0]
@@ -72,13 +72,15 @@ class Taught:
     @overload
     def translate(self, text: str) -> str: ...
     @overload
-    def translate(self, text: Sequence[str]) -> list[str]: ...
-    def translate(self, text: str | Sequence[str]) -> str | list[str]:
+    def translate(self, text: list[str]) -> list[str]: ...
+    def translate(self, text: str | list[str]) -> str | list[str]:
         """English of a foreign text, or of each of several."""
         return self.answer(TRANSLATE[0], text)
 
     def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
-        """Vectors of foreign texts in the decoder's latent space, (n, d_dec): comparable with teacher states."""
+        """Vectors of foreign texts in the decoder's latent space, (n, d_dec), float32:
+        comparable with teacher states.
+        """
         import numpy as np
         import torch
 
@@ -149,7 +151,8 @@ def _require_same(info: BundleInfo, told: ModelInfo, found: str, part: str) -> N
     if told.fingerprint != found:
         raise LlinkError(
             f"the bundle for {info.language} was trained on another {part} than the {told.id!r} found here "
-            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that {part}'s directory or revision"
+            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that "
+            f"{part}'s directory or revision"
         )
 
 

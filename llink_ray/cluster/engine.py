@@ -69,7 +69,9 @@ def restore(engine: Any, folder: Path) -> int:
     """
     loaded, client = engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
     if loaded is None:
-        raise JobFailed(f"the checkpoint in {folder} could not be loaded: start the run anew without --resume")
+        raise JobFailed(
+            f"the checkpoint in {folder} could not be loaded: start the run anew without --resume"
+        )
     torch.set_rng_state(client["rng"])
     return int(client["step"])
 

@@ -54,7 +54,9 @@ def run(request: Request) -> dict[str, Any]:
     languages = _languages(request, resumed)
     if resumed is None:
         # A first reading with any preset finds wrong files, keys and values before Ray is started.
-        configure.resolve(*configure.layers(request.preset or "tiny", request.settings_file, request.assignments))
+        configure.resolve(
+            *configure.layers(request.preset or "tiny", request.settings_file, request.assignments)
+        )
     output = Path(request.output or _default_output())
     with connect(request.address, output / "tmp"):
         tasks = [_task(request, language, resumed, output) for language in languages]
@@ -69,7 +71,9 @@ def _languages(request: Request, resumed: RunDir | None) -> list[Language]:
     if not request.languages:
         if resumed is not None:
             return [find(resumed.read_json(resumed.record)["language"])]
-        raise LlinkError(f"no language is named: give --lang, e.g. --lang={find(phrasebook.languages()[0]).name.lower()}")
+        raise LlinkError(
+            f"no language is named: give --lang, e.g. --lang={find(phrasebook.languages()[0]).name.lower()}"
+        )
     if request.languages.strip().casefold() == "all":
         names = phrasebook.languages()
     else:
@@ -77,7 +81,9 @@ def _languages(request: Request, resumed: RunDir | None) -> list[Language]:
     languages = list({language.code: language for language in map(find, names)}.values())
     if len(languages) > 1 and (resumed or any(a.startswith("corpus.path=") for a in request.assignments)):
         flag = "--resume" if resumed else "--corpus"
-        raise LlinkError(f"{flag} goes with one language, but --lang names {len(languages)}: run one job each")
+        raise LlinkError(
+            f"{flag} goes with one language, but --lang names {len(languages)}: run one job each"
+        )
     return languages
 
 
@@ -92,7 +98,9 @@ def _task(request: Request, language: Language, resumed: RunDir | None, output: 
         stored = Settings.model_validate(resumed.read_json(resumed.record)["settings"])
         settings = stored
         if request.assignments or request.settings_file or request.preset:
-            layers = configure.layers(request.preset or stored.preset, request.settings_file, request.assignments)
+            layers = configure.layers(
+                request.preset or stored.preset, request.settings_file, request.assignments
+            )
             settings = configure.resolve(
                 stored.model_dump(mode="json"), *(layers if request.preset else layers[1:])
             )
@@ -123,7 +131,10 @@ def _choice(language: Language, request: Request) -> tuple[str, str]:
     if named or (language.encoder and language.decoder):
         models = "the models you named" if named else f"{language.encoder} and {language.decoder}"
         return "real", f"the cluster has {gpus:g} GPUs, so {models} can be trained"
-    return "tiny", f"no encoder is known to read {language.name}: name real models with --encoder and --decoder"
+    return (
+        "tiny",
+        f"no encoder is known to read {language.name}: name real models with --encoder and --decoder",
+    )
 
 
 def _complete(language: Language, settings: Settings) -> Settings:
@@ -146,8 +157,8 @@ def _check(language: Language, settings: Settings) -> None:
     if settings.corpus.path is None:
         if foreign:
             raise LlinkError(
-                f"real models ({foreign[0]}) need real text: give --corpus FILE with {language.name} and English "
-                "(TSV with columns foreign and english, or JSONL)"
+                f"real models ({foreign[0]}) need real text: give --corpus FILE with {language.name} "
+                "and English (TSV with columns foreign and english, or JSONL)"
             )
         if language.code not in phrasebook.languages():
             raise LlinkError(
@@ -164,13 +175,17 @@ def _check(language: Language, settings: Settings) -> None:
 def _fresh(output: Path, language: Language, preset: str) -> Path:
     """A run directory that does not exist yet."""
     stem = f"{language.code}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return next(p for i in range(1, 1_000) if not (p := output / (stem if i == 1 else f"{stem}-{i}")).exists())
+    return next(
+        p for i in range(1, 1_000) if not (p := output / (stem if i == 1 else f"{stem}-{i}")).exists()
+    )
 
 
 def _show(settings: Settings) -> None:
     """The whole settings, a section a line or two."""
     tree = settings.model_dump(mode="json")
-    say(yaml.safe_dump(tree, default_flow_style=None, sort_keys=False, width=110, allow_unicode=True).rstrip())
+    say(
+        yaml.safe_dump(tree, default_flow_style=None, sort_keys=False, width=110, allow_unicode=True).rstrip()
+    )
 
 
 def _one(task: Task) -> dict[str, Any]:
@@ -193,9 +208,11 @@ def _samples(task: Task, count: int = 3) -> None:
     run = RunDir(task.run_dir)
     asked = run.read_json(run.path / "answers.json")
     kinds = list(dict.fromkeys(a["kind"] for a in asked))
-    chosen = [next(a for a in asked if a["kind"] == kind) for kind in kinds[:count]]
-    for answer in chosen:
-        say(f"\n{answer['text']}\n  {answer['instruction']}  →  {answer['given']}    (known: {answer['expected']})")
+    for place in range(min(count, len(kinds))):
+        kind = kinds[place * (len(kinds) - 1) // max(1, count - 1)]
+        answer = next(a for a in asked if a["kind"] == kind)
+        given, known = answer["given"], answer["expected"]
+        say(f"\n{answer['text']}\n  {answer['instruction']}  →  {given}    (known: {known})")
 
 
 def _checked(tasks: list[Task]) -> dict[str, Any]:
@@ -220,7 +237,8 @@ def _many(tasks: list[Task]) -> dict[str, Any]:
     room = places(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
     say(f"{len(tasks)} languages, {min(room, len(tasks))} at a time")
     remote = ray.remote(num_cpus=0, max_retries=0)(teach)
-    waiting, running, runs, failed = list(tasks), {}, [], []
+    waiting, runs, failed = list(tasks), [], []
+    running: dict[Any, Task] = {}
     while waiting or running:
         while waiting and len(running) < room:
             task = waiting.pop(0)

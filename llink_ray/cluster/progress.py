@@ -62,7 +62,9 @@ def _bars(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
                     continue
                 if not progress.tasks[bar].started:
                     progress.start_task(bar)
-                progress.update(bar, completed=record["step"], told=f"loss {record['loss']:.3f}", visible=True)
+                progress.update(
+                    bar, completed=record["step"], told=f"loss {record['loss']:.3f}", visible=True
+                )
                 if record["step"] == steps[stage]:
                     progress.stop_task(bar)
                     progress.update(closing, visible=stage == "b" and not last)
@@ -78,7 +80,9 @@ def _lines(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
         looked = [r for r in records if any(k.startswith("validation/") for k in r)]
         told = min(told, len(looked))  # a restarted worker takes records back
         for record in looked[told:]:
-            seen = "  ".join(f"{k.split('/')[1]} {v:.3f}" for k, v in record.items() if k.startswith("validation/"))
+            seen = "  ".join(
+                f"{k.split('/')[1]} {v:.3f}" for k, v in record.items() if k.startswith("validation/")
+            )
             name = _NAMES[record["stage"]]
             total = steps[record["stage"]]
             print(

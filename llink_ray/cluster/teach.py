@@ -16,6 +16,7 @@ from llink_ray.cluster.rundir import SPLITS, RunDir
 from llink_ray.corpus import Pair, prepare
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec
+from llink_ray.features.spec import What
 from llink_ray.languages import Language
 from llink_ray.models.locate import fingerprint
 from llink_ray.portable import model_name
@@ -129,7 +130,7 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
     test = run.read_pairs("test")
     held_out = test[: settings.evaluation.retrieval_pairs]
     size = settings.features.shard_size
-    what = "encoder+tokens" if settings.slots.variant == "resampler" else "encoder"
+    what: What = "encoder+tokens" if settings.slots.variant == "resampler" else "encoder"
 
     def teacher(texts: list[str]) -> FeatureSpec:
         return FeatureSpec("teacher", tuple(texts), settings.decoder, prints["decoder"], size)
@@ -184,16 +185,14 @@ def _explained(error: Exception, run: RunDir) -> JobFailed:
         where = run.path / "error.txt"
         where.write_text("".join(traceback.format_exception(failure)), encoding="utf-8")
         return JobFailed(
-            f"training stopped: {text[-1] if text else type(cause).__name__} (whole text in {where}); mend it and "
-            f"go on with --resume {run.path}"
+            f"training stopped: {text[-1] if text else type(cause).__name__} (whole text in {where}); "
+            f"mend it and go on with --resume {run.path}"
         )
     text = str(error).strip().splitlines()
     return JobFailed(f"training stopped: {text[-1] if text else error!r}; go on with --resume {run.path}")
 
 
-def _close(
-    task: Task, run: RunDir, record: dict[str, Any], forwards: int, seconds: float
-) -> dict[str, Any]:
+def _close(task: Task, run: RunDir, record: dict[str, Any], forwards: int, seconds: float) -> dict[str, Any]:
     from llink_ray.evaluation import history
     from llink_ray.evaluation.report import write_report
 
@@ -209,7 +208,10 @@ def _close(
         "bundle": str(run.bundle),
         "published": published,
         "seconds": round(seconds, 1),
-        "steps": {"stage_a": settings.stage_a.steps * settings.stage_a.enabled, "stage_b": settings.stage_b.steps},
+        "steps": {
+            "stage_a": settings.stage_a.steps * settings.stage_a.enabled,
+            "stage_b": settings.stage_b.steps,
+        },
         **run.read_json(run.metrics),
         "corpus": record["corpus"],
         "corpus_hash": record["corpus_hash"],

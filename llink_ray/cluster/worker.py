@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from llink_ray.cluster import checkpoints, engine as engines
+from llink_ray.cluster import checkpoints
+from llink_ray.cluster import engine as engines
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
 from llink_ray.evaluation.measure import validation_loss
 from llink_ray.features import Features, FeatureStore
+from llink_ray.instructions import training_examples
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
 from llink_ray.models.projector import Projector
@@ -25,7 +27,6 @@ from llink_ray.training.collective import world
 from llink_ray.training.examples import ExampleSource, tokenise
 from llink_ray.training.stage_a import AlignmentData, StageA, validate
 from llink_ray.training.stage_b import StageB
-from llink_ray.instructions import training_examples
 
 LOG_EVERY = 10
 """Steps between two lines of the history."""
@@ -44,14 +45,16 @@ class Run:
 
         self.settings = Settings.model_validate(config["settings"])
         self.dir = RunDir(Path(config["run_dir"]))
-        self.features = {name: FeatureStore(config["store"]).open(key) for name, key in config["features"].items()}
+        self.features = {
+            name: FeatureStore(config["store"]).open(key) for name, key in config["features"].items()
+        }
         self.token_dim: int = config["token_dim"]
         cluster = self.settings.cluster
         torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
         self.rank, self.workers = world()
         seed = self.settings.seed * 1_000 + self.rank
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - libraries may draw from it
+        np.random.seed(seed)
         torch.manual_seed(seed)
         self.device = ray.train.torch.get_device()
         self.checkpoint = ray.train.get_checkpoint()
@@ -73,6 +76,7 @@ class Run:
         else:
             checkpoints.restore_projector(folder, projector)
         self._stage_b(projector, folder)
+        gc.collect()  # the engine's memory, before the first worker loads the bundle
         if self.rank == 0:
             from llink_ray.cluster.finish import finish
 
@@ -96,7 +100,9 @@ class Run:
         projector.standardise_with(foreign[:n])
         numbers: dict[str, int] = {}
         sentences = torch.tensor([numbers.setdefault(p.english, len(numbers)) for p in train])
-        stage = StageA(projector, AlignmentData(foreign[:n], teacher[:n], sentences), settings, self.settings.seed)
+        stage = StageA(
+            projector, AlignmentData(foreign[:n], teacher[:n], sentences), settings, self.settings.seed
+        )
         torch.manual_seed(self.settings.seed * 1_000 + self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
@@ -157,8 +163,6 @@ class Run:
 
                 draft(self.dir, trained)
         torch.distributed.barrier()
-        del engine, stage, model, decoder
-        gc.collect()
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Sources]]:
         pairs: list[Pair] = self.dir.read_pairs("validation")[:128]

@@ -27,7 +27,9 @@ class Decoder:
         """Teacher batches read so far."""
 
     @classmethod
-    def load(cls, settings: DecoderSettings, device: str = "cpu", dtype: torch.dtype | None = None) -> Decoder:
+    def load(
+        cls, settings: DecoderSettings, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> Decoder:
         """Load from a directory or the hub; float32 unless ``dtype`` says otherwise.
 
         Raises:
@@ -130,7 +132,9 @@ class Decoder:
             texts.append(self.tokenizer.decode(row[:end], skip_special_tokens=True).strip())
         return texts
 
-    def answer_english(self, asked: Sequence[tuple[str, str]], batch_size: int, max_new_tokens: int) -> list[str]:
+    def answer_english(
+        self, asked: Sequence[tuple[str, str]], batch_size: int, max_new_tokens: int
+    ) -> list[str]:
         """Answers to (instruction, text) pairs with the text itself in the prompt: no slots, no adapters."""
         answers: list[str] = []
         for start in range(0, len(asked), batch_size):

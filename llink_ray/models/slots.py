@@ -77,9 +77,7 @@ class SoftSlots(nn.Module):
         self.reads_tokens = settings.variant == "resampler"
         if self.reads_tokens:
             self.into = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, decoder_dim))
-            self.readers = nn.ModuleList(
-                Reader(decoder_dim, settings.heads) for _ in range(settings.layers)
-            )
+            self.readers = nn.ModuleList(Reader(decoder_dim, settings.heads) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(decoder_dim)
         self.marks = nn.Parameter(torch.zeros(2, decoder_dim))
         self.register_buffer("embedding_norm", torch.tensor([norm]))

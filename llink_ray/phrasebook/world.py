@@ -59,7 +59,7 @@ def draw_clause(rng: random.Random, names: list[str]) -> Clause:
             category = category[:-1]
             if rng.random() < 0.5:
                 continue
-        taken = {concept for concept in concepts.values()}
+        taken = set(concepts.values())
         while True:
             if category == "person" and rng.random() < 0.4:
                 concept = ("names", rng.choice(names))

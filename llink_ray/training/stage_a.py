@@ -33,7 +33,9 @@ class AlignmentData:
 class StageA:
     """The projector with its optimizer, queues and place in the schedule."""
 
-    def __init__(self, projector: Projector, data: AlignmentData, settings: StageASettings, seed: int) -> None:
+    def __init__(
+        self, projector: Projector, data: AlignmentData, settings: StageASettings, seed: int
+    ) -> None:
         self.projector, self.data, self.settings, self.seed = projector, data, settings, seed
         self.step = 0
         self.batch_size = fitting(settings.batch_size, len(data.foreign), world()[1])

@@ -109,9 +109,9 @@ class Objective(nn.Module):
 class Engine(Protocol):
     """What drives the objective: DeepSpeed's engine, or :class:`PlainEngine`."""
 
-    def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
-    def backward(self, loss: torch.Tensor) -> Any: ...  # noqa: D102
-    def step(self) -> Any: ...  # noqa: D102
+    def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
+    def backward(self, loss: torch.Tensor) -> Any: ...
+    def step(self) -> Any: ...
 
 
 def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[str, Any]]:

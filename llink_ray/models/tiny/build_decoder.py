@@ -24,7 +24,8 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.instructions import TRANSLATE
 
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{{ bos_token }}{% for message in messages %}"
+    "<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<foreign_emb>"]
@@ -123,7 +124,9 @@ def tokenise(tokenizer: PreTrainedTokenizerFast, turns: list[Turn]) -> tuple[lis
     return ids, says
 
 
-def gather_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> torch.Tensor:
+def gather_loss(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[str]
+) -> torch.Tensor:
     """Cross-entropy of the words of each text, predicted at the read-out token that follows it."""
     read_out = tokenizer.convert_tokens_to_ids("<foreign_emb>")
     rows = [[*ids, read_out] for ids in tokenizer(texts)["input_ids"]]
@@ -146,7 +149,9 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
     pairs = english_pairs(recipe.pairs_per_language, recipe.seed)
     instructions = [q.instruction for p in pairs[:2_000] for q in p.questions]
     corpus = (text for p in pairs[:20_000] for text in (p.english, *(q.answer for q in p.questions)))
-    tokenizer = train_tokenizer((t for source in (corpus, instructions * 2, TRANSLATE) for t in source), recipe.vocabulary)
+    tokenizer = train_tokenizer(
+        (t for source in (corpus, instructions * 2, TRANSLATE) for t in source), recipe.vocabulary
+    )
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden,
@@ -161,8 +166,12 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.05)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.02
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, recipe.steps, pct_start=0.05
+    )
     source = conversations(pairs, recipe.turns, rng)
     started = time.monotonic()
     for step in range(1, recipe.steps + 1):
@@ -191,7 +200,8 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
         schedule.step()
         if step % log_every == 0 or step == recipe.steps:
             spent = time.monotonic() - started
-            print(f"decoder step {step}: answer {answered:.4f} gather {gathered:.3f} read {read:.3f} {spent:.0f} s", flush=True)
+            told_losses = f"answer {answered:.4f} gather {gathered:.3f} read {read:.3f}"
+            print(f"decoder step {step}: {told_losses} {spent:.0f} s", flush=True)
     return model.eval(), tokenizer
 
 

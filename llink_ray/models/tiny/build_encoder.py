@@ -33,7 +33,7 @@ class EncoderRecipe:
     heads: int = 6
     feed_forward: int = 512
     pairs_per_language: int = 12_000
-    steps: int = 1_200
+    steps: int = 800
     batch_size: int = 96
     learning_rate: float = 2e-3
     temperature: float = 0.07
@@ -113,7 +113,9 @@ def train(recipe: EncoderRecipe, log_every: int = 100) -> tuple[XLMRobertaModel,
     )
     model = XLMRobertaModel(config, add_pooling_layer=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1
+    )
     started = time.monotonic()
     for step in range(1, recipe.steps + 1):
         batch = rng.sample(pairs, recipe.batch_size)
