@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llink_ray.errors import LlinkError
@@ -43,7 +43,7 @@ def test_scalars_of_numpy_and_torch_and_what_is_not_finite(tmp_path: Path) -> No
     assert "NaN" not in path.read_text()  # other readers know no such JSON
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(st.lists(st.text(max_size=6), min_size=1, max_size=4), st.integers(0, 400))
 def test_a_cut_anywhere_loses_at_most_the_last_record(notes: list[str], cut: int) -> None:
     with TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -62,13 +62,13 @@ def close(found: Retrieval, wanted: Retrieval) -> None:
     assert found.as_dict() == pytest.approx(wanted.as_dict(), abs=1e-9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pairs(), st.integers(1, 9))
 def test_equals_the_plain_reference_whatever_the_tile(drawn: Pairs, tile: int) -> None:
     close(retrieval(*drawn, tile=tile), reference(*drawn))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pairs())
 def test_figures_agree_with_each_other(drawn: Pairs) -> None:
     found = retrieval(*drawn)
@@ -78,7 +78,7 @@ def test_figures_agree_with_each_other(drawn: Pairs) -> None:
     assert smallest_mean_rank(*shares) - 1e-9 <= found.mean_rank <= found.count
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pairs(), st.randoms(use_true_random=False), st.floats(0.01, 100))
 def test_order_of_the_pairs_and_length_of_the_vectors_do_not_matter(
     drawn: Pairs, rng: Any, scale: float
