@@ -247,6 +247,8 @@ class CheckpointSettings(Section):
     """Steps between two checkpoints, counted in each stage."""
     keep: PositiveInt = 2
     """Newest N kept."""
+    log_every: PositiveInt = 10
+    """Steps between two lines of ``history.jsonl``."""
 
 
 class EvaluationSettings(Section):

@@ -28,9 +28,6 @@ from llink_ray.training.examples import ExampleSource, tokenise
 from llink_ray.training.stage_a import AlignmentData, StageA, validate
 from llink_ray.training.stage_b import StageB
 
-LOG_EVERY = 10
-"""Steps between two lines of the history."""
-
 
 def train(config: dict[str, Any]) -> None:
     """The ``train_loop_per_worker`` of one run; ``config`` is plain data."""
@@ -192,13 +189,14 @@ class Run:
         look: Callable[[], dict[str, float]],
         report: Callable[[dict[str, Any]], None],
     ) -> None:
-        keep_every = self.settings.checkpoint.every_steps
+        keep_every, log_every = self.settings.checkpoint.every_steps, self.settings.checkpoint.log_every
         while stage.step < steps:
             record: dict[str, Any] = {"stage": name, **stage.advance(), "step": stage.step}
             last = stage.step == steps
-            if stage.step % look_every == 0 or last:
+            looked = stage.step % look_every == 0 or last
+            if looked:
                 record |= look()
-            if self.rank == 0 and (stage.step % LOG_EVERY == 0 or stage.step == 1 or len(record) > 8 or last):
+            if self.rank == 0 and (looked or stage.step % log_every == 0 or stage.step == 1):
                 history.append(self.dir.history, record)
             if stage.step % keep_every == 0 or last:
                 report(record)

@@ -68,7 +68,7 @@ class Prompt:
         return [*self.ids(text), self.end]
 
     def _end(self) -> int:
-        suffix = self.render("", _ANSWER).split(_ANSWER)[-1]
+        suffix = self.render("", _ANSWER).split(_ANSWER)[-1].strip()
         ids = self.ids(suffix)
         eos = self.tokenizer.eos_token_id
         if ids:

@@ -13,7 +13,7 @@ from llink_ray.features import Features
 from llink_ray.models.llink import LlinkModel, Prompts, Sources
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
-from llink_ray.training.collective import gather, world
+from llink_ray.training.collective import gather, means, world
 from llink_ray.training.examples import ExampleSource, Micro
 from llink_ray.training.schedule import warm_cosine
 
@@ -174,7 +174,7 @@ class StageB:
         self.step = 0
 
     def advance(self) -> dict[str, float]:
-        """One optimizer step; returns the loss and its parts as means over the global batch's share here."""
+        """One optimizer step; returns the loss of the whole batch and its parts."""
         s = self.settings
         factor = warm_cosine(self.step, s.steps, round(s.warmup_fraction * s.steps))
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
@@ -197,7 +197,7 @@ class StageB:
             for name, value in {"loss": loss.detach(), **{f"loss/{k}": v for k, v in parts.items()}}.items():
                 total[name] = total.get(name, 0.0) + float(value) / len(micros)
         self.step += 1
-        return {**total, "learning_rate": self.peaks[0] * factor}
+        return {**means(total), "learning_rate": self.peaks[0] * factor}
 
     def _gathered(self, micro: Micro) -> tuple[Sources, torch.Tensor]:
         rows = micro.pairs.numpy()
