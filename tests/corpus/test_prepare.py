@@ -1,0 +1,146 @@
+"""The whole way from settings to splits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llink_ray import languages, phrasebook
+from llink_ray.corpus import Dropped, Prepared, prepare
+from llink_ray.corpus.normalise import sentence_key
+from llink_ray.errors import LlinkError
+from llink_ray.settings import CorpusSettings
+
+KHMER = languages.find("khmer")
+
+
+def write(folder: Path, rows: list[str], name: str = "my.tsv") -> CorpusSettings:
+    file = folder / name
+    file.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+    return CorpusSettings(path=str(file))
+
+
+def good(count: int) -> list[str]:
+    return [f"ខ្ញុំមានឆ្កែ {n} ក្បាល\tI have {n} dogs." for n in range(count)]
+
+
+def refusal(settings: CorpusSettings) -> str:
+    with pytest.raises(LlinkError) as caught:
+        prepare(KHMER, settings, 0)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def assert_adds_up(found: Prepared, read: int) -> None:
+    splits = found.splits
+    assert found.kept == len(splits.train) + len(splits.validation) + len(splits.test)
+    assert found.kept + found.dropped_count == read
+
+
+def test_a_file(tmp_path: Path) -> None:
+    rows = ["foreign\tenglish", *good(300), "\tNothing to read here.", good(1)[0]]
+    found = prepare(KHMER, write(tmp_path, rows), 0)
+    assert found.kept == 300
+    assert found.dropped == {"empty side": Dropped(1, [302]), "duplicate": Dropped(1, [303])}
+    assert_adds_up(found, 302)
+
+
+def test_hash_tells_what_is_in_it_and_not_in_which_order(tmp_path: Path) -> None:
+    rows = good(100)
+    first = prepare(KHMER, write(tmp_path, rows), 0).corpus_hash
+    assert len(first) == 64
+    assert prepare(KHMER, write(tmp_path, [*rows[::-1], rows[0]]), 1).corpus_hash == first
+    assert prepare(KHMER, write(tmp_path, good(101)), 0).corpus_hash != first
+
+
+def test_hash_tells_the_questions(tmp_path: Path) -> None:
+    row = '{{"foreign": "ខ្ញុំមានឆ្កែ {n} ក្បាល", "english": "I have {n} dogs."{more}}}'
+    asked = ', "questions": [{"kind": "who", "instruction": "Who?", "answer": "I"}]'
+    hashes = set()
+    for more in ("", asked):
+        settings = write(tmp_path, [row.format(n=n, more=more) for n in range(100)], "a.jsonl")
+        hashes.add(prepare(KHMER, settings, 0).corpus_hash)
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("code", phrasebook.languages())
+def test_phrasebook_is_clean_and_without_loss(code: str) -> None:
+    settings = CorpusSettings(pairs=200)
+    found = prepare(languages.find(code), settings, 0)
+    assert found.dropped == {}
+    assert_adds_up(found, 200)
+    train = {sentence_key(pair.english) for pair in found.splits.train}
+    assert not train & {sentence_key(pair.english) for pair in found.splits.test}
+    assert all(phrasebook.part_of(pair.english) == "bundle" for pair in found.splits.train)
+    assert prepare(languages.find(code), settings, 0) == found
+    assert prepare(languages.find(code), settings, 1).corpus_hash != found.corpus_hash
+
+
+def test_language_without_a_phrasebook() -> None:
+    with pytest.raises(LlinkError, match="no embedded phrasebook"):
+        prepare(languages.find("burmese"), CorpusSettings(), 0)
+
+
+def test_every_line_dropped(tmp_path: Path) -> None:
+    rows = ["bonjour mon ami\thello my friend", "au revoir\tgoodbye", "\tyes"]
+    message = refusal(write(tmp_path, rows))
+    assert "my.tsv" in message
+    assert "every one of its 3 pairs was dropped" in message
+    assert "wrong script 2 (lines 1, 2), empty side 1 (line 3)" in message
+    assert "Khmer" in message
+
+
+def test_columns_the_wrong_way_round(tmp_path: Path) -> None:
+    rows = ["\t".join(reversed(row.split("\t"))) for row in good(10)]
+    message = refusal(write(tmp_path, rows))
+    assert "sides swapped 10" in message
+    assert "swap the two columns" in message
+
+
+def test_source_equal_to_target(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, ["ខ្ញុំមានឆ្កែ\tខ្ញុំមានឆ្កែ"]))
+    assert "its one pair was dropped: source equals target 1 (line 1)" in message
+
+
+def test_one_pair(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, [*good(1), *good(1)]))
+    assert "1 usable pair " in message
+    assert "duplicate 1 (line 2)" in message
+
+
+real = pytest.mark.skipif(
+    "LLINK_DATA" not in os.environ, reason="LLINK_DATA, the folder of real parallel text, is not set"
+)
+
+
+@real
+@pytest.mark.parametrize(
+    ("code", "reasons", "kept"),
+    [
+        ("km", {"duplicate", "length ratio", "too long"}, 0.99),
+        ("bo", {"duplicate", "length ratio", "too long", "too short"}, 0.99),
+    ],
+)
+def test_real_text(code: str, reasons: set[str], kept: float) -> None:
+    file = Path(os.environ["LLINK_DATA"]) / "parallel" / f"{code}.tsv"
+    lines = file.read_bytes().count(b"\n") - 1
+    found = prepare(languages.find(code), CorpusSettings(path=str(file)), 0)
+    assert_adds_up(found, lines)
+    assert set(found.dropped) - {"wrong language"} == reasons
+    assert found.kept / lines > kept
+    assert all(entry.first_lines for entry in found.dropped.values())
+    splits = [found.splits.train, found.splits.validation, found.splits.test]
+    keys = [{sentence_key(text) for pair in part for text in (pair.foreign, pair.english)} for part in splits]
+    assert not keys[0] & keys[1] and not keys[0] & keys[2] and not keys[1] & keys[2]
+    assert len(splits[2]) / found.kept == pytest.approx(0.1, abs=0.02)
+
+
+@real
+def test_real_text_of_a_neighbour_is_noticed(tmp_path: Path) -> None:
+    dzongkha = Path(os.environ["LLINK_DATA"]) / "parallel" / "dz.tsv"
+    rows = dzongkha.read_text("utf-8").split("\n")[:801]
+    found = prepare(languages.find("bo"), write(tmp_path, rows), 0)
+    assert found.dropped["wrong language"].count > 400  # of shorter sentences it cannot be sure
