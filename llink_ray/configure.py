@@ -46,6 +46,8 @@ def read_file(path: str) -> Tree:
         raise LlinkError(f"settings file {path} {what}: give a YAML file")
     try:
         return _parse(file.read_text("utf-8"), path)
+    except OSError as error:
+        raise LlinkError(f"settings file {path} cannot be read ({error.strerror}): look at it") from None
     except UnicodeDecodeError as error:
         raise LlinkError(
             f"settings file {path} is not UTF-8 (byte {error.start}): save it as UTF-8"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from llink_ray.errors import LlinkError
-from llink_ray.models.locate import explained, fingerprint, locate
+from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
 from llink_ray.models.prompt import Prompt
 from llink_ray.settings import DecoderSettings
 
@@ -36,15 +37,10 @@ class Decoder:
             LlinkError: no such model, gated, no tokenizer.
         """
         found = locate(settings.model, "decoder")
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
+        tokenizer = load_tokenizer(settings)
         with explained(settings.model, "decoder"):
-            tokenizer = AutoTokenizer.from_pretrained(found, revision=settings.revision)
-            if len(tokenizer) == 0 or tokenizer.eos_token_id is None:
-                raise LlinkError(
-                    f"decoder {settings.model!r} has a tokenizer without an end-of-sequence token: set "
-                    "eos_token in its tokenizer_config.json"
-                )
             model = AutoModelForCausalLM.from_pretrained(
                 found, revision=settings.revision, dtype=dtype or torch.float32
             )
@@ -77,14 +73,16 @@ class Decoder:
         start = self.tokenizer.bos_token_id
         return [row if start is None or row[:1] == [start] else [start, *row] for row in ids]
 
+    @cached_property
     def _read_out(self) -> torch.Tensor:
         """Embedding of the read-out token, (d,); the mean embedding where the vocabulary lacks it."""
         table = self.model.get_input_embeddings()
         known = self.tokenizer.get_vocab().get(self.settings.teacher_token)
-        if known is not None:
-            return table(torch.tensor([known], device=self.device))[0]
-        ids = torch.arange(table.weight.shape[0], device=self.device)
-        return torch.cat([table(block).float() for block in ids.split(8_192)]).mean(0).to(table.weight.dtype)
+        rows = torch.arange(table.weight.shape[0]) if known is None else torch.tensor([known])
+        rows = rows.to(self.device)
+        total = torch.stack([table(block).float().sum(0) for block in rows.split(8_192)]).sum(0)
+        mean: torch.Tensor = (total / len(rows)).to(table.weight.dtype)
+        return mean
 
     @torch.inference_mode()
     def teacher_states(self, texts: list[str]) -> torch.Tensor:
@@ -102,11 +100,12 @@ class Decoder:
             mask[i, length - 1 - len(row) :] = 1
         ids, mask = ids.to(self.device), mask.to(self.device)
         embeddings = self.model.get_input_embeddings()(ids)  # (B, T, d)
-        embeddings[:, -1] = self._read_out()
+        embeddings[:, -1] = self._read_out
         states = self.model.base_model(
             inputs_embeds=embeddings, attention_mask=mask, position_ids=positions(mask), use_cache=False
         ).last_hidden_state  # (B, T, d)
-        return states[:, -1].float().cpu()
+        last: torch.Tensor = states[:, -1].float().cpu()
+        return last
 
     @torch.inference_mode()
     def greedy(
@@ -123,6 +122,7 @@ class Decoder:
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,
+            repetition_penalty=1.0,  # some models bring one that would not let a digit stand twice
             eos_token_id=stops,
             pad_token_id=self.pad_id(),
         )  # (B, <= max_new_tokens)
@@ -159,6 +159,26 @@ class Decoder:
         """What fills finished rows of a generation; masked, so any id that is not an end will do."""
         pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None and pad not in self.stop_ids() else 0
+
+
+def load_tokenizer(settings: DecoderSettings) -> Any:
+    """The decoder's tokenizer, without its weights.
+
+    Raises:
+        LlinkError: no such model, gated, no tokenizer, or one that cannot end an answer.
+    """
+    found = locate(settings.model, "decoder")
+    from transformers import AutoTokenizer
+
+    with explained(settings.model, "decoder"):
+        tokenizer = AutoTokenizer.from_pretrained(found, revision=settings.revision)
+        require_vocabulary(tokenizer, settings.model, "decoder")
+    if tokenizer.eos_token_id is None:
+        raise LlinkError(
+            f"decoder {settings.model!r} has a tokenizer without an end-of-sequence token: set "
+            "eos_token in its tokenizer_config.json"
+        )
+    return tokenizer
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:

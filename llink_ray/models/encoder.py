@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from llink_ray.errors import LlinkError
-from llink_ray.models.locate import explained, fingerprint, locate
+from llink_ray.models.locate import explained, fingerprint, locate, require_pooling, require_vocabulary
 from llink_ray.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -51,17 +49,24 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
+        exact = {"dtype": torch.float32}  # in half precision a text's vector depends on its batch
         with explained(settings.model, "encoder"):
             if settings.pooling is None:
-                _require_pooling(found, settings)
-                model = SentenceTransformer(found, revision=settings.revision, device=device)
+                require_pooling(settings.model, settings.revision)
+                model = SentenceTransformer(
+                    found, revision=settings.revision, device=device, model_kwargs={**exact}
+                )
             else:
-                arguments = {"revision": settings.revision} if settings.revision else {}
-                transformer = Transformer(found, model_kwargs=arguments, config_kwargs=arguments)
+                pinned = {"revision": settings.revision} if settings.revision else {}
+                transformer = Transformer(
+                    found,
+                    model_kwargs={**pinned, **exact},
+                    config_kwargs={**pinned},
+                    processor_kwargs={**pinned},
+                )
                 pooling = Pooling(transformer.get_embedding_dimension(), settings.pooling)
                 model = SentenceTransformer(modules=[transformer, pooling], device=device)
-            if model.tokenizer is None:
-                raise LlinkError(f"encoder directory {settings.model!r} has no usable tokenizer")
+            require_vocabulary(model.tokenizer, settings.model, "encoder")
         return cls(model, settings)
 
     def _prepared(self, texts: list[str]) -> list[str]:
@@ -89,19 +94,3 @@ class Encoder:
         mask = out["attention_mask"].bool().cpu()  # (B, T)
         tokens = out["token_embeddings"].float().cpu() * mask[..., None]  # (B, T, d_enc)
         return Encoded(vectors, tokens, mask)
-
-
-def _require_pooling(found: str, settings: EncoderSettings) -> None:
-    folder = Path(found)
-    if folder.is_dir():
-        known = (folder / "modules.json").exists()
-    else:
-        from huggingface_hub import file_exists, try_to_load_from_cache
-
-        cached = try_to_load_from_cache(found, "modules.json", revision=settings.revision)
-        known = isinstance(cached, str) or file_exists(found, "modules.json", revision=settings.revision)
-    if not known:
-        raise LlinkError(
-            f"encoder {settings.model!r} does not say how to pool its tokens (it has no modules.json): "
-            "give --set encoder.pooling=mean or --set encoder.pooling=cls"
-        )

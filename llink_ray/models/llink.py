@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions
 from llink_ray.models.projector import Projector
 from llink_ray.models.prompt import SLOT
@@ -70,6 +71,9 @@ def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | No
 
 class LlinkModel(nn.Module):
     """Trainable: slots and LoRA. Frozen: decoder, and the projector that Stage A left."""
+
+    decoder: Any
+    """The causal model, with adapters on it (PEFT) or without."""
 
     def __init__(self, decoder: nn.Module, projector: Projector, slots: SoftSlots) -> None:
         super().__init__()
@@ -154,7 +158,7 @@ def with_lora(model: nn.Module, settings: LoraSettings) -> Any:
     """The decoder with fresh adapters on it (PEFT).
 
     Raises:
-        ValueError: the named targets are not in this decoder.
+        LlinkError: the named targets are not in this decoder.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -166,4 +170,10 @@ def with_lora(model: nn.Module, settings: LoraSettings) -> Any:
         target_modules=targets,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise LlinkError(
+            f"lora.targets = {settings.targets!r} names no layers of this decoder "
+            f"({str(error).strip().splitlines()[0]}): set lora.targets=all-linear"
+        ) from error

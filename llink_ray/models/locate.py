@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from llink_ray.errors import JobFailed, LlinkError
 
@@ -42,7 +43,7 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
     """
     found = locate(model, part)
     if Path(found).is_dir():
-        files = sorted(p for p in Path(found).rglob("*") if p.is_file() and not p.name.startswith("."))
+        files = sorted(p for p in Path(found).rglob("*") if p.is_file() and not _hidden(p, found))
         stamp = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
         return _hash_files(found, stamp)
     from transformers import AutoConfig
@@ -50,6 +51,11 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
     with explained(model, part):
         config = AutoConfig.from_pretrained(found, revision=revision)
     return f"{model}@{getattr(config, '_commit_hash', None) or revision or 'unknown'}"
+
+
+def _hidden(file: Path, root: str) -> bool:
+    """Caches and marks that tools leave beside a model are not the model."""
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
 @lru_cache(maxsize=16)
@@ -70,8 +76,47 @@ def explained(model: str, part: str) -> Iterator[None]:
         yield
     except LlinkError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # tokenizers and safetensors raise bare Exceptions
         raise _explanation(model, part, error) from error
+
+
+def require_pooling(model: str, revision: str | None) -> None:
+    """Refuse an encoder that does not say how a sentence's vector is made of its tokens'.
+
+    Raises:
+        LlinkError: naming the setting that says it.
+    """
+    found = locate(model, "encoder")
+    if Path(found).is_dir():
+        known = (Path(found) / "modules.json").exists()
+    else:
+        from huggingface_hub import file_exists, try_to_load_from_cache
+
+        with explained(model, "encoder"):
+            cached = try_to_load_from_cache(found, "modules.json", revision=revision)
+            known = isinstance(cached, str) or file_exists(found, "modules.json", revision=revision)
+    if not known:
+        raise LlinkError(
+            f"encoder {model!r} does not say how to pool its tokens (it has no modules.json): "
+            "give --set encoder.pooling=mean or --set encoder.pooling=cls"
+        )
+
+
+def require_vocabulary(tokenizer: Any, model: str, part: str) -> None:
+    """Refuse a tokenizer that knows no words: what the libraries make up where the files are missing.
+
+    Raises:
+        LlinkError: every text would look the same to the model.
+    """
+    if tokenizer is None or len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise _no_tokenizer(model, part)
+
+
+def _no_tokenizer(model: str, part: str) -> LlinkError:
+    return LlinkError(
+        f"{part} directory {model!r} has no usable tokenizer: copy the files that "
+        "`tokenizer.save_pretrained` writes into it"
+    )
 
 
 def _explanation(model: str, part: str, error: Exception) -> LlinkError:
@@ -103,8 +148,5 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
             f"({type(chain[-1]).__name__}): check the network, or give a local directory"
         )
     if "okenizer" in said or "vocab" in said.casefold():
-        return LlinkError(
-            f"{part} directory {model!r} has no usable tokenizer: copy the files that "
-            "`tokenizer.save_pretrained` writes into it"
-        )
+        return _no_tokenizer(model, part)
     return LlinkError(f"{part} directory {model!r} could not be loaded: {first_line}")

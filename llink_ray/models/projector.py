@@ -15,8 +15,12 @@ class Projector(nn.Module):
     are often unit-length and far from zero mean, which an untouched first layer learns slowly from.
     """
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, encoder_dim: int, decoder_dim: int, settings: ProjectorSettings) -> None:
         super().__init__()
+        self.dim = decoder_dim
         self.register_buffer("mean", torch.zeros(encoder_dim))
         self.register_buffer("scale", torch.ones(encoder_dim))
         layers: list[nn.Module] = []

@@ -13,6 +13,8 @@ SLOT = -1
 """Stands in a row of token ids where a soft slot (or one of its two marks) goes."""
 _TEXT = "\ufffc"  # OBJECT REPLACEMENT CHARACTER: no instruction holds it
 _ANSWER = "\ufffb"
+_DATE = "26 Jul 2024"
+"""Templates that write today's date (Llama 3) take it from here: a bundle's prompt must not age."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Prompt:
             if answer is not None:
                 messages.append({"role": "assistant", "content": answer})
             rendered: str = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=answer is None
+                messages, tokenize=False, add_generation_prompt=answer is None, date_string=_DATE
             )
             return rendered
         start = self.tokenizer.bos_token or ""
@@ -50,6 +52,7 @@ class Prompt:
         return f"{start}{content}\n\nAnswer: {answer or ''}{finish}"
 
     def _frame(self, instruction: str, beside: str = "") -> Frame:
+        instruction = instruction.replace(_TEXT, " ")
         before, after = self.render(f"{instruction}\n{_TEXT}{beside}").split(_TEXT)
         return Frame(tuple(self.ids(before)), tuple(self.ids(after)))
 
@@ -68,13 +71,16 @@ class Prompt:
         return [*self.ids(text), self.end]
 
     def _end(self) -> int:
-        suffix = self.render("", _ANSWER).split(_ANSWER)[-1].strip()
-        ids = self.ids(suffix)
+        """The special token that the chat format puts behind an answer, else the end of sequence.
+
+        A word or a blank will not do: generation stops at it.
+        """
+        added = self.tokenizer.added_tokens_decoder
+        special = {i for i, token in added.items() if token.special} | set(self.tokenizer.all_special_ids)
+        suffix = self.render("", _ANSWER).split(_ANSWER)[-1]
         eos = self.tokenizer.eos_token_id
-        if ids:
-            return int(ids[0])
         assert eos is not None, "a decoder's tokenizer names its end of sequence"
-        return int(eos)
+        return int(next((i for i in self.ids(suffix) if i in special), eos))
 
 
 def beside(numerals: list[str]) -> str:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from llink_ray.errors import LlinkError
 from llink_ray.settings import SlotSettings
 
 
@@ -29,8 +30,8 @@ class Expander(nn.Module):
         unit = F.normalize(projected, dim=-1)
         state = F.layer_norm(unit, unit.shape[-1:]) * self.scale  # (B, d)
         state = state + torch.tanh(self.gate) * self.adapter(state)
-        slots: torch.Tensor = self.expand(state)
-        return slots.unflatten(-1, (self.count, -1))
+        slots: torch.Tensor = self.expand(state).unflatten(-1, (self.count, -1))
+        return slots
 
 
 class Reader(nn.Module):
@@ -66,10 +67,12 @@ class SoftSlots(nn.Module):
     token states, so that what the mean vector blurs can still be read.
     """
 
+    embedding_norm: torch.Tensor
+
     def __init__(self, settings: SlotSettings, decoder_dim: int, token_dim: int, norm: float) -> None:
         super().__init__()
         if settings.variant == "resampler" and decoder_dim % settings.heads:
-            raise ValueError(
+            raise LlinkError(
                 f"slots.heads is {settings.heads}, which does not divide the decoder's width {decoder_dim}: "
                 "choose a divisor"
             )
@@ -100,8 +103,8 @@ class SoftSlots(nn.Module):
             states = self.into(tokens)  # (B, T, d)
             for reader in self.readers:
                 slots = reader(slots, states, mask)
-        normed: torch.Tensor = self.norm(slots)
-        return normed * (self.embedding_norm / slots.shape[-1] ** 0.5)
+        normed: torch.Tensor = self.norm(slots) * (self.embedding_norm / slots.shape[-1] ** 0.5)
+        return normed
 
     def marked(self, slots: torch.Tensor) -> torch.Tensor:
         """(B, K, d) -> (B, K+2, d): the slots between their marks."""

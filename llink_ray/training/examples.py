@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -43,6 +44,12 @@ def tokenise(prompt: Prompt, examples: list[Example], slots: SlotSettings) -> li
     ]
 
 
+def sentence_numbers(pairs: Sequence[Pair]) -> torch.Tensor:
+    """(N,) one number for each distinct English sentence."""
+    numbers: dict[str, int] = {}
+    return torch.tensor([numbers.setdefault(pair.english, len(numbers)) for pair in pairs])
+
+
 @dataclass(frozen=True)
 class Micro:
     """One forward's worth of one worker."""
@@ -50,6 +57,8 @@ class Micro:
     prompts: Prompts
     words: torch.Tensor
     """(B, W) token ids of the English, -1 where padded."""
+    sentences: torch.Tensor
+    """(B,) the same number for the same English sentence: such rows are no negatives of each other."""
     pairs: torch.Tensor
     """(B,) rows of the features."""
     scale: float
@@ -64,6 +73,7 @@ class ExampleSource:
     ) -> None:
         self.pairs, self.prompt, self.settings, self.slots, self.seed = pairs, prompt, settings, slots, seed
         self.count = len(pairs) * settings.examples_per_pair
+        self._sentences = sentence_numbers(pairs)
         self._epoch = lru_cache(maxsize=1)(self._make_epoch)
 
     def _make_epoch(self, epoch: int, workers: int) -> tuple[list[Tokenised], list[npt.NDArray[np.int64]]]:
@@ -92,4 +102,5 @@ class ExampleSource:
         for i, e in enumerate(examples):
             words[i, : len(e.words)] = torch.tensor(e.words, dtype=torch.long)
         prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
-        return Micro(prompts, words, torch.tensor([e.pair_index for e in examples]), scale)
+        pairs = torch.tensor([e.pair_index for e in examples])
+        return Micro(prompts, words, self._sentences[pairs], pairs, scale)

@@ -30,19 +30,21 @@ def contrastive(
         further = queries @ F.normalize(negatives, dim=-1).T / temperature  # (B, Q)
         further = further.masked_fill(own[:, None] == negative_ids[None, :], float("-inf"))
         logits = torch.cat([logits, further.topk(min(hardest, len(negatives)), dim=-1).values], dim=1)
-    return F.cross_entropy(logits, torch.arange(len(own), device=own.device))
+    loss: torch.Tensor = F.cross_entropy(logits, torch.arange(len(own), device=own.device))
+    return loss
 
 
 def direction(projected: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     """Mean squared distance of unit vectors, both (B, d): |u - v|² averaged over rows."""
-    gap = F.normalize(projected, dim=-1) - F.normalize(teacher, dim=-1)
+    gap: torch.Tensor = F.normalize(projected, dim=-1) - F.normalize(teacher, dim=-1)
     return gap.square().sum(-1).mean()
 
 
 def norm(projected: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     """Mean squared difference of log-norms, both (B, d)."""
     logs = [vectors.norm(dim=-1).clamp(min=1e-6).log() for vectors in (projected, teacher)]
-    return (logs[0] - logs[1]).square().mean()
+    gap: torch.Tensor = logs[0] - logs[1]
+    return gap.square().mean()
 
 
 def supervised(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +57,8 @@ def supervised(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor
         logits[:, :-1].flatten(0, 1), wanted.clamp(min=0).flatten(), reduction="none"
     ).view_as(wanted)  # (B, S-1)
     counts = wanted >= 0
-    return (flat * counts).sum(-1), counts.sum(-1)
+    nats: torch.Tensor = (flat * counts).sum(-1)
+    return nats, counts.sum(-1)
 
 
 def usage(with_slots: torch.Tensor, ablated: torch.Tensor, margin: float) -> torch.Tensor:

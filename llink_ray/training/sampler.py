@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from llink_ray.errors import LlinkError
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -26,19 +28,28 @@ def bucketed(lengths: Indices, batch_size: int, seed: int, epoch: int, pool: int
     """One epoch's batches of rows of like length, in random order.
 
     Rows are shuffled, sorted by ``lengths`` within pools of ``pool`` batches, cut, and the batches
-    shuffled: padding is saved, chance is kept. The ragged end is left out.
+    shuffled: padding is saved, chance is kept. The ragged end is left out before the sorting, or it
+    would always be the longest rows.
     """
     rng = np.random.default_rng([seed, epoch, 1])
-    order = rng.permutation(len(lengths))
+    order = rng.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
     batches: list[Indices] = []
     for start in range(0, len(order), pool * batch_size):
         part = order[start : start + pool * batch_size]
         part = part[np.argsort(lengths[part], kind="stable")]
-        whole = len(part) // batch_size * batch_size
-        batches += np.split(part[:whole], whole // batch_size) if whole else []
+        batches += np.split(part, len(part) // batch_size)
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def fitting(batch_size: int, count: int, workers: int) -> int:
-    """The batch size, or for a small corpus the largest that fits and divides by the workers; 0 if none."""
+    """The batch size, or for a small corpus the largest that fits and divides by the workers.
+
+    Raises:
+        LlinkError: not even one row for each worker.
+    """
+    if count < workers:
+        raise LlinkError(
+            f"{count} training {'pair is' if count == 1 else 'pairs are'} too few for {workers} workers: "
+            "give more pairs, or fewer with --num-workers"
+        )
     return min(batch_size, count // workers * workers)

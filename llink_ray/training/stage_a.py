@@ -45,9 +45,7 @@ class StageA:
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
-        dims = projector.layers[-1].normalized_shape[0]
-        assert isinstance(dims, int)
-        self.teachers, self.projections = Queue(settings.queue, dims), Queue(settings.queue, dims)
+        self.teachers, self.projections = (Queue(settings.queue, projector.dim) for _ in range(2))
 
     def advance(self) -> dict[str, float]:
         """One optimizer step on the next batch; returns the loss and its parts."""
@@ -65,7 +63,7 @@ class StageA:
         parts = self._losses(projected, teacher, own)
         loss = parts["contrastive"] + s.direction_weight * parts["direction"] + s.norm_weight * parts["norm"]
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         sum_gradients(list(self.projector.parameters()))
         torch.nn.utils.clip_grad_norm_(self.projector.parameters(), s.clip)
         self.optimizer.step()
@@ -112,7 +110,9 @@ class StageA:
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in part("optimizer").items():
             index, name = key.split(".", 1)
-            moments.setdefault(int(index), {})[name] = value.reshape(()) if name == "step" else value
+            moments.setdefault(int(index), {})[name] = value.reshape(
+                () if name == "step" else value.shape
+            ).clone()
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         self.teachers.restore(part("teachers"))
         self.projections.restore(part("projections"))

@@ -49,10 +49,14 @@ class Objective(nn.Module):
         sources: Sources,
         teacher: torch.Tensor,
         words: torch.Tensor,
+        sentences: torch.Tensor,
         scale: float,
         with_usage: bool,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of a micro-batch (scalar) and its parts; ``teacher`` is (B, d_dec), ``words`` (B, W)."""
+        """Loss of a micro-batch (scalar) and its parts.
+
+        ``teacher`` is (B, d_dec), ``words`` (B, W), ``sentences`` (B,), as in :class:`Micro`.
+        """
         s, model = self.settings, self.model
         projected = model.project(sources)  # (B, d)
         slots = model.soft_slots(sources, projected)  # (B, K, d)
@@ -71,7 +75,7 @@ class Objective(nn.Module):
             mean = nats / counts.clamp(min=1)
             parts["usage"] = losses.usage(mean[:size], mean[size:], s.usage.margin).mean()
             total = total + s.usage.weight * parts["usage"]
-        total = total + self._hold(slots, projected, teacher, words, parts)
+        total = total + self._hold(slots, projected, teacher, words, sentences, parts)
         return total, {name: value.detach() for name, value in parts.items()}
 
     def _hold(
@@ -80,6 +84,7 @@ class Objective(nn.Module):
         projected: torch.Tensor,
         teacher: torch.Tensor,
         words: torch.Tensor,
+        sentences: torch.Tensor,
         parts: dict[str, torch.Tensor],
     ) -> torch.Tensor:
         """Terms that keep the slots near what Stage A found and the English says."""
@@ -89,8 +94,7 @@ class Objective(nn.Module):
             parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).mean()
             total = total + s.cosine_weight * parts["cosine"]
         if s.contrastive_weight:
-            everyone, targets = gather(mean), gather(teacher)
-            own = torch.arange(len(everyone), device=mean.device)
+            everyone, targets, own = gather(mean), gather(teacher), gather(sentences)
             workers = world()[1]
             # Each worker holds the gradient of its own rows of the whole loss; engines average over workers.
             parts["contrastive"] = losses.contrastive(everyone, targets, own, s.contrastive_temperature)
@@ -142,7 +146,7 @@ class PlainEngine:
 
     def backward(self, loss: torch.Tensor) -> None:
         """Add this micro-batch's gradient."""
-        (loss / self.accumulation).backward()  # type: ignore[no-untyped-call]
+        (loss / self.accumulation).backward()
 
     def step(self) -> None:
         """Update at the end of an accumulation."""
@@ -189,6 +193,7 @@ class StageB:
                 sources,
                 teacher,
                 micro.words.to(self.device),
+                micro.sentences.to(self.device),
                 micro.scale,
                 with_usage,
             )
