@@ -1,0 +1,129 @@
+"""Stage B's batches: the same examples, however many workers and micro-batches share them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from model_zoo import CHAT, tokenizer
+
+from llink_ray.corpus.pair import Pair, Question
+from llink_ray.models.llink import IGNORED
+from llink_ray.models.prompt import SLOT, Prompt
+from llink_ray.settings import SlotSettings, StageBSettings
+from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, Micro, sentence_numbers, tokenise
+
+ENGLISH = [f"The farmer sold {n} red apples{' at the old market' * (n % 4)}." for n in range(26)]
+PAIRS = [
+    Pair(f"མི {n} ཡོད", english, (Question("how_many", "How many?", str(n)), Question("who", "Who?", "the farmer")))
+    for n, english in enumerate(ENGLISH)
+]
+SLOTS = SlotSettings(count=3)
+
+
+@pytest.fixture(scope="module")
+def prompt() -> Prompt:
+    extra = ("<|user|>", "<|assistant|>")
+    return Prompt(tokenizer({"eos_token": "<|over|>", "pad_token": "<pad>"}, extra, chat=CHAT))
+
+
+def make(prompt: Prompt, pairs: list[Pair] = PAIRS, seed: int = 0, **settings: object) -> ExampleSource:
+    return ExampleSource(pairs, prompt, StageBSettings.model_validate(settings), SLOTS, seed)
+
+
+def rows(micros: list[Micro]) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
+    """Pair, prompt with answer, and answer alone of each example, without padding."""
+    found = []
+    for micro in micros:
+        for i, pair in enumerate(micro.pairs.tolist()):
+            ids = micro.prompts.ids[i][micro.prompts.mask[i].bool()].tolist()
+            answer = [label for label in micro.prompts.labels[i].tolist() if label != IGNORED]
+            assert ids[-len(answer) :] == answer
+            found.append((pair, tuple(ids), tuple(answer)))
+    return found
+
+
+@pytest.mark.parametrize("micro", [None, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_and_micro_batches_share_one_batch(prompt: Prompt, workers: int, micro: int | None) -> None:
+    whole = make(prompt, batch_size=12)
+    parted = make(prompt, batch_size=12, micro_batch_size=micro)
+    for step in range(4):  # two batches an epoch
+        expected = rows(whole.step(step, 0, 1))
+        assert len(expected) == 12
+        ranks = [parted.step(step, rank, workers) for rank in range(workers)]
+        assert [row for micros in ranks for row in rows(micros)] == expected
+        assert all(len(micro_.pairs) <= (micro or 12) for micros in ranks for micro_ in micros)
+
+
+@pytest.mark.parametrize(("workers", "micro"), product([1, 2, 3], [None, 1, 4]))
+@pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:10]])  # the second makes smaller, uneven batches
+def test_scales_make_the_mean_of_the_whole_batch(
+    prompt: Prompt, pairs: list[Pair], workers: int, micro: int | None
+) -> None:
+    def nats(answer: tuple[int, ...]) -> float:
+        return sum(1 + token % 7 for token in answer)  # any loss that is a sum over tokens
+
+    source = make(prompt, pairs, batch_size=12, micro_batch_size=micro)
+    ranks = [source.step(1, rank, workers) for rank in range(workers)]
+    batch = [row for micros in ranks for row in rows(micros)]
+    expected = sum(nats(answer) for _, _, answer in batch) / sum(len(answer) for _, _, answer in batch)
+    losses = []
+    for micros in ranks:  # engines average over micro-batches, then over workers
+        parts = [sum(nats(a) for _, _, a in rows([part])) * part.scale for part in micros]
+        losses.append(sum(parts) / len(parts))
+    assert sum(losses) / workers == pytest.approx(expected, rel=1e-12)
+    assert len({len(micros) for micros in ranks}) == 1  # or workers would wait for one another for ever
+
+
+def test_an_epoch_meets_each_example_once_and_epochs_differ(prompt: Prompt) -> None:
+    source = make(prompt, batch_size=13, examples_per_pair=2, translate_share=0.5)
+    assert source.count == 52
+    epochs = [[row for step in range(4 * e, 4 * e + 4) for row in rows(source.step(step, 0, 1))] for e in (0, 1)]
+    for epoch in epochs:
+        assert sorted(pair for pair, _, _ in epoch) == sorted([*range(26), *range(26)])
+    assert sorted(epochs[0]) != sorted(epochs[1])  # other questions
+
+
+def test_a_batch_is_a_function_of_its_step(prompt: Prompt) -> None:
+    unbroken = [rows(source.step(step, 0, 1)) for source in [make(prompt, batch_size=8)] for step in range(9)]
+    for step in (8, 3):
+        assert rows(make(prompt, batch_size=8).step(step, 0, 1)) == unbroken[step]
+    assert rows(make(prompt, batch_size=8, seed=1).step(3, 0, 1)) != unbroken[3]
+
+
+def test_the_same_english_is_the_same_sentence(prompt: Prompt) -> None:
+    pairs = [Pair("ཀ", "One."), Pair("ཁ", "Two."), Pair("ག", "One."), Pair("ང", "Three.")]
+    assert sentence_numbers(pairs).tolist() == [0, 1, 0, 2]
+    [micro] = make(prompt, pairs, batch_size=8, examples_per_pair=2).step(0, 0, 1)
+    assert len(micro.pairs) == 8
+    assert torch.equal(micro.sentences, torch.tensor([0, 1, 0, 2])[micro.pairs])
+
+
+def test_examples_as_the_decoder_sees_them(prompt: Prompt) -> None:
+    [micro] = make(prompt, batch_size=4, translate_share=0.0).step(0, 0, 1)
+    for i, pair in enumerate(micro.pairs.tolist()):
+        assert int((micro.prompts.ids[i] == SLOT).sum()) == SLOTS.count + 2
+        answer = micro.prompts.labels[i][micro.prompts.labels[i] != IGNORED].tolist()
+        assert prompt.tokenizer.decode(answer[:-1]) in {str(pair), "the farmer"}
+        assert answer[-1] == prompt.end
+        words = [word for word in micro.words[i].tolist() if word >= 0]
+        assert sorted(set(prompt.ids(" " + ENGLISH[pair]))) == words
+
+
+def test_a_cut_answer_does_not_teach_to_stop(prompt: Prompt) -> None:
+    long = "word " * (LONGEST_ANSWER + 5)
+    source = make(prompt, [Pair("ཀ", long), Pair("ཁ", "Short.")], batch_size=2)
+    by_pair = {pair: answer for pair, _, answer in rows(source.step(0, 0, 1))}
+    assert len(by_pair[0]) == LONGEST_ANSWER and by_pair[0][-1] != prompt.end
+    assert by_pair[1][-1] == prompt.end
+
+
+def test_tokenise_writes_the_prompt_of_inference(prompt: Prompt) -> None:
+    from llink_ray.instructions import training_examples
+
+    examples = training_examples(PAIRS, 0, 0, 0.5, 1)
+    for example, row in zip(examples, tokenise(prompt, examples, SLOTS), strict=True):
+        assert row.prompt == prompt.with_slots(example.instruction, example.foreign, SLOTS)
+        assert row.pair_index == example.pair_index
