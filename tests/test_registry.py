@@ -267,7 +267,8 @@ class Network(fs.FileSystemHandler):  # type: ignore[misc]
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> Any:
         self._request("list", selector.base_dir)
-        return self.inner.get_file_info(selector)
+        found = self.inner.get_file_info(selector)
+        return [item for item in found if self.kind != "s3" or item.type == fs.FileType.File]
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool) -> None:
         self._request("delete_dir_contents", path)
@@ -385,6 +386,14 @@ def test_bundle_json_appears_last_and_nothing_after_it(tmp_path: Path, bundle: P
     assert answers(network.registry()) == "v0001"
     if kind == "s3":
         assert not [path for request, path in network.requests if request == "create_dir"]
+
+
+def test_a_number_stays_taken_where_empty_folders_vanish(tmp_path: Path, bundle: Path) -> None:
+    network = Network(tmp_path / "far", "s3")
+    network.registry().publish(bundle)
+    network.registry().remove("bo", "v0001")
+    assert network.registry().list() == []
+    assert network.registry().publish(bundle).name == "v0002"
 
 
 def test_a_source_that_changes_under_our_hands_is_not_published(tmp_path: Path, bundle: Path) -> None:
