@@ -571,6 +571,24 @@ def test_a_rival_for_the_same_number(tmp_path: Path, moment: str) -> None:
     assert seeds == {mine: 1, rivals[0]: 2}
 
 
+def test_a_rival_for_the_same_number_on_a_local_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rival takes the number between my look at the newest and my mkdir."""
+    root = tmp_path / "r"
+    mkdir = Path.mkdir
+    rivals: list[str] = []
+
+    def slow(self: Path, *arguments: Any, **options: Any) -> None:
+        if self == root / "bo" / "v0001" and not rivals:
+            rivals.append("")
+            rivals[0] = publish(Registry(root), tmp_path / "rival", seed=2)
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", slow)
+    assert publish(Registry(root), tmp_path / "mine", seed=1) == "v0002"
+    seeds = {version.name: Registry(root).info(version).seed for version in Registry(root).list()}
+    assert seeds == {"v0001": 2, "v0002": 1} and rivals == ["v0001"]
+
+
 def test_a_roll_back_between_two_publishers_holds_until_something_newer(tmp_path: Path, bundle: Path) -> None:
     """A publisher that took its number before the roll back, and is not newer than what it knew, loses."""
     registry = Registry(tmp_path / "r")
