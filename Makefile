@@ -1,0 +1,67 @@
+# `make` alone lists the targets. Wants GNU make, Python 3.11 or newer with venv, and a C++ compiler.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.llink-ray-setup
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint tiny docs lock clean
+
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the environment in .venv and install the pinned packages
+
+# What pip says goes to stderr: stdout of a target is its result alone.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: Python 3.11 or newer is needed, and '$(PYTHON)' is not:" \
+	    "install it, or name it, e.g. make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' has no venv module: install it, e.g. apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) >&2
+	@echo "installing the pinned packages into $(VENV); the first time takes a few minutes" >&2
+	@$(PIP) -r requirements.lock >&2 || { \
+	  echo "error: pip could not install requirements.lock, see above. One package is built from source" \
+	    "and needs a C++ compiler and Python's headers: apt install build-essential python3-dev" >&2; exit 1; }
+	@$(PIP) --no-deps --no-build-isolation -e . >&2
+	@touch $@
+
+demo: setup ## Teach the tiny decoder Tibetan and show what came of it
+	@$(BIN)/python jobs/train.py --lang=tibetan
+
+test: lint ## Lint, types, and every test that is not slow
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup ## The slow tests: kill and resume, long trainings
+	@$(BIN)/python -m pytest -m slow
+
+lint: setup ## Lint and types alone
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+tiny: setup ## Rebuild the embedded models
+	@$(BIN)/python -m llink_ray.models.tiny.build
+
+docs: setup ## Write docs/settings.md anew
+	@$(BIN)/python docs/write_settings.py
+
+lock: ## Pin the newest packages that pyproject.toml allows, in requirements.lock
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	$(PYTHON) -m venv "$$tmp" >&2; \
+	"$$tmp/bin/python" -m pip install --quiet --upgrade pip >&2; \
+	"$$tmp/bin/python" -m pip install --quiet -e '.[dev]' >&2; \
+	{ echo "# Every package of the environment, pinned. Written by 'make lock' from pyproject.toml."; \
+	  "$$tmp/bin/python" -m pip freeze --all --exclude-editable --exclude pip --exclude wheel \
+	  | sed -E 's/^([A-Za-z0-9._-]+==[^+]+)[+].*$$/\1/'; } > "$$tmp/lock"; \
+	if grep -n -E ' @ |://' "$$tmp/lock" >&2; then \
+	  echo "error: these lines name a place, not a version" >&2; exit 1; fi; \
+	cp "$$tmp/lock" requirements.lock
+
+clean: ## Remove the environment, caches and build leftovers (runs/ stays)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
