@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llink_ray import phrasebook
-from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.pair import Pair, Question
 from llink_ray.instructions import TRANSLATE
 
 CHAT_TEMPLATE = (
@@ -29,6 +29,19 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<foreign_emb>"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with its own schedule."""
+
+    steps: int
+    conversations: int
+    """In one step."""
+    turns: int
+    """Questions asked about a sentence in one conversation."""
+    learning_rate: float
+    """Peak."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +54,12 @@ class DecoderRecipe:
     heads: int = 6
     feed_forward: int = 512
     pairs_per_language: int = 12_000
-    steps: int = 2_000
-    batch_size: int = 32
-    turns: int = 4
-    """Questions asked about a sentence in one conversation."""
-    learning_rate: float = 3e-3
+    phases: tuple[Phase, ...] = (
+        Phase(2_000, 32, 4, 3e-3),
+        Phase(400, 64, 1, 1e-3),
+        Phase(650, 64, 1, 1.5e-3),
+    )
+    """Long conversations first, which teach most a second; then single questions, as it will be asked."""
     gather_share: float = 0.25
     """Share of each batch's sentences that are also gathered at the read-out token."""
     seed: int = 1
@@ -99,16 +113,18 @@ Turn = tuple[str, str]
 
 def conversations(pairs: list[Pair], turns: int, rng: random.Random) -> Iterator[tuple[str, list[Turn]]]:
     """(sentence, turns about it) without end; the first turn shows it. Translating English is copying it."""
+    by_kind: dict[str, list[tuple[Pair, Question]]] = {}
+    for pair in pairs:
+        for question in (Question("translate", rng.choice(TRANSLATE), pair.english), *pair.questions):
+            by_kind.setdefault(question.kind, []).append((pair, question))
+    kinds = list(by_kind)
     while True:
-        pair = rng.choice(pairs)
-        asked: list[Turn] = []
-        for _ in range(turns):
-            if rng.random() < 0.2:
-                asked.append((rng.choice(TRANSLATE), pair.english))
-                continue
-            numeric = [q for q in pair.questions if q.kind == "how_many"]
-            question = rng.choice(numeric if numeric and rng.random() < 0.15 else pair.questions)
-            asked.append((question.instruction, question.answer))
+        # The first question's kind is drawn first, so that rare kinds are asked as often as common ones.
+        pair, question = rng.choice(by_kind[rng.choice(kinds)])
+        asked = [(question.instruction, question.answer)]
+        for _ in range(turns - 1):
+            further = rng.choice(pair.questions)
+            asked.append((further.instruction, further.answer))
         asked[0] = (f"{asked[0][0]}\n {pair.english}", asked[0][1])  # a space, as in Prompt.raw
         yield pair.english, asked
 
@@ -166,23 +182,32 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
+    for number, phase in enumerate(recipe.phases, 1):
+        teach(model, tokenizer, pairs, recipe, phase, log_every, f"phase {number}")
+    return model.eval(), tokenizer
+
+
+def teach(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: list[Pair],
+    recipe: DecoderRecipe,
+    phase: Phase,
+    log_every: int,
+    name: str,
+) -> None:
+    """Train one phase: answers, the gathering at the read-out token, and a little plain reading."""
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.02
+        model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=0.02
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, recipe.steps, pct_start=0.05
+        optimizer, phase.learning_rate, phase.steps, pct_start=0.05
     )
-    source = conversations(pairs, recipe.turns, rng)
+    source = conversations(pairs, phase.turns, random.Random(f"{recipe.seed}:{name}"))
     started = time.monotonic()
-    for step in range(1, recipe.steps + 1):
-        batch = [next(source) for _ in range(recipe.batch_size)]
-        rows = [tokenise(tokenizer, turns) for _, turns in batch]
-        length = max(len(row) for row, _ in rows)
-        ids = torch.full((len(batch), length), tokenizer.pad_token_id)  # (B, T)
-        labels = torch.full_like(ids, -100)  # (B, T)
-        for i, (row, says) in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-            labels[i, : len(row)] = torch.where(torch.tensor(says), ids[i, : len(row)], -100)
+    for step in range(1, phase.steps + 1):
+        batch = [next(source) for _ in range(phase.conversations)]
+        ids, labels = collate([tokenise(tokenizer, turns) for _, turns in batch], tokenizer.pad_token_id)
         mask = (ids != tokenizer.pad_token_id).long()
         hidden = model.model(input_ids=ids, attention_mask=mask)[0]  # (B, T, d)
         told = labels[:, 1:] != -100  # (B, T-1)
@@ -198,11 +223,20 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % log_every == 0 or step == recipe.steps:
-            spent = time.monotonic() - started
+        if step % log_every == 0 or step == phase.steps:
             told_losses = f"answer {answered:.4f} gather {gathered:.3f} read {read:.3f}"
-            print(f"decoder step {step}: {told_losses} {spent:.0f} s", flush=True)
-    return model.eval(), tokenizer
+            print(f"decoder {name} step {step}: {told_losses} {time.monotonic() - started:.0f} s", flush=True)
+
+
+def collate(rows: list[tuple[list[int], list[bool]]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids and labels, both (B, T); labels are -100 where the assistant does not speak."""
+    length = max(len(row) for row, _ in rows)
+    ids = torch.full((len(rows), length), pad)
+    labels = torch.full_like(ids, -100)
+    for i, (row, says) in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        labels[i, : len(row)] = torch.where(torch.tensor(says), ids[i, : len(row)], -100)
+    return ids, labels
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
