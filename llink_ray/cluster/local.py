@@ -11,13 +11,19 @@ import math
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llink_ray.errors import JobFailed, LlinkError
+
+if TYPE_CHECKING:
+    import psutil
 
 _EVERYWHERE = {
     # Reports of a worker block for this long, 2 s by default.
@@ -31,6 +37,7 @@ _EVERYWHERE = {
 }
 _LOOPBACK = "127.0.0.1"
 _KNOCK_SECONDS = 5.0
+_STARTS = 3  # Ray gives a node 30 s to come up, which busy cores can miss
 _SOCKET_PATH_LIMIT = 107  # bytes, of a Unix socket on Linux
 _SOCKET_IN_PARENT = len("/ray-12345678/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _OBJECT_STORE_BYTES = 256 << 20
@@ -64,7 +71,7 @@ def connect(
     with ExitStack() as stack:
         stack.enter_context(_environment({k: os.environ.get(k, v) for k, v in _EVERYWHERE.items()}))
         if address and address != "local":
-            stack.callback(ray.shutdown)
+            stack.callback(_shut_down)
             _join(address)
         else:
             _start(stack, run_tmp, num_cpus)
@@ -116,21 +123,44 @@ def _start(stack: ExitStack, run_tmp: Path | None, num_cpus: int | None) -> None
     )
     stack.callback(setattr, ray_constants, "ENABLE_RAY_CLUSTER", ray_constants.ENABLE_RAY_CLUSTER)
     ray_constants.ENABLE_RAY_CLUSTER = False
-    stack.callback(ray.shutdown)  # first of all at the end, also where ray.init was interrupted half-way
-    try:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address=_LOOPBACK,
-            _temp_dir=str(tmp),
-        )
-    except Exception as error:  # Ray raises bare ones too
-        where = f"; its logs are in {run_tmp / 'ray-logs'}" if run_tmp else ""
-        raise JobFailed(f"Ray does not start on this machine ({_first_line(error)}){where}.") from error
+    stack.callback(_shut_down)  # first of all at the end, also where ray.init was interrupted half-way
+    for attempt in range(_STARTS):
+        before = _children()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=_LOOPBACK,
+                _temp_dir=str(tmp),
+            )
+            return
+        except Exception as error:  # Ray raises bare ones too
+            _shut_down()
+            _end(_children() - before)
+            if attempt + 1 < _STARTS:
+                continue
+            where = f"; its logs are in {run_tmp / 'ray-logs'}" if run_tmp else ""
+            raise JobFailed(f"Ray does not start on this machine ({_first_line(error)}){where}.") from error
+
+
+def _children() -> set[psutil.Process]:
+    import psutil
+
+    return set(psutil.Process().children(recursive=True))
+
+
+def _end(processes: set[psutil.Process]) -> None:
+    """Kill what a failed start has left; Ray itself forgets those."""
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
 
 
 @contextmanager
@@ -158,6 +188,7 @@ def _short_folder(run_tmp: Path | None) -> Iterator[Path]:
     parents = [*([run_tmp.resolve()] if run_tmp else []), Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108
     room = _SOCKET_PATH_LIMIT - _SOCKET_IN_PARENT
     parent = next((p for p in parents if len(os.fsencode(p)) <= room), parents[-1])
+    made = [place for place in (parent, *parent.parents) if not place.exists()]
     parent.mkdir(parents=True, exist_ok=True)
     tmp = Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
     try:
@@ -170,6 +201,34 @@ def _short_folder(run_tmp: Path | None) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+        for place in made:  # a job that ends with an error leaves no empty folders
+            with suppress(OSError):
+                place.rmdir()
+
+
+def everywhere() -> dict[str, str]:
+    """Environment that processes of the cluster want, as it is here inside :func:`connect`."""
+    return {name: os.environ[name] for name in _EVERYWHERE if name in os.environ}
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C once more must not leave half a Ray behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _shut_down() -> None:
+    import ray
+
+    with _undisturbed():
+        ray.shutdown()
 
 
 def resources() -> dict[str, float]:

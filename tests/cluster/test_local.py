@@ -156,6 +156,53 @@ def _runs(pid: int) -> bool:
         return False
 
 
+SLOW_START = """
+import sys
+import psutil, ray
+from ray._private import services
+from llink_ray.cluster.local import connect
+from llink_ray.errors import JobFailed
+
+real, starts, slow = services.get_node, [], int(sys.argv[1])
+
+def get_node(*arguments):
+    if not starts or starts[-1] is None:
+        starts.append({p.name() for p in psutil.Process().children(recursive=True)})
+        if len(starts) <= slow:
+            starts.append(None)
+            raise Exception("The current node timed out during startup.")
+    return real(*arguments)
+
+services.get_node = get_node
+try:
+    with connect(None, None, num_cpus=1):
+        names = [p.name() for p in psutil.Process().children(recursive=True)]
+        assert names.count("raylet") == names.count("gcs_server") == 1, names
+        print(ray.get(ray.remote(lambda: "works").remote()))
+except JobFailed as error:
+    print(error)
+left = [p.name() for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]
+assert not left, left
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slow", "said"), [(1, "works"), (9, "Ray does not start on this machine")])
+def test_a_start_that_is_too_slow_is_tried_again(slow: int, said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_START, str(slow)],
+        env={k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+
+
 def test_no_cluster_at_the_address(tmp_path: Path) -> None:
     script = "from llink_ray.cluster.local import connect\nwith connect('127.0.0.1:1'): pass"
     done = subprocess.run(
