@@ -208,6 +208,8 @@ class StageBSettings(Section):
     """Its temperature."""
     bag_of_words_weight: float = Field(default=0.1, ge=0.0)
     """Slots must name the English words, read by the decoder's own output rows."""
+    words_in_order_weight: float = Field(default=0.0, ge=0.0)
+    """Slot k must name the words of the k-th of K parts of the English; not in the paper."""
     usage: UsageSettings = UsageSettings()
     """The usage objective."""
     evaluate_every: PositiveInt = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,9 +40,11 @@ def training_examples(
     """``per_pair`` examples of each pair for one pass, pair by pair; shuffling is the loader's.
 
     Each asks for a translation with probability ``translate_share`` (always, where the pair has no
-    questions), else one of the pair's questions, each as likely. A pair's draws depend on
-    ``seed``, ``epoch`` and its index alone, so any worker can draw any part of the list.
+    questions), else one of the pair's questions, those of a kind that few pairs have the likelier, so that
+    all kinds are practised. A pair's draws depend on the corpus, ``seed``, ``epoch`` and its index alone, so
+    any worker can draw any part of the list.
     """
+    kinds = Counter(question.kind for pair in pairs for question in pair.questions)
     examples = []
     for index, pair in enumerate(pairs):
         rng = random.Random(f"{seed}:{epoch}:{index}")
@@ -49,7 +52,13 @@ def training_examples(
             if not pair.questions or rng.random() < translate_share:
                 examples.append(_translation(pair, index, rng.choice(TRANSLATE)))
             else:
-                examples.append(_asked(pair, index, rng.choice(pair.questions)))
+                examples.append(
+                    _asked(
+                        pair,
+                        index,
+                        rng.choices(pair.questions, [1 / kinds[q.kind] for q in pair.questions])[0],
+                    )
+                )
     return examples
 
 

@@ -78,7 +78,7 @@ class LlinkModel(nn.Module):
     def __init__(self, decoder: nn.Module, projector: Projector, slots: SoftSlots) -> None:
         super().__init__()
         self.decoder = decoder
-        self.projector = projector.requires_grad_(False)
+        self.projector = projector.requires_grad_(False).eval()
         self.slots = slots
 
     def train(self, mode: bool = True) -> LlinkModel:

@@ -37,11 +37,16 @@ def tokenise(prompt: Prompt, examples: list[Example], slots: SlotSettings) -> li
         Tokenised(
             prompt=prompt.with_slots(e.instruction, e.foreign, slots),
             answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
-            words=sorted(set(prompt.ids(" " + e.english))),
+            words=prompt.ids(" " + _said(e.english, slots)),
             pair_index=e.pair_index,
         )
         for e in examples
     ]
+
+
+def _said(english: str, slots: SlotSettings) -> str:
+    """What the slots should say of a sentence: with a numerals lane, not its digits."""
+    return "".join(c for c in english if not c.isdecimal()) if slots.numerals else english
 
 
 def sentence_numbers(pairs: Sequence[Pair]) -> torch.Tensor:
@@ -56,7 +61,7 @@ class Micro:
 
     prompts: Prompts
     words: torch.Tensor
-    """(B, W) token ids of the English, -1 where padded."""
+    """(B, W) token ids of the English in order, -1 where padded on the right."""
     sentences: torch.Tensor
     """(B,) the same number for the same English sentence: such rows are no negatives of each other."""
     pairs: torch.Tensor

@@ -79,3 +79,18 @@ def bag_of_words(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     said = together.gather(1, words.clamp(min=0))  # (B, W)
     present = words >= 0
     return -(said * present).sum(-1) / present.sum(-1).clamp(min=1)
+
+
+def words_in_order(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """How well slot k names the words of the k-th of K parts of the English: mean nats by row, (B,).
+
+    A bag says which words there are; the order says who did it and to whom. Arguments as for
+    :func:`bag_of_words`, the words in reading order and padded on the right.
+    """
+    slots, places = logits.shape[1], words.shape[1]
+    present = words >= 0
+    counts = present.sum(-1, keepdim=True).clamp(min=1)  # (B, 1)
+    part = torch.arange(places, device=words.device) * slots // counts  # (B, W)
+    rows = torch.arange(len(words), device=words.device)[:, None]
+    said = logits.log_softmax(-1)[rows, part.clamp(max=slots - 1), words.clamp(min=0)]  # (B, W)
+    return -(said * present).sum(-1) / counts[:, 0]

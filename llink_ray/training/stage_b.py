@@ -100,13 +100,15 @@ class Objective(nn.Module):
             parts["contrastive"] = losses.contrastive(everyone, targets, own, s.contrastive_temperature)
             pulled = parts["contrastive"] * workers - parts["contrastive"].detach() * (workers - 1)
             total = total + s.contrastive_weight * pulled
-        if s.bag_of_words_weight:
+        if s.bag_of_words_weight or s.words_in_order_weight:
             # Slots leave with the norm of embeddings; the output rows expect the decoder's final scale.
             scaled = F.layer_norm(slots, slots.shape[-1:])
             head = self.model.decoder.get_output_embeddings()
             read = head(scaled.to(head.weight.dtype)).float()  # (B, K, V)
             parts["bag_of_words"] = losses.bag_of_words(read, words).mean()
+            parts["words_in_order"] = losses.words_in_order(read, words).mean()
             total = total + s.bag_of_words_weight * parts["bag_of_words"]
+            total = total + s.words_in_order_weight * parts["words_in_order"]
         return total
 
 
@@ -136,7 +138,7 @@ class PlainEngine:
     def __init__(
         self, objective: Objective, optimizer: torch.optim.Optimizer, clip: float, accumulation: int = 1
     ) -> None:
-        self.objective, self.optimizer, self.clip = objective, optimizer, clip
+        self.objective, self.optimizer, self.clip = objective.train(), optimizer, clip
         self.accumulation, self._seen = accumulation, 0
 
     def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

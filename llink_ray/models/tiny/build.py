@@ -7,6 +7,7 @@ English text that neither model was built from.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,28 +40,30 @@ def accuracy(folder: Path, questions: int = 400, translations: int = 100) -> dic
 
 def main(
     output: Annotated[Path, typer.Option(help="Folder that gets encoder/ and decoder/.")] = HERE,
-    decoder_steps: Annotated[
-        int, typer.Option(help="Training steps of the decoder.")
-    ] = build_decoder.DecoderRecipe.steps,
-    encoder_steps: Annotated[
-        int, typer.Option(help="Training steps of the encoder.")
-    ] = build_encoder.EncoderRecipe.steps,
-    pairs: Annotated[
-        int, typer.Option(help="Sentences of each language.")
-    ] = build_decoder.DecoderRecipe.pairs_per_language,
+    fraction: Annotated[float, typer.Option(help="Share of all training steps, for a trial.")] = 1.0,
+    pairs: Annotated[int, typer.Option(help="Sentences of each language.")] = 12_000,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 2,
 ) -> None:
     """Train both embedded models from nothing and save them in half precision."""
     torch.set_num_threads(threads)
-    encoder = build_encoder.train(
-        build_encoder.EncoderRecipe(steps=encoder_steps, pairs_per_language=pairs), log_every=50
-    )
-    build_encoder.save(*encoder, output / "encoder")
-    decoder = build_decoder.train(
-        build_decoder.DecoderRecipe(steps=decoder_steps, pairs_per_language=pairs), log_every=50
-    )
-    build_decoder.save(*decoder, output / "decoder")
-    print(json.dumps({"job": "tiny", "output": str(output), "decoder_english": accuracy(output / "decoder")}))
+
+    def shortened(steps: int) -> int:
+        return max(2, round(steps * fraction))
+
+    reader = build_encoder.EncoderRecipe()
+    reader = replace(reader, steps=shortened(reader.steps), pairs_per_language=pairs)
+    build_encoder.save(*build_encoder.train(reader, log_every=50), output / "encoder")
+    speaker = build_decoder.DecoderRecipe()
+    phases = tuple(replace(phase, steps=shortened(phase.steps)) for phase in speaker.phases)
+    speaker = replace(speaker, phases=phases, pairs_per_language=pairs)
+    build_decoder.save(*build_decoder.train(speaker, log_every=50), output / "decoder")
+    questions = max(11, round(400 * fraction))
+    document = {
+        "job": "tiny",
+        "output": str(output),
+        "decoder_english": accuracy(output / "decoder", questions, questions // 4),
+    }
+    print(json.dumps(document, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,6 @@ def gather_loss(
 def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """Train from nothing; float32 on the CPU."""
     torch.manual_seed(recipe.seed)
-    rng = random.Random(recipe.seed)
     pairs = english_pairs(recipe.pairs_per_language, recipe.seed)
     instructions = [q.instruction for p in pairs[:2_000] for q in p.questions]
     corpus = (text for p in pairs[:20_000] for text in (p.english, *(q.answer for q in p.questions)))
