@@ -110,8 +110,7 @@ def main(
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
-        print(f"\nstopped{f': {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
-        sys.stderr.flush()
+        print("\nstopped", *filter(None, [str(interrupt)]), sep="\n", file=sys.stderr, flush=True)
         raise typer.Exit(130) from None
     print(json.dumps(document, ensure_ascii=False), flush=True)
     if document.get("failed"):
@@ -119,6 +118,8 @@ def main(
 
 
 if __name__ == "__main__":
-    # Set before anything imports them: no telemetry from the libraries underneath.
+    # Set before anything imports the libraries underneath: no telemetry, and our sentences alone.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     app()

@@ -30,10 +30,11 @@ class Place:
 def report_stage_a(stage: StageA, metrics: dict[str, Any]) -> None:
     """Checkpoint Stage A: all workers hold the same state but for their generators."""
     with tempfile.TemporaryDirectory() as name:
-        folder, (rank, _) = Path(name), world()
+        folder = Path(name)
         state = {k: v.detach().contiguous().clone() for k, v in stage.state().items()}
-        save_file({"rng": state.pop("rng")}, folder / f"rng-{rank}.safetensors")
-        if rank == 0:
+        del state["rng"]  # each worker's own
+        _save_generators(folder)
+        if world()[0] == 0:
             save_file(state, folder / _STAGE_A)
             _mark(folder, Place("a", stage.step))
         _report(metrics, folder)
@@ -41,8 +42,8 @@ def report_stage_a(stage: StageA, metrics: dict[str, Any]) -> None:
 
 def restore_stage_a(folder: Path, stage: StageA) -> None:
     """Go on from a checkpoint of Stage A."""
-    rng = load_file(folder / f"rng-{world()[0]}.safetensors")["rng"]
-    stage.restore({**load_file(folder / _STAGE_A), "rng": rng})
+    stage.restore({**load_file(folder / _STAGE_A), "rng": torch.get_rng_state()})
+    _restore_generators(folder)
 
 
 def report_stage_b(engine: Any, projector: Projector, step: int, metrics: dict[str, Any]) -> None:
@@ -50,11 +51,34 @@ def report_stage_b(engine: Any, projector: Projector, step: int, metrics: dict[s
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engines.save(engine, folder, step)
+        _save_generators(folder)
         with engines.whole(engine) as model:
             if world()[0] == 0:
                 save_projector(folder, model.projector)
                 _mark(folder, Place("b", step))
         _report(metrics, folder)
+
+
+def restore_stage_b(folder: Path, engine: Any) -> int:
+    """Go on from a checkpoint of Stage B; returns the step it was taken after."""
+    step = engines.restore(engine, folder)
+    _restore_generators(folder)
+    return step
+
+
+def _save_generators(folder: Path) -> None:
+    """Dropout goes on as it would have: the state of this worker's generators."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    save_file(states, folder / f"rng-{world()[0]}.safetensors")
+
+
+def _restore_generators(folder: Path) -> None:
+    states = load_file(folder / f"rng-{world()[0]}.safetensors")
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 def save_projector(folder: Path, projector: Projector) -> None:

@@ -51,11 +51,11 @@ def wrap(model: LlinkModel, settings: Settings, examples: int, workers: int, bf1
 
 
 def save(engine: Any, folder: Path, step: int) -> None:
-    """This worker's part of a checkpoint: trainable weights, optimizer, generator."""
+    """This worker's part of a checkpoint: trainable weights and optimizer."""
     engine.save_checkpoint(
         str(folder),
         tag=_TAG,
-        client_state={"step": step, "rng": torch.get_rng_state()},
+        client_state={"step": step},
         exclude_frozen_parameters=True,
         save_latest=False,
     )
@@ -72,7 +72,6 @@ def restore(engine: Any, folder: Path) -> int:
         raise JobFailed(
             f"the checkpoint in {folder} could not be loaded: start the run anew without --resume"
         )
-    torch.set_rng_state(client["rng"])
     return int(client["step"])
 
 

@@ -17,23 +17,24 @@ from llink_ray.evaluation.measure import measure
 from llink_ray.features import Features
 from llink_ray.models.llink import LlinkModel
 from llink_ray.settings import Settings
+from llink_ray.staging import staged
 from llink_ray.taught import load, save_parts
-
-_DRAFT = "draft"
 
 
 def draft(run: RunDir, model: LlinkModel) -> None:
-    """Keep the trained weights before anything is measured."""
-    folder = run.path / _DRAFT
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    save_parts(folder, model.projector, model.slots, model.decoder)
+    """Keep the trained weights before anything is measured, whole or not at all.
+
+    Raises:
+        JobFailed: the disk refused.
+    """
+    with staged(run.draft, "the trained weights", "start a run with --output elsewhere") as folder:
+        save_parts(folder, model.projector, model.slots, model.decoder)
 
 
 def finish(run: RunDir, settings: Settings, device: torch.device, features: dict[str, Features]) -> None:
     """Measure the bundle as its user will load it, then write it again with its figures in it."""
     info = _info(run.read_json(run.record), settings, features)
-    weights = run.path / _DRAFT
+    weights = run.draft
     unmeasured = write_bundle(run.path / "unmeasured", info, lambda to: _fill(to, weights, info, {}))
     encoder, decoder = settings.encoder.model, settings.decoder.model
     taught = load(unmeasured, str(device), encoder, decoder)

@@ -12,12 +12,13 @@ from typing import Any
 import yaml
 
 from llink_ray import configure, phrasebook
-from llink_ray.cluster.local import connect, places, require, resources
+from llink_ray.cluster.checks import check, check_output, with_models, with_places
+from llink_ray.cluster.local import connect, resources
+from llink_ray.cluster.many import how_to_go_on, teach_many
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import Task, teach
-from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.errors import LlinkError
 from llink_ray.languages import Language, find
-from llink_ray.models.locate import EMBEDDED, locate
 from llink_ray.settings import Settings
 
 
@@ -54,69 +55,71 @@ def run(request: Request) -> dict[str, Any]:
     languages = _languages(request, resumed)
     if resumed is None:
         # A first reading with any preset finds wrong files, keys and values before Ray is started.
-        configure.resolve(
+        settings = configure.resolve(
             *configure.layers(request.preset or "tiny", request.settings_file, request.assignments)
         )
-    output = Path(request.output or _default_output())
+        if settings.corpus.path and len(languages) > 1:
+            raise LlinkError(
+                f"a corpus goes with one language, but --lang names {len(languages)}: run one job each"
+            )
+    output = Path(request.output) if request.output else resumed.path.parent if resumed else _default_output()
+    check_output(output)
     with connect(request.address, output / "tmp"):
         tasks = [_task(request, language, resumed, output) for language in languages]
         if request.check_only:
             return _checked(tasks)
         if len(tasks) == 1:
             return _one(tasks[0])
-        return _many(tasks)
+        return teach_many(tasks, say)
 
 
 def _languages(request: Request, resumed: RunDir | None) -> list[Language]:
-    if not request.languages:
-        if resumed is not None:
-            return [find(resumed.read_json(resumed.record)["language"])]
-        raise LlinkError(
-            f"no language is named: give --lang, e.g. --lang={find(phrasebook.languages()[0]).name.lower()}"
-        )
+    if resumed is not None and not request.languages:
+        return [find(resumed.asked()[0])]
     if request.languages.strip().casefold() == "all":
         names = phrasebook.languages()
     else:
         names = [name for name in request.languages.split(",") if name.strip()]
-    languages = list({language.code: language for language in map(find, names)}.values())
-    if len(languages) > 1 and (resumed or any(a.startswith("corpus.path=") for a in request.assignments)):
-        flag = "--resume" if resumed else "--corpus"
+    if not names:
         raise LlinkError(
-            f"{flag} goes with one language, but --lang names {len(languages)}: run one job each"
+            f"no language is named: give --lang, e.g. --lang={find(phrasebook.languages()[0]).name.lower()}"
+        )
+    languages = list({language.code: language for language in map(find, names)}.values())
+    if resumed and len(languages) > 1:
+        raise LlinkError(
+            f"--resume goes with one language, but --lang names {len(languages)}: run one job each"
         )
     return languages
 
 
-def _default_output() -> str:
+def _default_output() -> Path:
     """``runs`` here; in a submitted job, whose folder goes away, a folder of the user's home."""
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
-    return str(Path.home() / "llink_ray" / "runs") if submitted else "runs"
+    return Path.home() / "llink_ray" / "runs" if submitted else Path("runs")
 
 
 def _task(request: Request, language: Language, resumed: RunDir | None, output: Path) -> Task:
     if resumed is not None:
-        stored = Settings.model_validate(resumed.read_json(resumed.record)["settings"])
+        _, stored = resumed.asked()
         settings = stored
         if request.assignments or request.settings_file or request.preset:
             layers = configure.layers(
                 request.preset or stored.preset, request.settings_file, request.assignments
             )
-            settings = configure.resolve(
-                stored.model_dump(mode="json"), *(layers if request.preset else layers[1:])
+            settings = with_places(
+                configure.resolve(stored.model_dump(mode="json"), *(layers if request.preset else layers[1:]))
             )
         resumed.check_same(language.code, settings)
-        path, output = resumed.path, Path(request.output) if request.output else resumed.path.parent
+        path = resumed.path
     else:
         name = request.preset
         if name is None:
             name, why = _choice(language, request)
             say(f"preset {name}: {why}")
-        settings = _complete(
-            language,
-            configure.resolve(*configure.layers(name, request.settings_file, request.assignments)),
-        )
+        layers = configure.layers(name, request.settings_file, request.assignments)
+        settings = with_places(with_models(language, configure.resolve(*layers)))
         path = _fresh(output, language, name)
-    _check(language, settings)
+    check(language, settings)
     registry = (request.registry or str(output / "registry")) if request.publish else None
     store = settings.features.directory or str((output / "features").resolve())
     return Task(language, settings, path, store, registry)
@@ -135,41 +138,6 @@ def _choice(language: Language, request: Request) -> tuple[str, str]:
         "tiny",
         f"no encoder is known to read {language.name}: name real models with --encoder and --decoder",
     )
-
-
-def _complete(language: Language, settings: Settings) -> Settings:
-    """Models that a preset leaves open come from the language table."""
-    named = {}
-    for part, recommended in (("encoder", language.encoder), ("decoder", language.decoder)):
-        section = getattr(settings, part)
-        if not section.model:
-            if recommended is None:
-                raise LlinkError(f"no {part} is known to be good for {language.name}: give --{part}")
-            named[part] = section.model_copy(update={"model": recommended})
-    return settings.model_copy(update=named)
-
-
-def _check(language: Language, settings: Settings) -> None:
-    models = {"encoder": settings.encoder.model, "decoder": settings.decoder.model}
-    for part, model in models.items():
-        locate(model, part)
-    foreign = [model for model in models.values() if model != EMBEDDED]
-    if settings.corpus.path is None:
-        if foreign:
-            raise LlinkError(
-                f"real models ({foreign[0]}) need real text: give --corpus FILE with {language.name} "
-                "and English (TSV with columns foreign and english, or JSONL)"
-            )
-        if language.code not in phrasebook.languages():
-            raise LlinkError(
-                f"there is no embedded phrasebook for {language.name}: give --corpus FILE, or one of "
-                f"{', '.join(find(code).name for code in phrasebook.languages())}"
-            )
-    elif not Path(settings.corpus.path).is_file():
-        what = "is a directory" if Path(settings.corpus.path).is_dir() else "does not exist"
-        raise LlinkError(f"corpus {settings.corpus.path} {what}: give a TSV or JSONL file")
-    cluster = settings.cluster
-    require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
 
 
 def _fresh(output: Path, language: Language, preset: str) -> Path:
@@ -196,8 +164,7 @@ def _one(task: Task) -> dict[str, Any]:
     try:
         document = teach(task, say)
     except KeyboardInterrupt:
-        how = f"go on with: python jobs/train.py --resume {task.run_dir}"
-        raise KeyboardInterrupt(how) from None
+        raise KeyboardInterrupt(how_to_go_on(task)) from None
     print_tables(document)
     _samples(task)
     return document
@@ -225,38 +192,3 @@ def _checked(tasks: list[Task]) -> dict[str, Any]:
         corpus = {"kept": prepared.kept, "dropped": prepared.dropped_count}
         found.append({"language": task.language.code, "preset": task.settings.preset, "corpus": corpus})
     return {"job": "check", "runs": found}
-
-
-def _many(tasks: list[Task]) -> dict[str, Any]:
-    """One run a language, as many at a time as the cluster has room for."""
-    import ray
-
-    from llink_ray.evaluation.tables import print_tables
-
-    cluster = tasks[0].settings.cluster
-    room = places(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
-    say(f"{len(tasks)} languages, {min(room, len(tasks))} at a time")
-    remote = ray.remote(num_cpus=0, max_retries=0)(teach)
-    waiting, runs, failed = list(tasks), [], []
-    running: dict[Any, Task] = {}
-    while waiting or running:
-        while waiting and len(running) < room:
-            task = waiting.pop(0)
-            say(f"{task.language.name}: run {task.run_dir}")
-            running[remote.remote(task)] = task
-        done, _ = ray.wait(list(running), num_returns=1)
-        task = running.pop(done[0])
-        try:
-            document = ray.get(done[0])
-        except Exception as error:
-            cause = getattr(error, "cause", error)
-            known = isinstance(cause, LlinkError)
-            said = str(cause) if known else f"{type(cause).__name__}: {str(cause).splitlines()[-1:]}"
-            failed.append({"language": task.language.code, "run_dir": str(task.run_dir), "error": said})
-            say(f"{task.language.name} failed: {said}; go on with --resume {task.run_dir}")
-            continue
-        runs.append(document)
-        print_tables(document)
-    if not runs:
-        raise JobFailed("; ".join(f"{f['language']}: {f['error']}" for f in failed))
-    return {"job": "train", "runs": runs, "failed": failed}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
+from llink_ray.staging import disk_refused
 
 SPLITS = ("train", "validation", "test")
 
@@ -42,12 +44,42 @@ class RunDir:
         """What training leaves behind."""
         return self.path / "bundle"
 
+    @property
+    def draft(self) -> Path:
+        """Trained weights that were not measured yet."""
+        return self.path / "draft"
+
+    @property
+    def document(self) -> Path:
+        """The job's JSON document, once all is done."""
+        return self.path / "document.json"
+
+    @property
+    def error(self) -> Path:
+        """Why training stopped, at full length."""
+        return self.path / "error.txt"
+
     def write_json(self, path: Path, content: Any) -> None:
-        """Whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Whole or not at all.
+
+        Raises:
+            JobFailed: the disk refused.
+        """
+        with self._writing(path) as file:
+            file.write(json.dumps(content, ensure_ascii=False, indent=1))
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[TextIO]:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        temporary.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                yield file
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise disk_refused("the run's", path, error, "name another place with --output") from error
 
     def read_json(self, path: Path) -> Any:
         """Content of a record.
@@ -57,19 +89,21 @@ class RunDir:
         """
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise LlinkError(f"{self.path} is not a run directory: it has no {path.name}") from None
+        except OSError as error:
+            raise LlinkError(f"{path} cannot be read ({error.strerror}): look at the disk") from None
         except ValueError:
             raise LlinkError(f"{path} is damaged (not JSON): start a new run without --resume") from None
 
     def write_pairs(self, split: str, pairs: Sequence[Pair]) -> None:
-        """Keep the pairs as they were split, so that a resumed run trains on the same."""
-        file = self.path / "pairs" / f"{split}.jsonl"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as out:
-            out.writelines(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
-        temporary.replace(file)
+        """Keep the pairs as they were split, so that a resumed run trains on the same.
+
+        Raises:
+            JobFailed: the disk refused.
+        """
+        with self._writing(self.path / "pairs" / f"{split}.jsonl") as file:
+            file.writelines(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
 
     def read_pairs(self, split: str) -> list[Pair]:
         """The pairs of a split."""
@@ -80,6 +114,20 @@ class RunDir:
                 questions = tuple(Question(**question) for question in fields.pop("questions"))
                 pairs.append(Pair(**fields, questions=questions))
         return pairs
+
+    def asked(self) -> tuple[str, Settings]:
+        """Language code and settings that the run was started with.
+
+        Raises:
+            LlinkError: no run directory, or one of another version of this package.
+        """
+        told = self.read_json(self.record)
+        try:
+            return told["language"], Settings.model_validate(told["settings"])
+        except (KeyError, TypeError, ValueError):
+            raise LlinkError(
+                f"{self.record} was written by another version of this package: start a new run"
+            ) from None
 
     def check_same(self, language: str, settings: Settings) -> None:
         """Refuse to go on in a directory that belongs to something else.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llink_ray.bundle import INDEX, read_bundle
 from llink_ray.cluster.extract import extract
+from llink_ray.cluster.fit import fit
 from llink_ray.cluster.local import require
 from llink_ray.cluster.progress import following
 from llink_ray.cluster.rundir import SPLITS, RunDir
@@ -48,39 +51,59 @@ def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
     """
     started = time.monotonic()
     run, settings = RunDir(task.run_dir), task.settings
-    cluster = settings.cluster
-    require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
-    record = _prepared(run, task, say)
-    forwards, dims = 0, {}
-    if not (run.metrics.exists() and (run.bundle / "bundle.json").exists()):
-        specs = _specs(run, settings, record["fingerprints"])
-        say(f"features: {', '.join(f'{len(spec.texts)} {name}' for name, spec in specs.items())} texts")
-        found = extract(
-            task.store,
-            specs.values(),
-            batch_tokens=settings.features.batch_tokens,
-            gpus_per_task=cluster.gpus_per_worker,
-        )
-        forwards = found.forwards
-        features = {name: found.features[spec.key] for name, spec in specs.items()}
-        dims = {name: feature.dim for name, feature in features.items()}
-        if settings.slots.variant == "resampler" and dims["english"] % settings.slots.heads:
-            raise LlinkError(
-                f"slots.heads is {settings.slots.heads}, which does not divide the decoder's width "
-                f"{dims['english']}: choose a divisor with --set slots.heads=N"
-            )
-        tokens = features["foreign"].tokens
-        config = {
-            "settings": settings.model_dump(mode="json"),
-            "run_dir": str(run.path.resolve()),
-            "store": found.features[specs["foreign"].key].uri,
-            "features": {name: spec.key for name, spec in specs.items()},
-            "token_dim": tokens.dim if tokens is not None else dims["foreign"],
-        }
-        say(f"training on {cluster.num_workers} worker{'s' * (cluster.num_workers != 1)}")
+    fresh = not run.path.exists()
+    workers, forwards = settings.cluster.num_workers, 0
+    try:
+        record = _prepared(run, task, say)
+        if run.document.exists() and _measured(run):
+            document: dict[str, Any] = run.read_json(run.document)
+            document |= {"run_dir": str(run.path), "bundle": str(run.bundle)}
+            return document | {"published": _published(task, run, fresh)}
+        if not _measured(run):
+            config, forwards = _extracted(run, task, record, say)
+    except LlinkError:
+        if fresh:  # nothing was done that another start would not find in the feature store
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    if not _measured(run):
+        say(f"training on {workers} worker{'s' * (workers != 1)}")
         with following(run.history, {"a": settings.stage_a.steps, "b": settings.stage_b.steps}):
-            _fit(run, settings, config)
-    return _close(task, run, record, forwards, time.monotonic() - started)
+            fit(run, settings, config)
+    return _close(task, run, record, forwards, time.monotonic() - started, fresh)
+
+
+def _measured(run: RunDir) -> bool:
+    return run.metrics.exists() and (run.bundle / INDEX).exists()
+
+
+def _extracted(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) -> tuple[dict[str, Any], int]:
+    """What the workers are told, and the forwards of frozen models that it took."""
+    settings, cluster = task.settings, task.settings.cluster
+    require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
+    specs = _specs(run, settings, record["fingerprints"])
+    say(f"features: {', '.join(f'{len(spec.texts)} {name}' for name, spec in specs.items())} texts")
+    found = extract(
+        task.store,
+        specs.values(),
+        batch_tokens=settings.features.batch_tokens,
+        gpus_per_task=cluster.gpus_per_worker,
+    )
+    features = {name: found.features[spec.key] for name, spec in specs.items()}
+    width, tokens = features["english"].dim, features["foreign"].tokens
+    if settings.slots.variant == "resampler" and width % settings.slots.heads:
+        raise LlinkError(
+            f"slots.heads is {settings.slots.heads}, which does not divide the decoder's width {width}: "
+            "choose a divisor with --set slots.heads=N"
+        )
+    config = {
+        "settings": settings.model_dump(mode="json"),
+        "run_dir": str(run.path.resolve()),
+        "store": features["foreign"].uri,
+        "features": {name: spec.key for name, spec in specs.items()},
+        "token_dim": tokens.dim if tokens is not None else features["foreign"].dim,
+        "trained": run.draft.is_dir(),
+    }
+    return config, found.forwards
 
 
 def _prepared(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
@@ -102,6 +125,12 @@ def _prepared(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
         say(f"going on with {run.path}")
         return record
     prepared = prepare(language, settings.corpus, settings.seed)
+    pairs, workers = len(prepared.splits.train), settings.cluster.num_workers
+    if pairs < workers:
+        raise LlinkError(
+            f"{pairs} training pair{'s' * (pairs != 1)} cannot be divided among {workers} workers: give more "
+            f"pairs, or at most {pairs} with --num-workers"
+        )
     for split in SPLITS:
         run.write_pairs(split, getattr(prepared.splits, split))
     record = {
@@ -144,69 +173,37 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
     }
 
 
-def _fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
-
-    from llink_ray.cluster.worker import train
-
-    cluster = settings.cluster
-    resources = {"CPU": cluster.cpus_per_worker}
-    if cluster.gpus_per_worker:
-        resources["GPU"] = cluster.gpus_per_worker
-    trainer = TorchTrainer(
-        train,
-        train_loop_config=config,
-        scaling_config=ScalingConfig(
-            num_workers=cluster.num_workers,
-            use_gpu=cluster.gpus_per_worker > 0,
-            resources_per_worker=resources,
-        ),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=str(run.path.resolve()),
-            failure_config=FailureConfig(max_failures=cluster.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=settings.checkpoint.keep),
-        ),
-    )
+def _published(task: Task, run: RunDir, fresh: bool) -> str | None:
+    """Version that the bundle has in the registry; a run that is gone on with may have published it."""
+    if task.registry is None:
+        return None
     try:
-        trainer.fit()
-    except TrainingFailedError as error:
-        raise _explained(error, run) from error
+        registry, digest = Registry(task.registry), read_bundle(run.bundle).digest
+        for version in [] if fresh else registry.list(task.language.code):
+            with suppress(LlinkError):  # another version's damage is not this run's
+                if registry.info(version).digest == digest:
+                    return version.name
+        return registry.publish(run.bundle).name
+    except LlinkError as error:
+        raise JobFailed(
+            f"{error}; the bundle is in {run.bundle}, and --resume {run.path} publishes it"
+        ) from error
 
 
-def _explained(error: Exception, run: RunDir) -> JobFailed:
-    """The worker's own words, where it had any."""
-    failures = getattr(error, "worker_failures", {})
-    for failure in failures.values():
-        cause = getattr(failure, "cause", None) or failure.__cause__ or failure
-        text = str(cause).strip().splitlines()
-        where = run.path / "error.txt"
-        where.write_text("".join(traceback.format_exception(failure)), encoding="utf-8")
-        return JobFailed(
-            f"training stopped: {text[-1] if text else type(cause).__name__} (whole text in {where}); "
-            f"mend it and go on with --resume {run.path}"
-        )
-    text = str(error).strip().splitlines()
-    return JobFailed(f"training stopped: {text[-1] if text else error!r}; go on with --resume {run.path}")
-
-
-def _close(task: Task, run: RunDir, record: dict[str, Any], forwards: int, seconds: float) -> dict[str, Any]:
+def _close(
+    task: Task, run: RunDir, record: dict[str, Any], forwards: int, seconds: float, fresh: bool
+) -> dict[str, Any]:
     from llink_ray.evaluation import history
     from llink_ray.evaluation.report import write_report
 
     settings = task.settings
-    published = None
-    if task.registry is not None:
-        published = Registry(task.registry).publish(run.bundle).name
     document = {
         "job": "train",
         "language": record["language"],
         "preset": settings.preset,
         "run_dir": str(run.path),
         "bundle": str(run.bundle),
-        "published": published,
+        "published": _published(task, run, fresh),
         "seconds": round(seconds, 1),
         "steps": {
             "stage_a": settings.stage_a.steps * settings.stage_a.enabled,
@@ -226,4 +223,5 @@ def _close(task: Task, run: RunDir, record: dict[str, Any], forwards: int, secon
         "seed": settings.seed,
     }
     write_report(run.path, document, history.read(run.history))
+    run.write_json(run.document, document)
     return document

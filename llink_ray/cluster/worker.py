@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+import traceback
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from llink_ray.features import Features, FeatureStore
 from llink_ray.instructions import training_examples
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
+from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.training.collective import world
@@ -30,8 +33,16 @@ from llink_ray.training.stage_b import StageB
 
 
 def train(config: dict[str, Any]) -> None:
-    """The ``train_loop_per_worker`` of one run; ``config`` is plain data."""
-    Run(config).go()
+    """The ``train_loop_per_worker`` of one run; ``config`` is plain data.
+
+    What goes wrong stands at full length in the run's ``error.txt``, each worker's part of it.
+    """
+    try:
+        Run(config).go()
+    except Exception:
+        with suppress(OSError), RunDir(Path(config["run_dir"])).error.open("a", encoding="utf-8") as file:
+            file.write(f"worker {world()[0]}:\n{traceback.format_exc()}\n")
+        raise
 
 
 class Run:
@@ -54,35 +65,47 @@ class Run:
         np.random.seed(seed)
         torch.manual_seed(seed)
         self.device = ray.train.torch.get_device()
+        self.trained: bool = config["trained"]
         self.checkpoint = ray.train.get_checkpoint()
 
     def go(self) -> None:
-        """Both stages, then the figures."""
-        if self.checkpoint is None:
-            self._learn(None)
-            return
-        with self.checkpoint.as_directory() as folder:
-            self._learn(Path(folder))
-
-    def _learn(self, folder: Path | None) -> None:
-        place = checkpoints.place_of(folder) if folder else None
-        projector = self._projector()
-        if folder is None or place is None or place.stage == "a":
-            self._stage_a(projector, folder)
-            folder = None
-        else:
-            checkpoints.restore_projector(folder, projector)
-        self._stage_b(projector, folder)
+        """Both stages, where they are not done already, then the figures."""
+        if not self.trained:
+            with self.checkpoint.as_directory() if self.checkpoint else nullcontext() as folder:
+                self._learn(Path(folder) if folder else None)
         gc.collect()  # the engine's memory, before the first worker loads the bundle
         if self.rank == 0:
             from llink_ray.cluster.finish import finish
 
             finish(self.dir, self.settings, self.device, self.features)
 
+    def _learn(self, folder: Path | None) -> None:
+        place = checkpoints.place_of(folder) if folder else None
+        projector = self._projector()
+        if folder is None or place is None or place.stage == "a":
+            self._check_adapters()
+            self._stage_a(projector, folder)
+            folder = None
+        else:
+            checkpoints.restore_projector(folder, projector)
+        self._stage_b(projector, folder)
+
     def _projector(self) -> Projector:
         torch.manual_seed(self.settings.seed)
         vectors, teacher = self.features["foreign"], self.features["english"]
         return Projector(vectors.dim, teacher.dim, self.settings.projector)
+
+    def _check_adapters(self) -> None:
+        """Find out before Stage A, not after it, that the decoder has none of the layers to adapt."""
+        named, lora = self.settings.decoder, self.settings.lora
+        if lora.targets == "all-linear":  # fits every decoder
+            return
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        with explained(named.model, "decoder"), torch.device("meta"):
+            config = AutoConfig.from_pretrained(locate(named.model, "decoder"), revision=named.revision)
+            empty = AutoModelForCausalLM.from_config(config)
+        with_lora(empty, lora)
 
     # Stage A ------------------------------------------------------------------------------------------
 
@@ -106,6 +129,8 @@ class Run:
         self._rewind("a", stage.step)
 
         def look() -> dict[str, float]:
+            if not m:  # a small corpus may leave none
+                return {}
             found = validate(projector, foreign[n:], teacher[n:])
             return {"validation/r1": found.r1, "validation/r10": found.r10}
 
@@ -138,7 +163,7 @@ class Run:
         )
         torch.manual_seed(settings.seed * 1_000 + self.rank)
         if folder is not None:
-            stage.step = engines.restore(engine, folder)
+            stage.step = checkpoints.restore_stage_b(folder, engine)
         self._rewind("b", stage.step)
         engine.train()
         batches = self._validation_batches(decoder, len(train))

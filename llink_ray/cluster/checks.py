@@ -1,0 +1,107 @@
+"""What can be found wrong with a request before any work is done for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from llink_ray import phrasebook
+from llink_ray.cluster.local import require
+from llink_ray.errors import LlinkError
+from llink_ray.languages import Language, find
+from llink_ray.models.locate import EMBEDDED, locate, require_pooling
+from llink_ray.settings import Settings
+
+
+def check_output(output: Path) -> None:
+    """Refuse a folder of runs that cannot be written.
+
+    Raises:
+        LlinkError: a file stands in the way, or it is not ours to write.
+    """
+    path = output.absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise LlinkError(f"--output {output}: {there} is a file: name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise LlinkError(f"--output {output}: {there} may not be written: name another folder")
+
+
+def with_places(settings: Settings) -> Settings:
+    """The settings with every local path absolute: processes of the cluster stand in other folders."""
+    changed = {
+        part: section.model_copy(update={"model": _absolute(section.model)})
+        for part, section in (("encoder", settings.encoder), ("decoder", settings.decoder))
+        if section.model != EMBEDDED and Path(section.model).expanduser().is_dir()
+    }
+    corpus, features = settings.corpus, settings.features
+    return settings.model_copy(
+        update={
+            **changed,
+            "corpus": corpus.model_copy(update={"path": corpus.path and _absolute(corpus.path)}),
+            "features": features.model_copy(
+                update={"directory": features.directory and _absolute(features.directory)}
+            ),
+        }
+    )
+
+
+def with_models(language: Language, settings: Settings) -> Settings:
+    """Models that a preset leaves open come from the language table.
+
+    Raises:
+        LlinkError: the table has none for this language.
+    """
+    named = {}
+    for part, recommended in (("encoder", language.encoder), ("decoder", language.decoder)):
+        section = getattr(settings, part)
+        if not section.model:
+            if recommended is None:
+                raise LlinkError(f"no {part} is known to be good for {language.name}: give --{part}")
+            named[part] = section.model_copy(update={"model": recommended})
+    return settings.model_copy(update=named)
+
+
+def check(language: Language, settings: Settings) -> None:
+    """Refuse what cannot be trained: corpus, models, room on the cluster.
+
+    Raises:
+        LlinkError: what is missing, and how to give it.
+        JobFailed: a model cannot be fetched, or the cluster is too small.
+    """
+    _check_corpus(language, settings)
+    for part, model in (("encoder", settings.encoder.model), ("decoder", settings.decoder.model)):
+        locate(model, part)
+    cluster = settings.cluster
+    require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
+    # Loaded late by the processes that need them, hence looked at now.
+    if settings.encoder.model != EMBEDDED and settings.encoder.pooling is None:
+        require_pooling(settings.encoder.model, settings.encoder.revision)
+    if settings.decoder.model != EMBEDDED:
+        from llink_ray.models.decoder import load_tokenizer
+
+        load_tokenizer(settings.decoder)
+
+
+def _check_corpus(language: Language, settings: Settings) -> None:
+    path = settings.corpus.path
+    if path is not None:
+        if not Path(path).is_file():
+            what = "is a directory" if Path(path).is_dir() else "does not exist"
+            raise LlinkError(f"corpus {path} {what}: give a TSV or JSONL file")
+        return
+    real = [m for m in (settings.encoder.model, settings.decoder.model) if m != EMBEDDED]
+    if real:
+        raise LlinkError(
+            f"real models ({real[0]}) need real text: give --corpus FILE with {language.name} "
+            "and English (TSV with columns foreign and english, or JSONL)"
+        )
+    if language.code not in phrasebook.languages():
+        raise LlinkError(
+            f"there is no embedded phrasebook for {language.name}: give --corpus FILE, or one of "
+            f"{', '.join(find(code).name for code in phrasebook.languages())}"
+        )
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).expanduser().absolute())
