@@ -1,0 +1,61 @@
+"""The embedded models: small, half precision, ordinary directories, English only, and rebuildable."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from llink_ray import phrasebook
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.encoder import Encoder
+from llink_ray.models.tiny import build
+from llink_ray.settings import DecoderSettings, EncoderSettings
+
+SHIPPED = Path(str(resources.files("llink_ray.models.tiny")))
+PARTS = ("encoder", "decoder")
+
+
+def dtypes(folder: Path) -> set[str]:
+    with safe_open(str(folder / "model.safetensors"), "pt") as file:
+        return {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+
+def test_together_under_twelve_megabytes_in_half_precision() -> None:
+    files = [f for part in PARTS for f in (SHIPPED / part).rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) < 12e6
+    assert all(dtypes(SHIPPED / part) == {"F16"} for part in PARTS)
+
+
+def test_decoder_answers_in_english() -> None:
+    figures = build.accuracy(SHIPPED / "decoder", questions=100, translations=20)
+    assert figures["exact"] >= 0.97  # .989 over 1 600 questions; 400 are asked here
+    assert figures["numbers"] >= 0.98
+
+
+@pytest.mark.parametrize("code", phrasebook.languages())
+def test_decoder_shatters_the_foreign_scripts(code: str) -> None:
+    decoder = Decoder.load(DecoderSettings(model="embedded"))
+    pairs = phrasebook.pairs(code, 50)
+    foreign = sum(decoder.token_counts([p.foreign for p in pairs]))
+    english = sum(decoder.token_counts([p.english for p in pairs]))
+    assert foreign > 4 * english
+
+
+def test_rebuild_of_a_few_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    threads = torch.get_num_threads()
+    build.main(output=tmp_path, fraction=0.002, pairs=200, threads=threads)
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0 <= document["decoder_english"]["exact"] <= 1
+    assert all(dtypes(tmp_path / part) == {"F16"} for part in PARTS)
+    decoder = Decoder.load(DecoderSettings(model=str(tmp_path / "decoder")))
+    encoder = Encoder.load(EncoderSettings(model=str(tmp_path / "encoder")))
+    shipped = Decoder.load(DecoderSettings(model="embedded"))
+    assert (decoder.dim, encoder.dim) == (shipped.dim, Encoder.load(EncoderSettings(model="embedded")).dim)
+    assert decoder.tokenizer.chat_template == shipped.tokenizer.chat_template
+    assert torch.isfinite(decoder.teacher_states(["The cook sold 3 hats."])).all()
+    assert torch.isfinite(encoder.encode(["ཁང་པ"]).vectors).all()
