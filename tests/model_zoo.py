@@ -1,15 +1,31 @@
-"""Random models of several families, made on the spot: decoders with their tokenizers, encoders, directories."""
+"""Random models of several families, made on the spot, and a training of both stages in one process."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from llink_ray.configure import resolve
+from llink_ray.corpus.pair import Pair, Question
+from llink_ray.features import Features, RaggedRows, ShardedRows
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.encoder import Encoded, Encoder
+from llink_ray.models.llink import LlinkModel, new_slots, with_lora
+from llink_ray.models.projector import Projector
+from llink_ray.settings import Settings
+from llink_ray.taught import Taught
+from llink_ray.training.examples import ExampleSource, sentence_numbers
+from llink_ray.training.stage_a import AlignmentData, StageA
+from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
+
 CHAT = (
-    "{{ bos_token or '' }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] | trim }}<|over|>\n{% endfor %}"
+    "{{ bos_token or '' }}"
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] | trim }}<|over|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """A chat format in the manner of Zephyr and Llama 3: trimmed content, an end mark, then a newline."""
@@ -106,8 +122,9 @@ def write_bert(folder: Path, words: tuple[str, ...] = ("ཁྱི", "ར", "ང"
     torch.manual_seed(1)
     folder.mkdir(parents=True, exist_ok=True)
     letters = [chr(c) for c in (*range(0x61, 0x7B), *range(0x30, 0x3A), *range(0x0F20, 0x0F2A))]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *("##" + c for c in letters)]
-    made = tf.BertTokenizer(vocab={token: i for i, token in enumerate(dict.fromkeys(vocabulary))})
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    vocabulary = dict.fromkeys([*special, *words, *letters, *("##" + letter for letter in letters)])
+    made = tf.BertTokenizer(vocab={token: i for i, token in enumerate(vocabulary)})
     config = tf.BertConfig(
         **(SIZE | {"hidden_size": 24, "max_position_embeddings": 64}),
         vocab_size=len(made),
@@ -128,3 +145,81 @@ def write_sentence_bert(folder: Path, bert: Path) -> Path:
     pooling = Pooling(transformer.get_embedding_dimension(), "mean")
     SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu").save(str(folder))
     return folder
+
+
+WHO = Question("who", "Who sold the apples?", "the farmer")
+PAIRS = [
+    Pair(
+        f"ཁྱི {'ར ང ' * (n % 5)}{n}",
+        f"The farmer sold {n} red apples{' at the old market near the river' * (n % 3)}.",
+        (Question("how_many", "How many apples?", str(n)), WHO),
+    )
+    for n in range(24)
+]
+"""Made-up pairs of many lengths with questions, in letters that every encoder here knows something of."""
+
+
+def small_settings(encoder_model: str, decoder_model: str, **changes: Any) -> Settings:
+    """Settings of a training that takes a second."""
+    base: dict[str, Any] = {
+        "encoder": {"model": encoder_model},
+        "decoder": {"model": decoder_model},
+        "projector": {"hidden": 32, "dropout": 0.0},
+        "slots": {"count": 3, "heads": 2, "layers": 1},
+        "lora": {"rank": 4, "dropout": 0.0},
+        "stage_a": {"steps": 5, "batch_size": 8, "warmup_steps": 0, "queue": 32, "hard_negatives": 4},
+        "stage_b": {
+            "steps": 5,
+            "batch_size": 24,
+            "warmup_fraction": 0.0,
+            "lora_learning_rate": 1e-2,
+            "slot_learning_rate": 1e-2,
+        },
+        "evaluation": {"batch_size": 16, "max_new_tokens": 8},
+    }
+    return resolve(base, changes)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A short training of both stages in this process, as a person would write it in a notebook."""
+
+    taught: Taught
+    teacher: torch.Tensor
+    """(N, d_dec) of the pairs' English."""
+    stage_a: list[dict[str, float]]
+    stage_b: list[dict[str, float]]
+
+
+def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
+    """Both stages on ``pairs`` without Ray or DeepSpeed."""
+    torch.manual_seed(0)
+    encoder, decoder = Encoder.load(settings.encoder), Decoder.load(settings.decoder)
+    encoded = encoder.encode([pair.foreign for pair in pairs], with_tokens=True)
+    teacher = decoder.teacher_states([pair.english for pair in pairs])
+    projector = Projector(encoder.dim, decoder.dim, settings.projector)
+    projector.standardise_with(encoded.vectors)
+    data = AlignmentData(encoded.vectors, teacher, sentence_numbers(pairs))
+    first = StageA(projector, data, settings.stage_a, settings.seed)
+    stage_a = [first.advance() for _ in range(settings.stage_a.steps)]
+
+    slots = new_slots(decoder, settings, encoder.token_dim)
+    model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
+    source = ExampleSource(list(pairs), decoder.prompt, settings.stage_b, settings.slots, settings.seed)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings.stage_b))
+    engine = PlainEngine(Objective(model, settings.stage_b), optimizer, settings.stage_b.clip)
+    second = StageB(
+        engine, optimizer, source, in_memory(encoded), teacher, settings.stage_b, torch.device("cpu")
+    )
+    stage_b = [second.advance() for _ in range(settings.stage_b.steps)]
+    return Lesson(Taught(encoder, decoder, model, settings, "bo"), teacher, stage_a, stage_b)
+
+
+def in_memory(encoded: Encoded) -> Features:
+    """An encoder's output as the feature store would give it back."""
+    assert encoded.tokens is not None and encoded.mask is not None
+    count = len(encoded.vectors)
+    flat = encoded.tokens[encoded.mask].numpy()
+    offsets = np.concatenate([[0], encoded.mask.sum(1).cumsum(0).numpy()])
+    tokens = RaggedRows([(flat, offsets)], count)
+    return Features("", "", ShardedRows([encoded.vectors.numpy()], count), tokens)

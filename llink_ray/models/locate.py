@@ -142,11 +142,11 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
             f"{part} {model!r} (or its revision) does not exist on the hub, or is private: check the name, "
             "or set HF_TOKEN"
         )
-    if not local:
+    if not local and any(isinstance(link, OSError) for link in chain):  # what libraries say of the network
         return JobFailed(
             f"{part} {model!r} could not be fetched from the hub and is not in the local cache "
             f"({type(chain[-1]).__name__}): check the network, or give a local directory"
         )
-    if "okenizer" in said or "vocab" in said.casefold():
+    if local and ("okenizer" in said or "vocab" in said.casefold()):
         return _no_tokenizer(model, part)
-    return LlinkError(f"{part} directory {model!r} could not be loaded: {first_line}")
+    return LlinkError(f"{part} {model!r} could not be loaded ({type(error).__name__}): {first_line}")

@@ -170,18 +170,6 @@ def test_words_in_order() -> None:
         assert float(found[row]) == pytest.approx(sum(nats) / len(nats), abs=CLOSE)
 
 
-def test_words_in_order() -> None:
-    logits = draw(3, 2, 6)
-    words = torch.tensor([[0, 5, 2, 2], [3, 1, 4, -1], [-1, -1, -1, -1]])
-    parts = [[0, 0, 1, 1], [0, 0, 1], []]  # two slots, each names the words of its half
-    found = losses.words_in_order(logits, words)
-    for row in range(3):
-        said = [(int(word), part) for word, part in zip(words[row], parts[row], strict=False)]
-        slots = logits[row].tolist()
-        nats = sum(log_sum_exp(slots[part]) - slots[part][word] for word, part in said)
-        assert float(found[row]) == pytest.approx(nats / max(1, len(said)), abs=CLOSE)
-
-
 def test_bag_of_words() -> None:
     logits = draw(3, 4, 6)
     words = torch.tensor([[0, 5, 2], [3, -1, -1], [-1, -1, -1]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -130,7 +132,7 @@ def test_warm_cosine() -> None:
     assert factors[9] == factors[10] == pytest.approx(1.0)
     assert factors[55] == pytest.approx(0.55)  # half way down
     assert factors[100] == pytest.approx(0.1)
-    assert all(left > right for left, right in zip(factors[10:], factors[11:], strict=False))
+    assert all(left > right for left, right in pairwise(factors[10:]))
     assert warm_cosine(0, 10, 0) == 1.0
     assert warm_cosine(7, 5, 20) == pytest.approx(8 / 20)  # a short run may end while it warms up
 

@@ -1,0 +1,113 @@
+"""What ``test_distributed`` runs in one process and in two: a Stage A, and the gradient of Stage B."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import nn
+
+from llink_ray.models.llink import LlinkModel, Sources, collate
+from llink_ray.models.projector import Projector
+from llink_ray.models.prompt import SLOT
+from llink_ray.models.slots import SoftSlots
+from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
+from llink_ray.training.collective import means, world
+from llink_ray.training.stage_a import AlignmentData, StageA
+from llink_ray.training.stage_b import Objective
+
+DIM, WIDE, VOCABULARY, SLOTS, BATCH = 6, 8, 30, 2, 6
+
+
+def start(rank: int, workers: int, folder: str) -> None:
+    """The body of one of ``workers`` processes; the first leaves what came out."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=workers)
+    result = {**stage_a(), **stage_b("shuffle"), **stage_b("mean")}
+    save_file(result, Path(folder) / f"rank-{rank}.safetensors")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def stage_a() -> dict[str, torch.Tensor]:
+    """Weights and losses after some steps on 26 pairs, the queue and a repeated sentence among them."""
+    torch.manual_seed(0)
+    foreign, teacher = torch.randn(26, DIM), torch.randn(26, WIDE)
+    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=10, dropout=0.0))
+    projector.standardise_with(foreign)
+    data = AlignmentData(foreign, teacher, torch.arange(26) // 2)
+    given = StageASettings(steps=12, batch_size=BATCH, warmup_steps=2, queue=20, hard_negatives=4)
+    stage = StageA(projector, data, given, seed=0)
+    losses = [stage.advance()["loss"] for _ in range(12)]
+    weights = {f"a.{name}": value.detach().clone() for name, value in projector.state_dict().items()}
+    return {**weights, "a.losses": torch.tensor(losses), "a.queue": stage.projections.vectors.clone()}
+
+
+class FakeDecoder(nn.Module):
+    """Anything causal with a ``transformers`` face."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(VOCABULARY, WIDE)
+        self.adapter = nn.Linear(WIDE, WIDE)
+        self.head = nn.Linear(WIDE, VOCABULARY, bias=False)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.table
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.head
+
+    def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> SimpleNamespace:
+        seen = inputs_embeds * attention_mask[..., None]
+        mean = seen.cumsum(1) / attention_mask.cumsum(1).clamp(min=1)[..., None]
+        return SimpleNamespace(logits=self.head(torch.tanh(self.adapter(mean)) + seen))
+
+
+def stage_b(ablation: str) -> dict[str, torch.Tensor]:
+    """Loss and gradients of one step over a batch of ``BATCH``, averaged over the workers as engines do."""
+    torch.manual_seed(1)
+    slots = SoftSlots(SlotSettings(count=SLOTS, heads=2, layers=1), WIDE, DIM, norm=1.0)
+    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=10, dropout=0.0))
+    model = LlinkModel(FakeDecoder(), projector, slots)
+    rows = [
+        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT] * (SLOTS + 2), 3] for i in range(BATCH)
+    ]
+    answers = [torch.randint(0, VOCABULARY, (1 + i % 4,)).tolist() for i in range(BATCH)]
+    vectors, tokens = torch.randn(BATCH, DIM), torch.randn(BATCH, 4, DIM)
+    mask = torch.arange(4) < torch.randint(1, 5, (BATCH, 1))
+    teacher, words = torch.randn(BATCH, WIDE), torch.randint(0, VOCABULARY, (BATCH, 3))
+    sentences = torch.tensor([0, 1, 2, 3, 1, 0])  # the same English with different workers
+    given = StageBSettings(
+        cosine_weight=0.3,
+        contrastive_weight=0.5,
+        bag_of_words_weight=0.2,
+        usage=UsageSettings.model_validate({"every": 1, "weight": 0.7, "ablation": ablation}),
+    )
+
+    rank, workers = world()
+    mine = slice(rank * BATCH // workers, (rank + 1) * BATCH // workers)
+    loss, parts = Objective(model, given)(
+        collate(rows[mine], answers[mine]),
+        Sources(vectors[mine], tokens[mine], mask[mine]),
+        teacher[mine],
+        words[mine],
+        sentences[mine],
+        workers / sum(map(len, answers)),
+        True,
+    )
+    loss.backward()
+    told = means({"loss": float(loss.detach()), **{name: float(value) for name, value in parts.items()}})
+    found = {f"b.{ablation}.{name}": torch.tensor([value]) for name, value in told.items()}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            if workers > 1:
+                dist.all_reduce(parameter.grad)
+            found[f"b.{ablation}.grad.{name}"] = parameter.grad / workers
+    return found
