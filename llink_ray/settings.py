@@ -237,7 +237,7 @@ class ClusterSettings(Section):
     gpus_per_worker: float = Field(default=0.0, ge=0.0)
     """GPUs each asks for; 0 trains on CPUs."""
     threads: PositiveInt | None = None
-    """Torch threads a worker; nothing means its CPUs, at least one."""
+    """Torch threads a worker; nothing means its CPUs, or every core for a single run on a local Ray."""
     max_failures: int = Field(default=3, ge=0)
     """Restarts after a lost worker before the job gives up."""
 

@@ -65,7 +65,9 @@ def run(request: Request) -> dict[str, Any]:
     output = Path(request.output) if request.output else resumed.path.parent if resumed else _default_output()
     check_output(output)
     with connect(request.address, output / "tmp"):
-        tasks = [_task(request, language, resumed, output) for language in languages]
+        own = (request.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+        alone = own and len(languages) == 1
+        tasks = [_task(request, language, resumed, output, alone) for language in languages]
         if request.check_only:
             return _checked(tasks)
         if len(tasks) == 1:
@@ -98,7 +100,7 @@ def _default_output() -> Path:
     return Path.home() / "llink_ray" / "runs" if submitted else Path("runs")
 
 
-def _task(request: Request, language: Language, resumed: RunDir | None, output: Path) -> Task:
+def _task(request: Request, language: Language, resumed: RunDir | None, output: Path, alone: bool) -> Task:
     if resumed is not None:
         _, stored = resumed.asked()
         settings = stored
@@ -118,11 +120,22 @@ def _task(request: Request, language: Language, resumed: RunDir | None, output: 
             say(f"preset {name}: {why}")
         layers = configure.layers(name, request.settings_file, request.assignments)
         settings = with_places(with_models(language, configure.resolve(*layers)))
+        if alone:
+            settings = _with_threads(settings)
         path = _fresh(output, language, name)
     check(language, settings)
     registry = (request.registry or str(output / "registry")) if request.publish else None
     store = settings.features.directory or str((output / "features").resolve())
     return Task(language, settings, path, store, registry)
+
+
+def _with_threads(settings: Settings) -> Settings:
+    """One run on a Ray of its own may use every core, however little its workers ask for."""
+    cluster = settings.cluster
+    if cluster.threads is not None or cluster.gpus_per_worker:
+        return settings
+    threads = max(1, int(resources()["CPU"]) // cluster.num_workers)
+    return settings.model_copy(update={"cluster": cluster.model_copy(update={"threads": threads})})
 
 
 def _choice(language: Language, request: Request) -> tuple[str, str]:
