@@ -91,10 +91,15 @@ def _family(name: str) -> tuple[type, type, dict[str, Any], Any]:
             chat=CHAT,
         )
         return tf.GemmaForCausalLM, tf.GemmaConfig, SIZE | {"num_key_value_heads": 1, "head_dim": 8}, made
+    if name == "gpt2":  # learned absolute positions, transposed layers, text tokens for its roles
+        size = {"n_embd": 32, "n_inner": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}
+        still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        made = tokenizer({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<pad>"})
+        return tf.GPT2LMHeadModel, tf.GPT2Config, size | still, made
     raise KeyError(name)
 
 
-FAMILIES = ("qwen2", "gpt-neox", "gemma")
+FAMILIES = ("qwen2", "gpt-neox", "gemma", "gpt2")
 
 
 def write_decoder(folder: Path, family: str) -> Path:

@@ -14,7 +14,7 @@ from bundle_files import python
 from model_zoo import PAIRS, Lesson, learn, small_settings, write_bert, write_decoder
 
 import llink_ray
-from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
+from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, read_bundle, write_bundle
 from llink_ray.errors import LlinkError
 from llink_ray.taught import Taught, save_parts
 
@@ -117,7 +117,7 @@ def test_vectors(loaded: Taught) -> None:
 def test_other_weights_than_the_bundle_s_are_refused(
     lesson: Lesson, bundle: Path, tmp_path: Path, part: str
 ) -> None:
-    told: ModelInfo = BundleInfo.model_validate_json((bundle / "bundle.json").read_text()).__dict__[part]
+    told: ModelInfo = getattr(read_bundle(bundle), part)
     other = told.model_copy(update={"fingerprint": "0" * 64})
     path = write(tmp_path / "bundle", lesson.taught, **{part: other})
     with pytest.raises(LlinkError, match=rf"bundle for bo was trained on another {part} than the 'embedded'"):

@@ -33,12 +33,6 @@ def make(chat: str | None, begin: bool = True) -> Prompt:
     return Prompt(tokenizer(specials, (*ROLES, "<|over|>"), chat=chat))
 
 
-def text(prompt: Prompt, ids: list[int]) -> str:
-    return str(
-        prompt.tokenizer.decode(["*" if i == SLOT else i for i in ids] if SLOT not in ids else without(ids))
-    )
-
-
 def without(ids: list[int]) -> list[int]:
     return [i for i in ids if i != SLOT]
 

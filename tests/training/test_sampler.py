@@ -98,6 +98,7 @@ def test_queue_smaller_than_a_batch_and_no_queue() -> None:
     small = Queue(2, 1)
     small.push(torch.arange(5.0)[:, None], torch.arange(5))
     assert sorted(small.held()[1].tolist()) == [3, 4]
+    assert torch.equal(small.held()[0][:, 0], small.held()[1].float())
     none = Queue(0, 1)
     none.push(torch.ones(3, 1), torch.arange(3))
     assert none.held()[0].shape == (0, 1)

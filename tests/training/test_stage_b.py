@@ -238,9 +238,10 @@ def test_resumed_by_step_is_unbroken() -> None:
 
 def test_stage_b_leaves_the_projector_s_dropout_off() -> None:
     model = new_model()
+    _, sources, _, _ = everything()
+    assert torch.equal(model.project(sources), model.project(sources))
     model.train()
     assert not model.projector.training and model.slots.training and model.decoder.training
-    _, sources, _, _ = everything()
     assert torch.equal(model.project(sources), model.project(sources))
 
 
