@@ -13,6 +13,11 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
+def _sent(tensor: torch.Tensor) -> torch.Tensor:
+    """``tensor`` where the workers' channel takes it: NCCL carries nothing that lies in host memory."""
+    return (tensor.cuda() if dist.get_backend() == "nccl" else tensor).contiguous()
+
+
 def gather(local: torch.Tensor) -> torch.Tensor:
     """Rows of all workers in rank order; gradients flow into this worker's rows only.
 
@@ -22,8 +27,10 @@ def gather(local: torch.Tensor) -> torch.Tensor:
     rank, workers = world()
     if workers == 1:
         return local
-    parts = [torch.empty_like(local) for _ in range(workers)]
-    dist.all_gather(parts, local.detach().contiguous())
+    mine = _sent(local.detach())
+    parts = [torch.empty_like(mine) for _ in range(workers)]
+    dist.all_gather(parts, mine)
+    parts = [part.to(local.device) for part in parts]
     parts[rank] = local
     return torch.cat(parts)
 
@@ -33,7 +40,7 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
     if world()[1] == 1:
         return
     grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in grads])
+    flat = _sent(torch.cat([g.flatten() for g in grads]))
     dist.all_reduce(flat)
     for grad, total in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
         grad.copy_(total.view_as(grad))
@@ -44,9 +51,7 @@ def means(values: dict[str, float]) -> dict[str, float]:
     workers = world()[1]
     if workers == 1:
         return values
-    packed = torch.tensor(list(values.values()), dtype=torch.float64)
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    packed = packed.to(device)
+    packed = _sent(torch.tensor(list(values.values()), dtype=torch.float64))
     dist.all_reduce(packed)
     return dict(zip(values, (packed / workers).tolist(), strict=True))
 

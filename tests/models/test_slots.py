@@ -69,12 +69,16 @@ def test_expander_as_the_paper_has_it() -> None:
     unit = projected / projected.norm(dim=-1, keepdim=True)
     centred = unit - unit.mean(-1, keepdim=True)
     state = 1.7 * centred / (unit.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
-    first, second = expander.adapter[0], expander.adapter[2]
-    bent = F.linear(F.gelu(F.linear(state, first.weight, first.bias)), second.weight, second.bias)
-    state = state + torch.tanh(torch.tensor(0.3)) * bent
-    first, second = expander.expand[0], expander.expand[2]
-    wide = F.linear(F.gelu(F.linear(state, first.weight, first.bias)), second.weight, second.bias)
-    assert first.weight.shape == (2 * WIDE, WIDE)
+    weights = expander.state_dict()
+
+    def through(name: str, state: torch.Tensor) -> torch.Tensor:
+        for layer in (0, 2):
+            state = state @ weights[f"{name}.{layer}.weight"].T + weights[f"{name}.{layer}.bias"]
+            state = F.gelu(state) if layer == 0 else state
+        return state
+
+    wide = through("expand", state + torch.tanh(torch.tensor(0.3)) * through("adapter", state))
+    assert weights["expand.0.weight"].shape == (2 * WIDE, WIDE)
     assert torch.allclose(expander(projected), wide.reshape(3, 4, WIDE), atol=1e-5)
 
 

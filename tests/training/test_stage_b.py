@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import two_workers
-from torch import nn
 
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate
@@ -245,28 +244,11 @@ def test_stage_b_leaves_the_projector_s_dropout_off() -> None:
     assert torch.equal(model.project(sources), model.project(sources))
 
 
-def test_gradients_reach_the_decoders_adapters_through_the_slots() -> None:
-    class Watching(nn.Module):
-        """Says whether what it was given carries a gradient."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner, self.seen = two_workers.FakeDecoder(), False
-
-        def __getattr__(self, name: str) -> Any:
-            if name in {"get_input_embeddings", "get_output_embeddings"}:
-                return getattr(self.inner, name)
-            return super().__getattr__(name)
-
-        def forward(self, inputs_embeds: torch.Tensor, **others: Any) -> Any:
-            self.seen = inputs_embeds.requires_grad
-            return self.inner(inputs_embeds, **others)
-
+def test_gradients_pass_a_wholly_frozen_decoder() -> None:
     model = new_model()
-    model.decoder = watching = Watching()
-    watching.inner.requires_grad_(False)
+    model.decoder.requires_grad_(False)
     loss, _ = objective(model, settings(**PLAIN))
     loss.backward()
-    assert watching.seen
-    gradient = model.slots.expander.expand[0].weight.grad
-    assert gradient is not None and float(gradient.abs().sum()) > 0
+    gradients = [parameter.grad for parameter in model.slots.expander.expand.parameters()]
+    assert all(gradient is not None and float(gradient.abs().sum()) > 0 for gradient in gradients)
+    assert all(parameter.grad is None for parameter in model.decoder.parameters())
