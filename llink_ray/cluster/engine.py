@@ -77,9 +77,14 @@ def restore(engine: Any, folder: Path) -> int:
 
 @contextmanager
 def whole(engine: Any) -> Iterator[LlinkModel]:
-    """The model with all its weights on every worker, whatever the ZeRO stage."""
+    """The model with its own weights (all but the frozen decoder's) on every worker, whatever the ZeRO stage.
+
+    Forwards of the model inside the block work too: DeepSpeed fetches the decoder's weights layer by layer,
+    but weights that are read outside their module's forward only inside the engine's.
+    """
     model: LlinkModel = engine.module.model
-    sharded = [p for p in model.parameters() if hasattr(p, "ds_id")]
+    own = [*model.projector.parameters(), *(p for p in model.parameters() if p.requires_grad)]
+    sharded = [p for p in own if hasattr(p, "ds_id")]
     if sharded:
         import deepspeed
 

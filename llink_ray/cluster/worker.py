@@ -19,7 +19,7 @@ from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
 from llink_ray.evaluation.measure import validation_loss
-from llink_ray.features import Features, FeatureStore
+from llink_ray.features import FeatureStore
 from llink_ray.instructions import training_examples
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
@@ -27,9 +27,9 @@ from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.training.collective import world
-from llink_ray.training.examples import ExampleSource, tokenise
+from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
 from llink_ray.training.stage_a import AlignmentData, StageA, validate
-from llink_ray.training.stage_b import StageB
+from llink_ray.training.stage_b import StageB, gathered
 
 
 def train(config: dict[str, Any]) -> None:
@@ -118,11 +118,8 @@ class Run:
         foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
         projector.standardise_with(foreign[:n])
-        numbers: dict[str, int] = {}
-        sentences = torch.tensor([numbers.setdefault(p.english, len(numbers)) for p in train])
-        stage = StageA(
-            projector, AlignmentData(foreign[:n], teacher[:n], sentences), settings, self.settings.seed
-        )
+        data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
+        stage = StageA(projector, data, settings, self.settings.seed)
         torch.manual_seed(self.settings.seed * 1_000 + self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
@@ -169,7 +166,10 @@ class Run:
         batches = self._validation_batches(decoder, len(train))
 
         def look() -> dict[str, float]:
-            return {"validation/loss": validation_loss(engine.module.model, batches)} if batches else {}
+            if not batches:
+                return {}
+            with engines.whole(engine) as model:
+                return {"validation/loss": validation_loss(model, batches)}
 
         self._loop(
             "b",
@@ -225,11 +225,3 @@ class Run:
                 history.append(self.dir.history, record)
             if stage.step % keep_every == 0 or last:
                 report(record)
-
-
-def gathered(features: Features, rows: Any) -> Sources:
-    """Features of some rows as the model takes them."""
-    tokens, mask = (None, None)
-    if features.tokens is not None:
-        tokens, mask = (torch.from_numpy(part) for part in features.tokens.gather(rows))
-    return Sources(torch.from_numpy(features.vectors[rows]), tokens, mask)

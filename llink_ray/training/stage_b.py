@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -207,9 +209,13 @@ class StageB:
         return {**means(total), "learning_rate": self.peaks[0] * factor}
 
     def _gathered(self, micro: Micro) -> tuple[Sources, torch.Tensor]:
-        rows = micro.pairs.numpy()
-        vectors = torch.from_numpy(self.foreign.vectors[rows])
-        tokens, mask = (None, None)
-        if self.foreign.tokens is not None:
-            tokens, mask = (torch.from_numpy(part) for part in self.foreign.tokens.gather(rows))
-        return Sources(vectors, tokens, mask).to(self.device), self.teacher[micro.pairs].to(self.device)
+        sources = gathered(self.foreign, micro.pairs.numpy())
+        return sources.to(self.device), self.teacher[micro.pairs].to(self.device)
+
+
+def gathered(features: Features, rows: npt.NDArray[np.int64]) -> Sources:
+    """Features of some rows as the model takes them."""
+    tokens, mask = (None, None)
+    if features.tokens is not None:
+        tokens, mask = (torch.from_numpy(part) for part in features.tokens.gather(rows))
+    return Sources(torch.from_numpy(features.vectors[rows]), tokens, mask)
