@@ -1,0 +1,175 @@
+"""The whole job: what it prints and leaves, and that the way it is spread changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outcome, task
+
+from llink_ray.bundle import read_bundle
+from llink_ray.cluster.teach import teach
+from llink_ray.registry import Registry
+
+pytestmark = pytest.mark.timeout(900)
+
+FRESH = """
+import json, sys
+import llink_ray
+taught = llink_ray.load(sys.argv[1])
+known = json.load(open(sys.argv[2]))
+for size in (1, 16):
+    given = taught.answer_all([(a["instruction"], a["text"]) for a in known], size)
+    assert given == [a["given"] for a in known], size
+print(len(known))
+"""
+
+
+def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker: Job) -> None:
+    document = one_worker.document()
+    assert document["job"] == "train" and document["language"] == "bo" and document["preset"] == "tiny"
+    assert document["steps"] == {"stage_a": STEPS["a"], "stage_b": STEPS["b"]}
+    assert document["seconds"] > 0 and document["features"]["forwards"] > 0
+    for system in ("base", "stage_a", "stage_ab"):
+        found = document["retrieval"][system]
+        assert 0 <= found["r1"] <= found["r5"] <= found["r10"] <= 1 and found["mean_rank"] >= 1
+    assert {"exact", "f1", "numbers", "by_type"} <= document["answers"].keys()
+    assert {"zero", "shuffle"} <= document["slot_gain"].keys()
+    assert document["tokens"]["slots"] < document["tokens"]["raw"]
+    assert document["corpus"]["kept"] + document["corpus"]["dropped"] == 1_200
+    assert {"encoder", "decoder"} == document["models"].keys()
+
+    run, bundle = Path(document["run_dir"]), Path(document["bundle"])
+    for name in ("run.json", "metrics.json", "answers.json", "report.md", "history.jsonl", "document.json"):
+        assert (run / name).stat().st_size, name
+    assert {path.name for path in (run / "plots").iterdir()} >= {"loss.png", "retrieval.png"}
+    assert not [name for name in ("draft", "unmeasured", "error.txt") if (run / name).exists()]
+    assert read_bundle(bundle).language == "bo"
+    assert len(list((run / "ray").glob("checkpoint_2*"))) == 2  # checkpoint.keep
+
+    registry = run.parent / "registry"
+    published = Registry(registry).resolve("bo")
+    assert published.name == document["published"] == "v0001"
+    assert read_bundle(registry / published.folder).digest == read_bundle(bundle).digest
+    assert not (run.parent / "tmp").exists(), "Ray's folder was left behind"
+
+    told = one_worker.err.read_text()
+    assert "Traceback" not in told and "Warning" not in told
+    for heading in ("Retrieval", "Answers", "Slot gain", "held-out"):
+        assert heading.casefold() in told.casefold(), told
+
+
+def test_losses_fall_in_both_stages(one_worker: Job) -> None:
+    run = Path(one_worker.document()["run_dir"])
+    for stage in STEPS:
+        curve = losses(run, stage)
+        assert sum(curve[-5:]) < sum(curve[:5])
+
+
+@pytest.mark.slow
+def test_a_second_run_on_the_same_text_does_no_forward(two_workers: dict[str, Any]) -> None:
+    assert two_workers["features"]["forwards"] == 0
+
+
+@pytest.mark.slow
+def test_one_worker_and_two_learn_the_same(one_worker: Job, two_workers: dict[str, Any]) -> None:
+    alone = Path(one_worker.document()["run_dir"])
+    for stage in STEPS:
+        assert apart(losses(alone, stage), losses(Path(two_workers["run_dir"]), stage)) <= 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [0, 1, 3])
+def test_zero_stages_learn_the_same(
+    zero: int, two_workers: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
+    spread = ["cluster.num_workers=2", f"deepspeed.zero_stage={zero}"]
+    document = teach(task(tmp_path / "run", store, *spread))
+    for stage, tolerance in (("a", 0.0), ("b", 1e-4)):
+        theirs = losses(Path(two_workers["run_dir"]), stage)
+        assert apart(losses(tmp_path / "run", stage), theirs) <= tolerance
+    same_outcome(document, two_workers)
+
+
+@pytest.mark.slow
+def test_accumulation_and_checkpointed_activations_change_nothing(
+    ray_cluster: None, store: Path, tmp_path: Path
+) -> None:
+    # Terms that look across the batch see a part of it where gradients are accumulated.
+    own = ["stage_b.contrastive_weight=0", "stage_b.usage.ablation=zero"]
+    parts = ["stage_b.micro_batch_size=12", "decoder.gradient_checkpointing=true"]
+    teach(task(tmp_path / "whole", store, *own))
+    teach(task(tmp_path / "parts", store, *own, *parts))
+    assert apart(*(losses(tmp_path / name, "b") for name in ("whole", "parts"))) <= 1e-3
+
+
+@pytest.mark.slow
+def test_bf16_stays_near(two_workers: dict[str, Any], store: Path, tmp_path: Path) -> None:
+    teach(task(tmp_path / "run", store, "cluster.num_workers=2", "deepspeed.bf16=true"))
+    mine, theirs = (losses(run, "b") for run in (tmp_path / "run", Path(two_workers["run_dir"])))
+    assert 0 < apart(mine, theirs) < 0.5
+    assert sum(mine[-5:]) < sum(mine[:5])
+
+
+@pytest.mark.slow
+def test_the_papers_recipe_on_the_tiny_models(ray_cluster: None, store: Path, tmp_path: Path) -> None:
+    document = teach(task(tmp_path / "run", store, preset="tiny-paper-recipe"))
+    assert document["preset"] == "tiny-paper-recipe"
+    assert all(map(math.isfinite, losses(tmp_path / "run", "b")))
+
+
+@pytest.mark.slow
+def test_a_corpus_smaller_than_a_batch(ray_cluster: None, store: Path, tmp_path: Path) -> None:
+    from llink_ray import phrasebook
+
+    rows = [f"{pair.english}\t{pair.foreign}\n" for pair in phrasebook.pairs("bo", 40, seed=3)]
+    (tmp_path / "few.tsv").write_text("english\tforeign\n" + "".join(rows), encoding="utf-8")
+    few = [f"corpus.path={tmp_path / 'few.tsv'}", "corpus.validation_fraction=0.000001"]
+    document = teach(task(tmp_path / "run", store, "cluster.num_workers=2", *few))
+    assert document["corpus"]["kept"] <= 40 and document["corpus"]["validation"] == 0
+    assert all(map(math.isfinite, losses(tmp_path / "run", "b")))
+
+
+@pytest.mark.slow
+def test_a_bundle_answers_the_same_in_a_fresh_process(one_worker: Job) -> None:
+    document = one_worker.document()
+    answers = Path(document["run_dir"]) / "answers.json"
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, document["bundle"], str(answers)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(json.loads(answers.read_text())) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["ka", "bo"])
+def test_real_text(ray_cluster: None, code: str, store: Path, tmp_path: Path) -> None:
+    data = os.environ.get("LLINK_DATA")
+    if not data:
+        pytest.skip("LLINK_DATA names no folder with real text")
+    header, *lines = (Path(data) / "parallel" / f"{code}.tsv").read_text("utf-8").splitlines(keepends=True)
+    corpus = tmp_path / f"{code}.tsv"
+    mine = ["made up\tan English side alone\t\n", lines[0], lines[0]]  # lines 2, 3 and 4
+    corpus.write_text("".join([header, *mine, *lines[1:1_500]]), encoding="utf-8")
+    document = teach(task(tmp_path / "run", store, f"corpus.path={corpus}", language=code))
+    reasons = document["corpus"]["reasons"]
+    assert document["corpus"]["kept"] + document["corpus"]["dropped"] == 1_502
+    assert 4 in reasons["duplicate"]["first_lines"]
+    assert [line for entry in reasons.values() for line in entry["first_lines"] if line < 4] == [2]
+    report = (tmp_path / "run" / "report.md").read_text(encoding="utf-8").splitlines()
+    for reason, entry in reasons.items():
+        (row,) = [line for line in report if line.startswith("| ·") and reason in line]
+        assert f"{entry['count']:,}" in row
+        assert ", ".join(map(str, entry["first_lines"])) in row
