@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -46,14 +47,16 @@ assert after == before, set(after.items()) ^ set(before.items())
 
 
 def test_every_listener_is_on_loopback(ray_cluster: None) -> None:
-    processes = psutil.Process().children(recursive=True)
-    assert {"raylet", "gcs_server"} <= {process.name() for process in processes}
-    addresses = {
-        socket.laddr.ip
-        for process in [psutil.Process(), *processes]
-        for socket in process.net_connections("inet")
-        if socket.laddr and (socket.status == psutil.CONN_LISTEN or not socket.raddr)
-    }
+    names, addresses = set(), set()
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # what an earlier test left may end while we look
+            names.add(process.name())
+            addresses |= {
+                socket.laddr.ip
+                for socket in process.net_connections("inet")
+                if socket.laddr and (socket.status == psutil.CONN_LISTEN or not socket.raddr)
+            }
+    assert {"raylet", "gcs_server"} <= names
     assert addresses, "no listener was seen at all"
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
