@@ -79,8 +79,7 @@ def restore(engine: Any, folder: Path) -> int:
 def whole(engine: Any) -> Iterator[LlinkModel]:
     """The model with its own weights (all but the frozen decoder's) on every worker, whatever the ZeRO stage.
 
-    Forwards of the model inside the block work too: DeepSpeed fetches the decoder's weights layer by layer,
-    but weights that are read outside their module's forward only inside the engine's.
+    To read them, not to run it: forwards go through the engine.
     """
     model: LlinkModel = engine.module.model
     own = [*model.projector.parameters(), *(p for p in model.parameters() if p.requires_grad)]

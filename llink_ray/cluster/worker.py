@@ -18,7 +18,6 @@ from llink_ray.cluster import engine as engines
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
-from llink_ray.evaluation.measure import validation_loss
 from llink_ray.features import FeatureStore
 from llink_ray.instructions import training_examples
 from llink_ray.models.decoder import Decoder
@@ -166,10 +165,7 @@ class Run:
         batches = self._validation_batches(decoder, len(train))
 
         def look() -> dict[str, float]:
-            if not batches:
-                return {}
-            with engines.whole(engine) as model:
-                return {"validation/loss": validation_loss(model, batches)}
+            return {"validation/loss": stage.held_out(batches)} if batches else {}
 
         self._loop(
             "b",
@@ -196,7 +192,7 @@ class Run:
             part = rows[start : start + 32]
             prompts = collate([r.prompt for r in part], [r.answer for r in part])
             sources = gathered(self.features["foreign"], np.array([offset + r.pair_index for r in part]))
-            batches.append((prompts.to(self.device), sources.to(self.device)))
+            batches.append((prompts, sources))
         return batches
 
     # Both ---------------------------------------------------------------------------------------------

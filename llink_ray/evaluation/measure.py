@@ -14,7 +14,7 @@ from llink_ray.evaluation.answers import Answer, score
 from llink_ray.evaluation.cost import tokens
 from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.instructions import Example, evaluation_examples, translation_examples
-from llink_ray.models.llink import IGNORED, LlinkModel, Prompts, Sources, collate
+from llink_ray.models.llink import IGNORED, collate
 from llink_ray.taught import Taught
 from llink_ray.training import losses
 from llink_ray.training.examples import tokenise
@@ -101,17 +101,3 @@ def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
                 sums[name] += float(losses.supervised(logits, prompts.labels)[0].sum())
             predicted += int((prompts.labels != IGNORED).sum())
     return {name: (sums[name] - sums["with"]) / predicted for name in ("zero", "shuffle")}
-
-
-@torch.inference_mode()
-def validation_loss(model: LlinkModel, batches: Sequence[tuple[Prompts, Sources]]) -> float:
-    """Mean nats a token over batches made once."""
-    was_training = model.training
-    model.eval()
-    nats, predicted = 0.0, 0
-    for prompts, sources in batches:
-        total, counts = losses.supervised(model(prompts, sources), prompts.labels)
-        nats += float(total.sum())
-        predicted += int(counts.sum())
-    model.train(was_training)
-    return nats / max(1, predicted)

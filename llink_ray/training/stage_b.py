@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,15 +49,16 @@ class Objective(nn.Module):
         self,
         prompts: Prompts,
         sources: Sources,
-        teacher: torch.Tensor,
-        words: torch.Tensor,
-        sentences: torch.Tensor,
-        scale: float,
-        with_usage: bool,
+        teacher: torch.Tensor | None = None,
+        words: torch.Tensor | None = None,
+        sentences: torch.Tensor | None = None,
+        scale: float = 1.0,
+        with_usage: bool = False,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of a micro-batch (scalar) and its parts.
 
-        ``teacher`` is (B, d_dec), ``words`` (B, W), ``sentences`` (B,), as in :class:`Micro`.
+        ``teacher`` is (B, d_dec), ``words`` (B, W), ``sentences`` (B,), as in :class:`Micro`; without them
+        the supervised part alone, in nats.
         """
         s, model = self.settings, self.model
         projected = model.project(sources)  # (B, d)
@@ -77,7 +78,8 @@ class Objective(nn.Module):
             mean = nats / counts.clamp(min=1)
             parts["usage"] = losses.usage(mean[:size], mean[size:], s.usage.margin).mean()
             total = total + s.usage.weight * parts["usage"]
-        total = total + self._hold(slots, projected, teacher, words, sentences, parts)
+        if teacher is not None and words is not None and sentences is not None:
+            total = total + self._hold(slots, projected, teacher, words, sentences, parts)
         return total, {name: value.detach() for name, value in parts.items()}
 
     def _hold(
@@ -120,6 +122,7 @@ class Engine(Protocol):
     def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
     def backward(self, loss: torch.Tensor) -> Any: ...
     def step(self) -> Any: ...
+    def train(self, mode: bool = True) -> Any: ...
 
 
 def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[str, Any]]:
@@ -161,6 +164,11 @@ class PlainEngine:
         torch.nn.utils.clip_grad_norm_(trained, self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+
+    def train(self, mode: bool = True) -> None:
+        """Training, or looking."""
+        self.objective.train(mode)
 
 
 class StageB:
@@ -207,6 +215,21 @@ class StageB:
                 total[name] = total.get(name, 0.0) + float(value) / len(micros)
         self.step += 1
         return {**means(total), "learning_rate": self.peaks[0] * factor}
+
+    @torch.no_grad()
+    def held_out(self, batches: Sequence[tuple[Prompts, Sources]]) -> float:
+        """Mean nats a token of examples that are not trained on; every worker looks at the same.
+
+        Through the engine: weights that ZeRO 3 has spread are found nowhere else.
+        """
+        self.engine.train(False)
+        nats, predicted = 0.0, 0
+        for prompts, sources in batches:
+            _, parts = self.engine(prompts.to(self.device), sources.to(self.device))
+            nats += float(parts["supervised"])
+            predicted += int((prompts.labels >= 0).sum())
+        self.engine.train()
+        return nats / max(1, predicted)
 
     def _gathered(self, micro: Micro) -> tuple[Sources, torch.Tensor]:
         sources = gathered(self.foreign, micro.pairs.numpy())

@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {
         "evaluate_every": 10,
         # The paper's rates: at the preset's, two curves that differ by rounding part after ten steps.
         "lora_learning_rate": 1e-4,
-        "slot_learning_rate": 1e-4,
+        "slot_learning_rate": 3e-5,
         "scale_learning_rate": 5e-4,
     },
     "checkpoint": {"every_steps": 5, "log_every": 1},

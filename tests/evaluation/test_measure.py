@@ -11,7 +11,7 @@ from model_zoo import Lesson, learn, small_settings
 
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.answers import Answer
-from llink_ray.evaluation.measure import measure, slot_gain, validation_loss
+from llink_ray.evaluation.measure import measure, slot_gain
 from llink_ray.instructions import Example, evaluation_examples
 from llink_ray.models.llink import IGNORED, collate
 from llink_ray.phrasebook import pairs as phrasebook
@@ -143,21 +143,3 @@ def test_a_lone_example_has_no_neighbour_to_borrow_from(lesson: Lesson, pairs: l
     assert slot_gain(lesson.taught, evaluation_examples(pairs, 1, 0)) == {}
     five, four = (slot_gain(lesson.taught, evaluation_examples(pairs, n, 0)) for n in (5, 4))
     assert five == pytest.approx(four)  # the fifth would stand alone in its batch
-
-
-def test_validation_loss(lesson: Lesson, pairs: list[Pair]) -> None:
-    taught = lesson.taught
-    examples = evaluation_examples(pairs, 6, 0)
-    batches, total, count = [], 0.0, 0
-    for part in (examples[:4], examples[4:]):
-        rows = tokenise(taught.decoder.prompt, part, taught.settings.slots)
-        prompts = collate([row.prompt for row in rows], [row.answer for row in rows])
-        batches.append((prompts, taught.sources([e.foreign for e in part])))
-    for example in examples:
-        with torch.no_grad():
-            found, tokens = nats(taught, example, taught.model.soft_slots(taught.sources([example.foreign])))
-        total, count = total + found, count + tokens
-    taught.model.train()
-    assert validation_loss(taught.model, batches) == pytest.approx(total / count, abs=1e-4)
-    assert taught.model.training  # left as it was found
-    taught.model.eval()

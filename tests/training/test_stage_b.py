@@ -252,3 +252,21 @@ def test_gradients_pass_a_wholly_frozen_decoder() -> None:
     gradients = [parameter.grad for parameter in model.slots.expander.expand.parameters()]
     assert all(gradient is not None and float(gradient.abs().sum()) > 0 for gradient in gradients)
     assert all(parameter.grad is None for parameter in model.decoder.parameters())
+
+
+def test_held_out_loss_is_the_mean_over_all_tokens_of_all_batches() -> None:
+    prompts, sources, _, micro = everything()
+    stage = new_stage(new_model(), settings())
+    halves = [Batches(3).step(0, 0, 1)[0].prompts, prompts]  # unlike in size
+    parts = [Sources(*(part[:3] for part in (sources.vectors, sources.tokens, sources.mask))), sources]
+    stage.engine.train(False)
+    nats = 0.0
+    for some, asked in zip(halves, parts, strict=True):
+        logits = stage.engine.objective.model(some, asked)  # type: ignore[attr-defined]
+        nats += float(losses.supervised(logits, some.labels)[0].sum())
+    predicted = sum(int((some.labels >= 0).sum()) for some in halves)
+    stage.engine.train()
+    found = stage.held_out(list(zip(halves, parts, strict=True)))
+    assert found == pytest.approx(nats / predicted, abs=1e-5)
+    assert stage.engine.objective.training  # type: ignore[attr-defined]
+    assert stage.step == 0 and micro.scale != 1.0
