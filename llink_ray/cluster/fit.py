@@ -64,8 +64,10 @@ def fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
 
 def explained(error: Exception, run: RunDir, max_failures: int) -> LlinkError:
     """A failure of Ray Train in one sentence: a worker's own words, where it had any."""
+    from ray.exceptions import RayActorError
     from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
+    died = (WorkerHealthCheckFailedError, RayActorError)
     causes = list(getattr(error, "worker_failures", {}).values())
     causes += [cause] if (cause := getattr(error, "controller_failure", None)) else []
     for cause in causes:
@@ -73,7 +75,7 @@ def explained(error: Exception, run: RunDir, max_failures: int) -> LlinkError:
             return JobFailed(f"{cause}; then go on with --resume {run.path}")
         if isinstance(cause, LlinkError):
             return cause
-    if any(isinstance(c, WorkerHealthCheckFailedError) for c in causes):  # the others only missed it
+    if any(isinstance(c, died) for c in causes):  # the others only missed it
         said = (
             f"a worker's process died {max_failures + 1} times, most likely of too little memory: give it "
             "more, or lower stage_b.batch_size in a new run"

@@ -74,7 +74,7 @@ def test_an_unknown_error_is_tried_again_and_told(fitted: Any, tmp_path: Path) -
         f"go on with --resume {tmp_path}"
     )
     assert (tmp_path / "attempts").read_text() == "xx"
-    assert (tmp_path / "error.txt").read_text().count("and more lines") == 2
+    assert (tmp_path / "error.txt").read_text().count("\nand more lines") == 2
 
 
 @pytest.mark.slow
