@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,12 @@ def test_an_unknown_error_is_tried_again_and_told(fitted: Any, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_dying_process_is_named_as_such(fitted: Any, tmp_path: Path) -> None:
+    def loop() -> None:
+        time.sleep(3)  # Ray must have seen the workers run: a death at the start is another failure
+        os._exit(1)
+
     with pytest.raises(JobFailed, match=r"process died 2 times.*memory.*--resume"):
-        fitted(lambda: os._exit(1), 1)
+        fitted(loop, 1)
     assert (tmp_path / "attempts").read_text() == "xx"
     assert (tmp_path / "error.txt").read_text()
 
