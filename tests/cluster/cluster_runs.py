@@ -151,7 +151,7 @@ def alive(processes: Iterable[psutil.Process]) -> list[str]:
 
 
 class Killer(threading.Thread):
-    """Kills a Ray Train worker once a stage has a checkpoint, and sees from where the run goes on."""
+    """Kills a Ray Train worker some steps behind a checkpoint, and sees from where the run goes on."""
 
     def __init__(self, run_dir: Path, stage: str) -> None:
         super().__init__(daemon=True)
@@ -176,8 +176,8 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(0.01):
-            there = checkpointed(self.run_dir)
-            if there and there[0] == self.stage and there[1] < STEPS[self.stage]:
+            there, last = checkpointed(self.run_dir), self._last()
+            if there and there[0] == last[0] == self.stage and there < last:
                 train_workers()[-1].kill()
                 self.killed_at = self._last()
                 break
