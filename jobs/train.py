@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,7 +106,8 @@ def main(
         check_only=check_only,
     )
     try:
-        document = run(request)
+        with redirect_stdout(sys.stderr):  # Ray tells of lost workers on stdout, which is for the last line
+            document = run(request)
     except LlinkError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None

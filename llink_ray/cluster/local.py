@@ -115,6 +115,8 @@ def _start(stack: ExitStack, run_tmp: Path | None, num_cpus: int | None) -> None
                 ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
                 "RAY_AUTH_TOKEN_PATH": str(token),
                 "RAY_TMPDIR": str(tmp),
+                # Else processes of a Ray whose driver was killed try for a minute to report it to nobody.
+                "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
                 "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
                 # Ray sets this one itself at its first start in a process.
                 "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE"),

@@ -39,5 +39,7 @@ class Projector(nn.Module):
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """(B, d_enc) -> (B, d_dec)."""
-        projected: torch.Tensor = self.layers((vectors - self.mean) * self.scale)
+        # Constants may stay in float32 where an engine turned the weights into bf16.
+        standard = ((vectors - self.mean) * self.scale).to(next(self.layers.parameters()).dtype)
+        projected: torch.Tensor = self.layers(standard)
         return projected
