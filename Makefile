@@ -42,6 +42,7 @@ test-slow: setup ## The slow tests: kill and resume, long trainings
 
 lint: setup ## Lint and types alone
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
 tiny: setup ## Rebuild the embedded models

@@ -1,7 +1,7 @@
 """Write docs/settings.md from ``llink_ray.settings`` and the presets.
 
-    python docs/write_settings.py            # or: make docs
-    python docs/write_settings.py --check    # only say whether the file is current
+python docs/write_settings.py            # or: make docs
+python docs/write_settings.py --check    # only say whether the file is current
 """
 
 from __future__ import annotations

@@ -233,9 +233,7 @@ def test_a_submitted_job_uploads_what_it_needs_and_little_else(
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes(os.urandom(MEBIBYTE))
     package = tmp_path / "package.zip"
-    create_package(
-        str(copy), package, include_gitignore=True, excludes=get_runtime_env_default_excludes()
-    )
+    create_package(str(copy), package, include_gitignore=True, excludes=get_runtime_env_default_excludes())
     with zipfile.ZipFile(package) as archive:
         sent = {entry.filename: entry.compress_size for entry in archive.infolist() if not entry.is_dir()}
     needed = [name for name in tracked if name.startswith(("llink_ray/", "jobs/"))]

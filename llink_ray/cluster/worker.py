@@ -117,6 +117,7 @@ class Run:
         foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
         projector.standardise_with(foreign[:n])
+        projector.to(self.device)
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
         stage = StageA(projector, data, settings, self.settings.seed)
         torch.manual_seed(self.settings.seed * 1_000 + self.rank)

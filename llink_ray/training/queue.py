@@ -8,9 +8,9 @@ import torch
 class Queue:
     """A ring of the newest ``size`` rows."""
 
-    def __init__(self, size: int, dim: int) -> None:
-        self.vectors = torch.zeros(size, dim)
-        self.ids = torch.full((size,), -1)
+    def __init__(self, size: int, dim: int, device: torch.device | None = None) -> None:
+        self.vectors = torch.zeros(size, dim, device=device)
+        self.ids = torch.full((size,), -1, device=device)
         self.written = torch.zeros(1, dtype=torch.long)
 
     def push(self, vectors: torch.Tensor, ids: torch.Tensor) -> None:
@@ -19,7 +19,7 @@ class Queue:
         if not size:
             return
         vectors, ids = vectors[-size:].detach(), ids[-size:]
-        place = (int(self.written) + torch.arange(len(ids))) % size
+        place = (int(self.written) + torch.arange(len(ids), device=ids.device)) % size
         self.vectors[place], self.ids[place] = vectors.to(self.vectors), ids.to(self.ids)
         self.written += len(ids)
 

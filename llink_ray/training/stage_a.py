@@ -31,13 +31,16 @@ class AlignmentData:
 
 
 class StageA:
-    """The projector with its optimizer, queues and place in the schedule."""
+    """The projector with its optimizer, queues and place in the schedule.
+
+    Works on the projector's device; the features stay where they are and go there batch by batch.
+    """
 
     def __init__(
         self, projector: Projector, data: AlignmentData, settings: StageASettings, seed: int
     ) -> None:
         self.projector, self.data, self.settings, self.seed = projector, data, settings, seed
-        self.step = 0
+        self.step, self.device = 0, next(projector.parameters()).device
         self.batch_size = fitting(settings.batch_size, len(data.foreign), world()[1])
         self.optimizer = torch.optim.AdamW(
             projector.parameters(),
@@ -45,7 +48,9 @@ class StageA:
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
-        self.teachers, self.projections = (Queue(settings.queue, projector.dim) for _ in range(2))
+        self.teachers, self.projections = (
+            Queue(settings.queue, projector.dim, self.device) for _ in range(2)
+        )
 
     def advance(self) -> dict[str, float]:
         """One optimizer step on the next batch; returns the loss and its parts."""
@@ -58,8 +63,9 @@ class StageA:
             group["lr"] = rate
         rows = torch.from_numpy(batch(len(self.data.foreign), self.batch_size, self.seed, self.step))
         mine = rows[share(len(rows))]
-        projected = gather(self.projector(self.data.foreign[mine]))  # (B, d)
-        teacher, own = self.data.teacher[rows], self.data.sentences[rows]  # (B, d), (B,)
+        projected = gather(self.projector(self.data.foreign[mine].to(self.device)))  # (B, d)
+        teacher = self.data.teacher[rows].to(self.device)  # (B, d)
+        own = self.data.sentences[rows].to(self.device)  # (B,)
         parts = self._losses(projected, teacher, own)
         loss = parts["contrastive"] + s.direction_weight * parts["direction"] + s.norm_weight * parts["norm"]
         self.optimizer.zero_grad()
@@ -98,7 +104,8 @@ class StageA:
         for name, queue in (("teachers", self.teachers), ("projections", self.projections)):
             state |= {f"{name}.{k}": v for k, v in queue.state().items()}
         state |= {"step": torch.tensor(self.step), "rng": torch.get_rng_state()}
-        return {k: v.reshape(1) if v.dim() == 0 else v for k, v in state.items()}  # safetensors wants a shape
+        host = {k: v.cpu() for k, v in state.items()}
+        return {k: v.reshape(1) if v.dim() == 0 else v for k, v in host.items()}  # safetensors wants a shape
 
     def restore(self, state: dict[str, torch.Tensor], rng: torch.Tensor | None = None) -> None:
         """Go on where ``state`` was taken; ``rng`` is this worker's own generator."""
@@ -122,9 +129,10 @@ class StageA:
 
 @torch.no_grad()
 def project(projector: Projector, vectors: npt.NDArray[np.float32] | torch.Tensor) -> torch.Tensor:
-    """All of (N, d_enc) through the projector, (N, d_dec)."""
+    """All of (N, d_enc) through the projector, (N, d_dec), in host memory."""
     projector.eval()
-    return torch.cat([projector(part) for part in torch.as_tensor(vectors).split(4_096)])
+    device = next(projector.parameters()).device
+    return torch.cat([projector(part.to(device)).cpu() for part in torch.as_tensor(vectors).split(4_096)])
 
 
 def validate(projector: Projector, foreign: torch.Tensor, teacher: torch.Tensor) -> Retrieval:

@@ -165,7 +165,6 @@ class PlainEngine:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-
     def train(self, mode: bool = True) -> None:
         """Training, or looking."""
         self.objective.train(mode)

@@ -22,6 +22,9 @@ from llink_ray import phrasebook
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
+# A letter with its marks and subscript letters, in scripts that put no space between words.
+SYLLABLE = r"[\p{Khmer}\p{Myanmar}&&\p{L}](?:[\x{1039}\x{17D2}]\p{L}|\p{M})*"
+
 
 @dataclass(frozen=True)
 class EncoderRecipe:
@@ -41,12 +44,17 @@ class EncoderRecipe:
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over all languages: no text is unknown; digits of any script stand alone."""
+    """Byte-level BPE over all languages: no text is unknown; digits of any script stand alone.
+
+    Pieces end at a space, a Tibetan tsheg, or a syllable of a script without spaces: pieces that cross words
+    make one word many, and the slots learn its meaning late (docs/experiments.md, 7 and 8).
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"\p{Nd}"), "isolated"),
             pre_tokenizers.Split(Regex(r"[\s་]+"), "merged_with_previous"),
+            pre_tokenizers.Split(Regex(SYLLABLE), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
