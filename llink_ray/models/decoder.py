@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -101,9 +102,10 @@ class Decoder:
         ids, mask = ids.to(self.device), mask.to(self.device)
         embeddings = self.model.get_input_embeddings()(ids)  # (B, T, d)
         embeddings[:, -1] = self._read_out
-        states = self.model.base_model(
-            inputs_embeds=embeddings, attention_mask=mask, position_ids=positions(mask), use_cache=False
-        ).last_hidden_state  # (B, T, d)
+        with without_adapters(self.model):
+            states = self.model.base_model(
+                inputs_embeds=embeddings, attention_mask=mask, position_ids=positions(mask), use_cache=False
+            ).last_hidden_state  # (B, T, d)
         last: torch.Tensor = states[:, -1].float().cpu()
         return last
 
@@ -146,7 +148,8 @@ class Decoder:
                 ids[i, length - len(row) :] = torch.tensor(row)
                 mask[i, length - len(row) :] = 1
             embedded = self.model.get_input_embeddings()(ids.to(self.device))
-            answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
+            with without_adapters(self.model):
+                answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
         return answers
 
     def stop_ids(self) -> list[int]:
@@ -159,6 +162,26 @@ class Decoder:
         """What fills finished rows of a generation; masked, so any id that is not an end will do."""
         pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None and pad not in self.stop_ids() else 0
+
+
+@contextmanager
+def without_adapters(model: Any) -> Iterator[None]:
+    """The model as it came: PEFT puts adapters into it, so whoever holds the model has them too."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)]
+    layers = [layer for layer in layers if not layer.disable_adapters]
+    trained = [p for layer in layers for p in layer.parameters() if p.requires_grad]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+            layer.requires_grad_(False)
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def load_tokenizer(settings: DecoderSettings) -> Any:

@@ -11,7 +11,7 @@ import torch
 from model_zoo import FAMILIES, PAIRS, Lesson
 
 from llink_ray.errors import LlinkError
-from llink_ray.models.decoder import Decoder
+from llink_ray.models.decoder import Decoder, without_adapters
 from llink_ray.models.llink import with_lora
 from llink_ray.settings import DecoderSettings, LoraSettings
 
@@ -99,3 +99,24 @@ def test_ends_and_pads(zoo: Path, family: str) -> None:
     assert decoder.prompt.end in decoder.stop_ids()
     if family != "gpt-neox":  # it has no pad token and few tokens to choose from
         assert decoder.pad_id() not in decoder.stop_ids()
+
+
+def test_the_frozen_decoder_answers_as_itself_when_adapters_are_on_it(zoo: Path) -> None:
+    decoder = Decoder.load(DecoderSettings(model=str(zoo / "qwen2")))
+    asked, texts = [("Who?", "the old farmer")], [PAIRS[0].english]
+    answer, states = decoder.answer_english(asked, 1, 12), decoder.teacher_states(texts)
+    adapted = with_lora(decoder.model, LoraSettings(rank=4))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    ids = torch.tensor([decoder.prompt.ids("the old farmer")])
+    trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        bent = adapted(input_ids=ids).logits
+        assert torch.equal(decoder.teacher_states(texts), states)
+        assert decoder.answer_english(asked, 1, 12) == answer
+        assert torch.equal(adapted(input_ids=ids).logits, bent)
+        with without_adapters(decoder.model):
+            assert not torch.allclose(adapted(input_ids=ids).logits, bent)
+    assert trained == {name for name, p in adapted.named_parameters() if p.requires_grad} != set()
