@@ -56,8 +56,8 @@ class ModelInfo(_Record):
 class SlotsInfo(_Record):
     """How foreign text stands in the prompt."""
 
-    count: int = Field(ge=1)
-    """K."""
+    count: int = Field(ge=0)
+    """K; 0 where the raw text stands in the prompt (variant ``none``)."""
     variant: str
     """Slot expander."""
     numerals: bool

@@ -9,7 +9,12 @@ if TYPE_CHECKING:
     from llink_ray.manifest import BundleInfo, ModelInfo
 
 MISSING = "–"
-_RETRIEVAL_ROWS = (("base", "decoder on raw text"), ("stage_a", "Stage A"), ("stage_ab", "Stage A+B"))
+_RETRIEVAL_ROWS = (
+    ("base", "decoder on raw text"),
+    ("stage_a", "Stage A"),
+    ("stage_ab", "Stage A+B"),
+    ("direct", "direct LoRA"),
+)
 _RETRIEVAL_COLUMNS = (
     ("r1", "R@1"),
     ("r5", "R@5"),
@@ -28,7 +33,9 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
         [
             f"# LLINK bundle: {language}",
             "",
-            f"Lets a frozen English decoder read {language} through {info.slots.count} soft slots.",
+            f"Lets a frozen English decoder read {language} through {info.slots.count} soft slots."
+            if info.slots.count
+            else f"Direct fine-tuning on raw {language} text, without slots: a baseline.",
             "",
             "## Load",
             "",

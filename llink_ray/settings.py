@@ -102,8 +102,9 @@ class SlotSettings(Section):
 
     count: int = Field(default=8, ge=1, le=256)
     """K."""
-    variant: Literal["mean", "resampler"] = "resampler"
-    """``mean``: the paper's expander of the projected vector; ``resampler``: also reads token states."""
+    variant: Literal["mean", "resampler", "none"] = "resampler"
+    """``mean``: the paper's expander of the projected vector; ``resampler``: also reads token states;
+    ``none``: no slots, the raw text stands in the prompt (the baseline of direct fine-tuning)."""
     heads: PositiveInt = 4
     """Attention heads of the resampler."""
     layers: PositiveInt = 2

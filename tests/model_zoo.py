@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
 from llink_ray.configure import resolve
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.features import Features, RaggedRows, ShardedRows
@@ -18,7 +19,7 @@ from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
-from llink_ray.taught import Taught
+from llink_ray.taught import Taught, save_parts
 from llink_ray.training.examples import ExampleSource, sentence_numbers
 from llink_ray.training.stage_a import AlignmentData, StageA
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
@@ -228,3 +229,29 @@ def in_memory(encoded: Encoded) -> Features:
     offsets = np.concatenate([[0], encoded.mask.sum(1).cumsum(0).numpy()])
     tokens = RaggedRows([(flat, offsets)], count)
     return Features("", "", ShardedRows([encoded.vectors.numpy()], count), tokens)
+
+
+def write_taught(path: Path, taught: Taught, **changes: Any) -> Path:
+    """A bundle of a short training."""
+    settings, model = taught.settings, taught.model
+    fields: dict[str, Any] = {
+        "language": taught.language,
+        "encoder": ModelInfo(
+            id=settings.encoder.model, fingerprint=taught.encoder.fingerprint, hidden_size=taught.encoder.dim
+        ),
+        "decoder": ModelInfo(
+            id=settings.decoder.model, fingerprint=taught.decoder.fingerprint, hidden_size=taught.decoder.dim
+        ),
+        "slots": SlotsInfo(count=3, variant=settings.slots.variant, numerals=settings.slots.numerals),
+        "settings": settings.model_dump(mode="json"),
+        "corpus_hash": "c0ffee",
+        "seed": 0,
+        "packages": package_versions(),
+    }
+
+    def fill(folder: Path) -> None:
+        save_parts(folder, model.projector, model.slots, model.decoder)
+        (folder / "metrics.json").write_text("{}")
+        (folder / "README.md").write_text("A test's bundle.")
+
+    return write_bundle(path, BundleInfo(**fields | changes), fill)

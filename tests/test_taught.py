@@ -6,17 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from bundle_files import python
 from model_zoo import PAIRS, Lesson, learn, small_settings, write_bert, write_decoder
+from model_zoo import write_taught as write
 
 import llink_ray
-from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, read_bundle, write_bundle
+from llink_ray.bundle import ModelInfo, read_bundle
 from llink_ray.errors import LlinkError
-from llink_ray.taught import Taught, save_parts
+from llink_ray.taught import Taught
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
 ANSWER = """
@@ -27,31 +27,6 @@ texts = json.loads(sys.argv[2])
 print(json.dumps({"translate": taught.translate(texts), "answer": taught.answer("Who?", texts),
                   "embed": taught.embed(texts).tolist(), "language": taught.language}))
 """
-
-
-def write(path: Path, taught: Taught, **changes: Any) -> Path:
-    settings, model = taught.settings, taught.model
-    fields: dict[str, Any] = {
-        "language": taught.language,
-        "encoder": ModelInfo(
-            id=settings.encoder.model, fingerprint=taught.encoder.fingerprint, hidden_size=taught.encoder.dim
-        ),
-        "decoder": ModelInfo(
-            id=settings.decoder.model, fingerprint=taught.decoder.fingerprint, hidden_size=taught.decoder.dim
-        ),
-        "slots": SlotsInfo(count=3, variant=settings.slots.variant, numerals=settings.slots.numerals),
-        "settings": settings.model_dump(mode="json"),
-        "corpus_hash": "c0ffee",
-        "seed": 0,
-        "packages": package_versions(),
-    }
-
-    def fill(folder: Path) -> None:
-        save_parts(folder, model.projector, model.slots, model.decoder)
-        (folder / "metrics.json").write_text("{}")
-        (folder / "README.md").write_text("A test's bundle.")
-
-    return write_bundle(path, BundleInfo(**fields | changes), fill)
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,9 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
             hidden_size=features["english"].dim,
         ),
         slots=SlotsInfo(
-            count=settings.slots.count, variant=settings.slots.variant, numerals=settings.slots.numerals
+            count=settings.slots.count if settings.slots.variant != "none" else 0,
+            variant=settings.slots.variant,
+            numerals=settings.slots.numerals and settings.slots.variant != "none",
         ),
         settings=settings.model_dump(mode="json"),
         corpus_hash=record["corpus_hash"],

@@ -15,6 +15,7 @@ from llink_ray.evaluation.cost import tokens
 from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.instructions import Example, evaluation_examples, translation_examples
 from llink_ray.models.llink import IGNORED, collate
+from llink_ray.models.slots import NoSlots
 from llink_ray.taught import Taught
 from llink_ray.training import losses
 from llink_ray.training.examples import tokenise
@@ -39,12 +40,8 @@ def measure(
     say("retrieval")
     count = min(settings.retrieval_pairs, len(pairs))
     foreign = [pair.foreign for pair in pairs[:count]]
-    projected, mean_slots = _vectors(taught, foreign, settings.batch_size)
-    figures = {
-        "base": retrieval(raw_states[:count], teacher[:count]).as_dict(),
-        "stage_a": retrieval(projected, teacher[:count]).as_dict(),
-        "stage_ab": retrieval(mean_slots, teacher[:count]).as_dict(),
-    }
+    found = {"base": raw_states[:count], **_vectors(taught, foreign, settings.batch_size)}
+    figures = {name: retrieval(vectors, teacher[:count]).as_dict() for name, vectors in found.items()}
     say("answers")
     asked = evaluation_examples(pairs, settings.answers, taught.settings.seed)
     asked += translation_examples(pairs, settings.translations)
@@ -63,18 +60,27 @@ def measure(
     return metrics, [(e.foreign, answer) for e, answer in zip(asked, answers, strict=True)]
 
 
-def _vectors(
-    taught: Taught, texts: Sequence[str], size: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Projected vectors and mean slots, both (n, d_dec)."""
-    projected, mean_slots = [], []
+def _vectors(taught: Taught, texts: Sequence[str], size: int) -> dict[str, npt.NDArray[np.float32]]:
+    """What stands for each text in the decoder's latent space, (n, d_dec), by the system that made it.
+
+    Projected vectors and mean slots; without slots, the adapted decoder's state after the raw text.
+    """
+    parts: dict[str, list[npt.NDArray[np.float32]]] = {}
+
+    def keep(name: str, vectors: torch.Tensor) -> None:
+        parts.setdefault(name, []).append(vectors.float().cpu().numpy())
+
     with torch.inference_mode():
         for start in range(0, len(texts), size):
-            sources = taught.sources(texts[start : start + size])
+            part = list(texts[start : start + size])
+            if isinstance(taught.model.slots, NoSlots):
+                keep("direct", taught.decoder.teacher_states(part, adapted=True))
+                continue
+            sources = taught.sources(part)
             vectors = taught.model.project(sources)
-            projected.append(vectors.float().cpu().numpy())
-            mean_slots.append(taught.model.soft_slots(sources, vectors).mean(1).float().cpu().numpy())
-    return np.concatenate(projected), np.concatenate(mean_slots)
+            keep("stage_a", vectors)
+            keep("stage_ab", taught.model.soft_slots(sources, vectors).mean(1))
+    return {name: np.concatenate(vectors) for name, vectors in parts.items()}
 
 
 def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
@@ -82,7 +88,7 @@ def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
 
     ``zero`` puts zeros, ``shuffle`` the slots of another text, in their place.
     """
-    if len(examples) < 2:
+    if len(examples) < 2 or isinstance(taught.model.slots, NoSlots):
         return {}
     sums = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}
     predicted = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -86,10 +86,11 @@ class Decoder:
         return mean
 
     @torch.inference_mode()
-    def teacher_states(self, texts: list[str]) -> torch.Tensor:
+    def teacher_states(self, texts: list[str], adapted: bool = False) -> torch.Tensor:
         """Last-layer state at the read-out token after each English text, (B, d_dec), float32.
 
-        Paper, section 3.2. Text is cut at ``max_teacher_tokens``.
+        Paper, section 3.2. Text is cut at ``max_teacher_tokens``. The teacher is the decoder as it came;
+        ``adapted`` leaves the adapters on that were put on it.
         """
         self.forwards += 1
         rows = self._teacher_ids(texts)
@@ -102,7 +103,7 @@ class Decoder:
         ids, mask = ids.to(self.device), mask.to(self.device)
         embeddings = self.model.get_input_embeddings()(ids)  # (B, T, d)
         embeddings[:, -1] = self._read_out
-        with without_adapters(self.model):
+        with nullcontext() if adapted else without_adapters(self.model):
             states = self.model.base_model(
                 inputs_embeds=embeddings, attention_mask=mask, position_ids=positions(mask), use_cache=False
             ).last_hidden_state  # (B, T, d)

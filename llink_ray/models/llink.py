@@ -13,7 +13,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions
 from llink_ray.models.projector import Projector
 from llink_ray.models.prompt import SLOT
-from llink_ray.models.slots import SoftSlots
+from llink_ray.models.slots import NoSlots, SoftSlots
 from llink_ray.settings import LoraSettings, Settings
 
 IGNORED = -100
@@ -75,7 +75,7 @@ class LlinkModel(nn.Module):
     decoder: Any
     """The causal model, with adapters on it (PEFT) or without."""
 
-    def __init__(self, decoder: nn.Module, projector: Projector, slots: SoftSlots) -> None:
+    def __init__(self, decoder: nn.Module, projector: Projector, slots: SoftSlots | NoSlots) -> None:
         super().__init__()
         self.decoder = decoder
         self.projector = projector.requires_grad_(False).eval()
@@ -90,11 +90,11 @@ class LlinkModel(nn.Module):
     def project(self, sources: Sources) -> torch.Tensor:
         """(B, d_dec): the Stage A vector."""
         with torch.no_grad():
-            projected: torch.Tensor = self.projector(sources.vectors.to(self.slots.marks.dtype))
+            projected: torch.Tensor = self.projector(sources.vectors)
         return projected
 
     def soft_slots(self, sources: Sources, projected: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, K, d_dec)."""
+        """(B, K, d_dec); K is 0 where the text itself stands in the prompt."""
         projected = self.project(sources) if projected is None else projected
         tokens = None if sources.tokens is None else sources.tokens.to(projected.dtype)
         slots: torch.Tensor = self.slots(projected, tokens, sources.mask)
@@ -108,11 +108,11 @@ class LlinkModel(nn.Module):
         """
         place = prompts.ids == SLOT  # (B, S)
         embedded: torch.Tensor = self.decoder.get_input_embeddings()(prompts.ids.clamp(min=0))  # (B, S, d)
-        wanted = 0 if slots is None else slots.shape[1] + 2
+        wanted = 0 if slots is None or not slots.shape[1] else slots.shape[1] + 2
         if bool((place.sum(1) != wanted).any()):
             found = sorted(set(place.sum(1).tolist()))
             raise ValueError(f"prompts have {found} slot places, the slots with their marks need {wanted}")
-        if slots is None:
+        if slots is None or isinstance(self.slots, NoSlots):
             return embedded
         marked = self.slots.marked(slots).to(embedded.dtype)  # (B, K+2, d)
         return embedded.masked_scatter(place[..., None], marked)
@@ -141,8 +141,10 @@ class LlinkModel(nn.Module):
         return decoder.greedy(self.embed(prompts, slots), prompts.mask, max_new_tokens, self.decoder)
 
 
-def new_slots(decoder: Decoder, settings: Settings, token_dim: int) -> SoftSlots:
+def new_slots(decoder: Decoder, settings: Settings, token_dim: int) -> SoftSlots | NoSlots:
     """Untrained slots for a decoder, their marks started from its words for begin and end."""
+    if settings.slots.variant == "none":
+        return NoSlots()
     slots = SoftSlots(settings.slots, decoder.dim, token_dim, decoder.embedding_norm())
     table = decoder.model.get_input_embeddings()
     with torch.no_grad():

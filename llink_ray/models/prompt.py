@@ -62,7 +62,12 @@ class Prompt:
         return [*frame.before, *self.ids(text), *frame.after]
 
     def with_slots(self, instruction: str, text: str, slots: SlotSettings) -> list[int]:
-        """Token ids of the prompt with K + 2 slot places where the foreign text would stand."""
+        """Token ids of the prompt with K + 2 slot places where the foreign text would stand.
+
+        Variant ``none`` has no slots: the text stands there.
+        """
+        if slots.variant == "none":
+            return self.raw(instruction, text)
         frame = self.frame(instruction, beside(numerals(text)) if slots.numerals else "")
         return [*frame.before, *[SLOT] * (slots.count + 2), *frame.after]
 

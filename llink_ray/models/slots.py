@@ -60,6 +60,18 @@ class Reader(nn.Module):
         return slots + thought
 
 
+class NoSlots(nn.Module):
+    """Variant ``none``: nothing stands for the text, which is in the prompt itself (direct fine-tuning)."""
+
+    reads_tokens = False
+
+    def forward(
+        self, projected: torch.Tensor, tokens: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """projected (B, d_dec) -> (B, 0, d_dec)."""
+        return projected.new_zeros(len(projected), 0, projected.shape[-1])
+
+
 class SoftSlots(nn.Module):
     """K soft slots with an opening and a closing mark, as the decoder's input embeddings.
 

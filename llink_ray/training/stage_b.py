@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from llink_ray.features import Features
 from llink_ray.models.llink import LlinkModel, Prompts, Sources
+from llink_ray.models.slots import NoSlots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.collective import gather, means, world
@@ -64,6 +65,7 @@ class Objective(nn.Module):
         projected = model.project(sources)  # (B, d)
         slots = model.soft_slots(sources, projected)  # (B, K, d)
         embedded, mask, labels = model.embed(prompts, slots), prompts.mask, prompts.labels
+        with_usage = with_usage and slots.shape[1] > 0
         if with_usage:
             other = model.embed(prompts, ablated(slots, s.usage.ablation))
             embedded = torch.cat([embedded, other])  # (2B, S, d)
@@ -78,7 +80,8 @@ class Objective(nn.Module):
             mean = nats / counts.clamp(min=1)
             parts["usage"] = losses.usage(mean[:size], mean[size:], s.usage.margin).mean()
             total = total + s.usage.weight * parts["usage"]
-        if teacher is not None and words is not None and sentences is not None:
+        held = slots.shape[1] > 0
+        if held and teacher is not None and words is not None and sentences is not None:
             total = total + self._hold(slots, projected, teacher, words, sentences, parts)
         return total, {name: value.detach() for name, value in parts.items()}
 
@@ -127,11 +130,14 @@ class Engine(Protocol):
 
 def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[str, Any]]:
     """Trainable parameters with their peak learning rates: adapters, slot modules, the learned scale."""
+    lora = [p for p in model.decoder.parameters() if p.requires_grad]
+    adapters = {"params": lora, "lr": settings.lora_learning_rate, "weight_decay": settings.weight_decay}
+    if isinstance(model.slots, NoSlots):
+        return [adapters]
     scale = [model.slots.expander.scale]
     slots = [p for p in model.slots.parameters() if p is not scale[0]]
-    lora = [p for p in model.decoder.parameters() if p.requires_grad]
     return [
-        {"params": lora, "lr": settings.lora_learning_rate, "weight_decay": settings.weight_decay},
+        adapters,
         {"params": slots, "lr": settings.slot_learning_rate, "weight_decay": settings.weight_decay},
         {"params": scale, "lr": settings.scale_learning_rate, "weight_decay": 0.0},
     ]

@@ -1,0 +1,84 @@
+"""Direct fine-tuning, the baseline: the same job without slots, on the raw text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from model_zoo import PAIRS, Lesson, learn, small_settings, write_taught
+
+import llink_ray
+from llink_ray.evaluation.measure import measure
+from llink_ray.models.llink import collate
+from llink_ray.models.prompt import SLOT
+from llink_ray.training.examples import tokenise
+
+TEXTS = [pair.foreign for pair in PAIRS[:6]]
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Lesson:
+    evaluation = {"max_new_tokens": 6, "answers": 12, "translations": 5, "retrieval_pairs": 16}
+    return learn(small_settings("embedded", "embedded", slots={"variant": "none"}, evaluation=evaluation))
+
+
+def test_only_adapters_learn_and_they_do(lesson: Lesson) -> None:
+    losses = [step["loss/supervised"] for step in lesson.stage_b]
+    assert sum(losses[-3:]) < sum(losses[:3])
+    assert set(lesson.stage_b[0]) == {"loss", "loss/supervised", "learning_rate"}
+    trained = [name for name, p in lesson.taught.model.named_parameters() if p.requires_grad]
+    assert trained and all("lora_" in name for name in trained)
+
+
+def test_the_text_stands_in_the_prompt(lesson: Lesson) -> None:
+    prompt, slots = lesson.taught.decoder.prompt, lesson.taught.settings.slots
+    ids = prompt.with_slots("Who?", TEXTS[0], slots)
+    assert SLOT not in ids and ids == prompt.raw("Who?", TEXTS[0])
+    assert TEXTS[0] in prompt.tokenizer.decode(ids)
+
+
+def test_the_batch_changes_nothing(lesson: Lesson) -> None:
+    taught = lesson.taught
+    asked = [("Who?", text) for text in TEXTS]
+    assert taught.answer_all(asked, 1) == taught.answer_all(asked, 6)
+
+
+def test_figures_are_those_of_a_decoder_without_slots(lesson: Lesson) -> None:
+    pairs = list(PAIRS[:20])
+    decoder = lesson.taught.decoder
+    teacher = decoder.teacher_states([pair.english for pair in pairs]).numpy()
+    raw = decoder.teacher_states([pair.foreign for pair in pairs]).numpy()
+    metrics: dict[str, Any] = measure(lesson.taught, pairs, teacher, raw)[0]
+    assert set(metrics["retrieval"]) == {"base", "direct"}
+    assert metrics["slot_gain"] == {}
+    assert metrics["tokens"]["raw"] == metrics["tokens"]["slots"]
+    adapted = decoder.teacher_states([PAIRS[0].foreign], adapted=True)
+    assert not torch.allclose(adapted, torch.from_numpy(raw[:1]), atol=1e-3)
+
+
+def test_logits_are_the_adapted_decoder_s(lesson: Lesson) -> None:
+    taught = lesson.taught
+    ids = taught.decoder.prompt.raw("Who?", TEXTS[0])
+    with torch.no_grad():
+        expected = taught.model.decoder(input_ids=torch.tensor([ids])).logits
+        found = taught.model(collate([ids]), taught.sources(TEXTS[:1]))
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_bundle_without_slots_answers_the_same(lesson: Lesson, tmp_path: Path) -> None:
+    loaded = llink_ray.load(write_taught(tmp_path / "bundle", lesson.taught))
+    assert loaded.answer("Who?", TEXTS) == lesson.taught.answer("Who?", TEXTS)
+
+
+def test_examples_are_those_of_the_other_variants(lesson: Lesson) -> None:
+    from llink_ray.instructions import training_examples
+
+    drawn = training_examples(PAIRS[:5], 0, 0, 0.3, 1)
+    own, other = (
+        tokenise(lesson.taught.decoder.prompt, drawn, slots)
+        for slots in (lesson.taught.settings.slots, small_settings("embedded", "embedded").slots)
+    )
+    assert [row.answer for row in own] == [row.answer for row in other]
+    assert all(len(a.prompt) > len(b.prompt) for a, b in zip(own, other, strict=True))
