@@ -9,10 +9,7 @@ Progress and tables go to stderr; the last line on stdout is one JSON document.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a submitted job 
 
 import typer
 
+from llink_ray.cluster.command import assignments, carry_out, quiet
 from llink_ray.cluster.job import Request, run
-from llink_ray.errors import LlinkError
 
 WHAT, HOW, WHERE = "What to teach", "How", "Where"
 
@@ -94,10 +91,7 @@ def main(
         languages=lang,
         preset=preset,
         settings_file=settings,
-        assignments=[
-            *(f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None),
-            *(assign or []),
-        ],
+        assignments=assignments(flags, assign),
         resume=resume,
         output=output,
         registry=registry,
@@ -105,23 +99,9 @@ def main(
         address=address,
         check_only=check_only,
     )
-    try:
-        with redirect_stdout(sys.stderr):  # Ray tells of lost workers on stdout, which is for the last line
-            document = run(request)
-    except LlinkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt as interrupt:
-        print("\nstopped", *filter(None, [str(interrupt)]), sep="\n", file=sys.stderr, flush=True)
-        raise typer.Exit(130) from None
-    print(json.dumps(document, ensure_ascii=False), flush=True)
-    if document.get("failed"):
-        raise typer.Exit(1)
+    raise typer.Exit(carry_out(lambda: run(request)))
 
 
 if __name__ == "__main__":
-    # Set before anything imports the libraries underneath: no telemetry, and our sentences alone.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    quiet()
     app()

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
 
 Tree = dict[str, Any]
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def presets() -> list[str]:
@@ -104,25 +105,33 @@ def resolve(*layers: Mapping[str, Any]) -> Settings:
     Raises:
         LlinkError: an unknown key (with the nearest known ones) or an impossible value, naming the flag.
     """
+    return checked(Settings, *layers)
+
+
+def checked(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
+    """The same for any group of settings."""
     tree: Tree = {}
     for layer in layers:
         tree = merge(tree, layer)
     try:
-        return Settings.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise LlinkError("; ".join(_sentence(item) for item in error.errors())) from None
+        shown = not model.model_config.get("hide_input_in_errors", False)
+        said = [_sentence(item, model) for item in error.errors(include_input=shown)]
+        raise LlinkError("; ".join(said)) from None
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
+def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, all_keys(Settings), n=3, cutoff=0.5)
+        near = difflib.get_close_matches(key, all_keys(model), n=3, cutoff=0.5)
         last = key.rsplit(".", 1)[-1]
-        near += [k for k in all_keys(Settings) if k.rsplit(".", 1)[-1] == last and k not in near]
+        near += [k for k in all_keys(model) if k.rsplit(".", 1)[-1] == last and k not in near]
         hint = f": did you mean {' or '.join(near)}?" if near else ": `--help` and docs/settings.md list them"
         return f"unknown setting {key!r}{hint}"
     said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{key} = {item['input']!r}: {said}" if key else said
+    given = f" = {item['input']!r}" if "input" in item else ""
+    return f"{key}{given}: {said}" if key else said
 
 
 def all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

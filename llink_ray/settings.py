@@ -174,6 +174,8 @@ class UsageSettings(Section):
     """Nats by which slots must win."""
     ablation: Literal["zero", "shuffle", "mean"] = "shuffle"
     """What stands in for the slots."""
+    as_in_the_papers_code: bool = False
+    """The sign of the authors' code, against that of their text: punishes slots for being useful."""
 
 
 class StageBSettings(Section):

@@ -52,7 +52,7 @@ def run(request: Request) -> dict[str, Any]:
         KeyboardInterrupt: stopped by the person; its text says how to go on.
     """
     resumed = RunDir(Path(request.resume)) if request.resume else None
-    languages = _languages(request, resumed)
+    languages = asked_languages(request, resumed)
     if resumed is None:
         # A first reading with any preset finds wrong files, keys and values before Ray is started.
         settings = configure.resolve(
@@ -62,12 +62,12 @@ def run(request: Request) -> dict[str, Any]:
             raise LlinkError(
                 f"a corpus goes with one language, but --lang names {len(languages)}: run one job each"
             )
-    output = Path(request.output) if request.output else resumed.path.parent if resumed else _default_output()
+    output = Path(request.output) if request.output else resumed.path.parent if resumed else default_output()
     check_output(output)
     with connect(request.address, output / "tmp"):
         own = (request.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
         alone = own and len(languages) == 1
-        tasks = [_task(request, language, resumed, output, alone) for language in languages]
+        tasks = [new_task(request, language, resumed, output, alone) for language in languages]
         if request.check_only:
             return _checked(tasks)
         if len(tasks) == 1:
@@ -75,7 +75,7 @@ def run(request: Request) -> dict[str, Any]:
         return teach_many(tasks, say)
 
 
-def _languages(request: Request, resumed: RunDir | None) -> list[Language]:
+def asked_languages(request: Request, resumed: RunDir | None) -> list[Language]:
     if resumed is not None and not request.languages:
         return [find(resumed.asked()[0])]
     if request.languages.strip().casefold() == "all":
@@ -94,13 +94,13 @@ def _languages(request: Request, resumed: RunDir | None) -> list[Language]:
     return languages
 
 
-def _default_output() -> Path:
+def default_output() -> Path:
     """``runs`` here; in a submitted job, whose folder goes away, a folder of the user's home."""
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
     return Path.home() / "llink_ray" / "runs" if submitted else Path("runs")
 
 
-def _task(request: Request, language: Language, resumed: RunDir | None, output: Path, alone: bool) -> Task:
+def new_task(request: Request, language: Language, resumed: RunDir | None, output: Path, alone: bool) -> Task:
     if resumed is not None:
         _, stored = resumed.asked()
         settings = stored

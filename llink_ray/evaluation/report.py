@@ -35,13 +35,17 @@ def _table(sheet: Sheet) -> list[str]:
     return lines
 
 
+def section(sheet: Sheet) -> list[str]:
+    """Lines of Markdown: heading, table, note."""
+    lines = [f"## {escape(sheet.title)}", "", *_table(sheet), ""]
+    return [*lines, escape(sheet.note), ""] if sheet.note else lines
+
+
 def _markdown(metrics: Mapping[str, Any], files: Sequence[str], drawn: Sequence[Path]) -> str:
     language, preset = (escape(str(metrics.get(key) or DASH)) for key in ("language", "preset"))
     lines = [f"# {language}, preset {preset}", ""]
     for sheet in sheets(metrics):
-        lines += [f"## {escape(sheet.title)}", "", *_table(sheet), ""]
-        if sheet.note:
-            lines += [escape(sheet.note), ""]
+        lines += section(sheet)
     if drawn:
         lines += ["## Plots", ""]
         for path in drawn:

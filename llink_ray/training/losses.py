@@ -69,6 +69,14 @@ def usage(with_slots: torch.Tensor, ablated: torch.Tensor, margin: float) -> tor
     return F.relu(margin + with_slots - ablated)
 
 
+def usage_as_in_the_papers_code(with_slots: torch.Tensor, ablated: torch.Tensor) -> torch.Tensor:
+    """The authors' code, by row, (B,): ``relu(ablated - with_slots)`` is highest for the most useful slots.
+
+    Kept to show what it does; arguments as in :func:`usage`.
+    """
+    return F.relu(ablated - with_slots)
+
+
 def bag_of_words(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     """How well the slots, together, name the words: mean cross-entropy by row, (B,).
 

@@ -78,7 +78,11 @@ class Objective(nn.Module):
         total = parts["supervised"]
         if with_usage:
             mean = nats / counts.clamp(min=1)
-            parts["usage"] = losses.usage(mean[:size], mean[size:], s.usage.margin).mean()
+            if s.usage.as_in_the_papers_code:
+                term = losses.usage_as_in_the_papers_code(mean[:size], mean[size:])
+            else:
+                term = losses.usage(mean[:size], mean[size:], s.usage.margin)
+            parts["usage"] = term.mean()
             total = total + s.usage.weight * parts["usage"]
         held = slots.shape[1] > 0
         if held and teacher is not None and words is not None and sentences is not None:

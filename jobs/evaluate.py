@@ -1,0 +1,115 @@
+"""Compare a taught decoder with baselines, the paper's recipe and ablations, on the same text.
+
+    python jobs/evaluate.py --lang=tibetan --against=base,finetune,paper-recipe
+    python jobs/evaluate.py --run runs/bo-tiny-20260102-030405 --against=ablations
+    ray job submit --working-dir . -- python jobs/evaluate.py --lang=tibetan --against=base
+
+Parts that are finished are taken as they are, so the same command goes on after an interruption. Progress and
+tables go to stderr; the last line on stdout is one JSON document.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a submitted job is not installed
+
+import typer
+
+from llink_ray import configure
+from llink_ray.cluster.command import assignments, carry_out, quiet
+from llink_ray.cluster.compare import Comparison, compare
+from llink_ray.cluster.job import Request
+from llink_ray.evaluation.contestants import expand
+from llink_ray.evaluation.judge import JudgeSettings
+
+WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+
+@app.command(help="Compare a taught decoder with others that were trained on the same text.")
+def main(
+    lang: Annotated[
+        str,
+        typer.Option(help="Names or codes, with commas between; 'all' embedded ones.", rich_help_panel=WHAT),
+    ] = "",
+    against: Annotated[
+        str,
+        typer.Option(
+            help="base, finetune, paper-recipe, k4, no-usage, …; baselines; ablations.", rich_help_panel=WHAT
+        ),
+    ] = "baselines",
+    run: Annotated[
+        str | None, typer.Option(help="Run directory of ours. (else: trained first)", rich_help_panel=WHAT)
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Recipe to start from. (else: chosen by hardware)", rich_help_panel=OURS),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="Parallel text, TSV or JSONL. (else: the phrasebook)", rich_help_panel=OURS),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Sentence encoder: hub id or directory.", rich_help_panel=OURS)
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="English decoder: hub id or directory.", rich_help_panel=OURS)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.", rich_help_panel=OURS)] = None,
+    settings: Annotated[
+        str | None, typer.Option(help="YAML file over the preset.", rich_help_panel=OURS)
+    ] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.", rich_help_panel=OURS)
+    ] = None,
+    judge: Annotated[
+        str, typer.Option(help="reference, endpoint or none.", rich_help_panel=JUDGE)
+    ] = "reference",
+    judge_set: Annotated[
+        list[str] | None,
+        typer.Option("--judge-set", help="KEY=VALUE: url, model, key_env, …", rich_help_panel=JUDGE),
+    ] = None,
+    max_judgements: Annotated[
+        int | None, typer.Option(help="Contests judged, at most.", rich_help_panel=JUDGE)
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster. (else: RAY_ADDRESS, or a local one)", rich_help_panel=WHERE),
+    ] = None,
+) -> None:
+    """Read the command line; see the module's docstring."""
+    flags: dict[str, Any] = {
+        "corpus.path": corpus if corpus is None else str(Path(corpus).expanduser().absolute()),
+        "encoder.model": encoder,
+        "decoder.model": decoder,
+        "seed": seed,
+    }
+
+    def job() -> dict[str, Any]:
+        request = Request(
+            languages=lang,
+            preset=preset,
+            settings_file=settings,
+            assignments=assignments(flags, assign),
+            output=output,
+            publish=False,
+            address=address,
+        )
+        limits = assignments({"max_judgements": max_judgements}, judge_set)
+        layers = map(configure.assignment, [f"backend={judge}", *limits])
+        wanted = None if judge == "none" else configure.checked(JudgeSettings, *layers)
+        return compare(Comparison(request, expand(against), run, wanted))
+
+    raise typer.Exit(carry_out(job))
+
+
+if __name__ == "__main__":
+    quiet()
+    app()

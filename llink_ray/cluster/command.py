@@ -1,0 +1,40 @@
+"""How every command of ``jobs/`` ends: one JSON line on stdout, or a sentence on stderr and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from typing import Any
+
+from llink_ray.errors import LlinkError
+
+
+def quiet() -> None:
+    """Before anything imports the libraries underneath: no telemetry, and our sentences alone."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def assignments(flags: Mapping[str, Any], assigned: list[str] | None) -> list[str]:
+    """Flags that stand for a setting, as ``KEY=VALUE``, then those of ``--set``, which have the last word."""
+    given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    return [*given, *(assigned or [])]
+
+
+def carry_out(job: Callable[[], dict[str, Any]]) -> int:
+    """Run a job to its last line; returns the exit code: 0, 1 for a failure, 2 for wrong use, 130 stopped."""
+    try:
+        with redirect_stdout(sys.stderr):  # Ray tells of lost workers on stdout, which is for the last line
+            document = job()
+    except LlinkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        print("\nstopped", *filter(None, [str(interrupt)]), sep="\n", file=sys.stderr, flush=True)
+        return 130
+    print(json.dumps(document, ensure_ascii=False), flush=True)
+    return 1 if document.get("failed") else 0

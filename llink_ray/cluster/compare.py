@@ -1,0 +1,204 @@
+"""Train and measure others as our run was, on the same text, and put them side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llink_ray.cluster.job import Request, asked_languages, check_output, default_output, new_task, say
+from llink_ray.cluster.local import connect, everywhere
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.teach import Task, teach
+from llink_ray.errors import LlinkError
+from llink_ray.evaluation import comparison as compared
+from llink_ray.evaluation.comparison import Contestant
+from llink_ray.evaluation.contestants import BASE, OURS, settings_of
+from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
+from llink_ray.languages import find
+from llink_ray.settings import Settings
+from llink_ray.staging import disk_refused
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the command line asked for."""
+
+    request: Request
+    """Our run, where there is none yet; and where everything goes."""
+    against: Sequence[str]
+    """Names of contestants."""
+    run: str | None = None
+    """Run directory of ours; nothing: it is trained first."""
+    judge: JudgeSettings | None = None
+    """Nothing: nobody judges."""
+
+
+def compare(asked: Comparison) -> dict[str, Any]:
+    """Compare in each language in turn; finished parts are taken as they are. Returns the job's document.
+
+    Raises:
+        LlinkError: what was asked is wrong.
+        JobFailed: a part could not be carried out; the same command goes on from there.
+    """
+    run = RunDir(Path(asked.run)) if asked.run else None
+    languages = asked_languages(asked.request, run)
+    if run is not None and languages != [find(run.asked()[0])]:
+        raise LlinkError(
+            f"run {run.path} teaches {find(run.asked()[0]).name}: leave out --lang, or name that one alone"
+        )
+    output = Path(asked.request.output) if asked.request.output else default_output()
+    check_output(output)
+    with connect(asked.request.address, output / "tmp"):
+        documents = []
+        for language in languages:
+            if run is not None:
+                folder = run.path / "comparison"
+                settings = run.asked()[1]
+                store = settings.features.directory or str((run.path.parent / "features").resolve())
+                ours = Task(find(run.asked()[0]), settings, run.path, store, None)
+            else:
+                task = new_task(asked.request, language, None, output, alone=True)
+                folder = output / "comparisons" / f"{language.code}-{task.settings.preset}"
+                ours = replace(task, run_dir=folder / OURS, registry=None)
+            documents.append(_compare_one(asked, ours, folder))
+    return documents[0] if len(documents) == 1 else {"job": "evaluate", "runs": documents}
+
+
+def _compare_one(asked: Comparison, ours: Task, folder: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    others = {
+        name: replace(ours, settings=settings_of(name, ours.settings), run_dir=folder / name, registry=None)
+        for name in asked.against
+        if name != BASE
+    }
+    say(f"{ours.language.name}: {', '.join([OURS, *asked.against])} in {folder}")
+    document = _taught(OURS, ours)
+    own = compared.from_run(OURS, document, _answers(ours.run_dir))
+    contestants = [own]
+    for name in asked.against:
+        if name == BASE:
+            contestants.append(_base(folder, ours, document, own))
+        else:
+            told = _taught(name, others[name])
+            contestants.append(compared.from_run(name, told, _answers(others[name].run_dir)))
+    summaries = _judged(asked.judge, own, contestants[1:], ours, folder) if asked.judge else {}
+    final = {
+        "job": "evaluate",
+        "language": ours.language.code,
+        "preset": ours.settings.preset,
+        "run_dir": str(folder),
+        "contestants": {c.name: c.figures for c in contestants},
+        "judge": compared.summary_dict(summaries),
+        "corpus_hash": document["corpus_hash"],
+        "models": document["models"],
+        "seed": ours.settings.seed,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    _write(folder, final, contestants, summaries, asked.judge)
+    return final
+
+
+def _taught(name: str, task: Task) -> dict[str, Any]:
+    done = RunDir(task.run_dir).document.exists()
+    say(f"{name}: {compared.described(name)}, " + ("done already" if done else f"run {task.run_dir}"))
+    return teach(task, say)
+
+
+def _answers(run_dir: Path) -> list[dict[str, Any]]:
+    run = RunDir(run_dir)
+    rows: list[dict[str, Any]] = run.read_json(run.path / "answers.json")
+    return rows
+
+
+def _base(folder: Path, ours: Task, document: Mapping[str, Any], own: Contestant) -> Contestant:
+    """The decoder as it came, asked what ours was asked; kept, as it takes a while."""
+    run, questions = RunDir(folder), [(row["instruction"], row["text"]) for row in own.answers]
+    path = folder / f"{BASE}.json"
+    kept = run.read_json(path) if path.exists() else {}
+    if kept.get("asked") != [list(question) for question in questions]:
+        say(f"{BASE}: {compared.described(BASE)}, {len(questions)} questions")
+        kept = {"asked": questions, "given": _untrained(ours.settings, questions)}
+        run.write_json(path, kept)
+    return compared.untouched(document, own.answers, kept["given"])
+
+
+def _untrained(settings: Settings, questions: list[tuple[str, str]]) -> list[str]:
+    import ray
+
+    def answer() -> list[str]:
+        import torch
+
+        from llink_ray.models.decoder import Decoder
+
+        gpu = settings.cluster.gpus_per_worker > 0
+        torch.set_num_threads(settings.cluster.threads or 1)
+        decoder = Decoder.load(settings.decoder, "cuda" if gpu else "cpu")
+        wanted = settings.evaluation
+        return decoder.answer_english(questions, wanted.batch_size, wanted.max_new_tokens)
+
+    remote = ray.remote(
+        num_cpus=settings.cluster.cpus_per_worker,
+        num_gpus=settings.cluster.gpus_per_worker,
+        runtime_env={"env_vars": everywhere()},
+    )(answer)
+    given: list[str] = ray.get(remote.remote())
+    return given
+
+
+def _judged(
+    settings: JudgeSettings, own: Contestant, others: Sequence[Contestant], ours: Task, folder: Path
+) -> dict[str, Summary]:
+    meanings = {pair.foreign: pair.english for pair in RunDir(ours.run_dir).read_pairs("test")}
+    found = {}
+    for other in others:
+        held = compared.contests(own, other, meanings)
+        judged = judge(
+            held,
+            backend(settings),
+            folder / "judge" / other.name,
+            cache=folder / "judge" / "cache",
+            settings=settings,
+            seed=ours.settings.seed,
+            tell=lambda told, name=other.name: say(f"judge, {OURS} against {name}: {told}"),  # type: ignore[misc]
+        )
+        found[other.name] = judged.summary
+    return found
+
+
+def _write(
+    folder: Path,
+    document: Mapping[str, Any],
+    contestants: Sequence[Contestant],
+    summaries: Mapping[str, Summary],
+    settings: JudgeSettings | None,
+) -> None:
+    from rich.console import Console
+
+    from llink_ray.evaluation import comparison_plots
+    from llink_ray.evaluation.report import section
+    from llink_ray.evaluation.tables import render
+
+    who = settings.backend if settings else ""
+    judged = compared.judge_sheet(summaries, who)
+    sheets = [compared.figures_sheet(contestants), *([judged] if judged else [])]
+    console = Console(stderr=True, highlight=False)
+    for sheet in sheets:
+        console.print(render(sheet), "")
+    run = RunDir(folder)
+    run.write_json(run.document, document)
+    try:
+        drawn = [
+            comparison_plots.figure_bars(contestants, folder / "plots" / "comparison.png"),
+            comparison_plots.judge_bars(summaries, folder / "plots" / "judge.png"),
+        ]
+        lines = [f"# {document['language']}, preset {document['preset']}: comparison", ""]
+        lines += [f"- *{c.name}*: {compared.described(c.name)}" for c in contestants] + [""]
+        for sheet in sheets:
+            lines += section(sheet)
+        lines += [f"![{path.stem}](plots/{path.name})\n" for path in drawn if path is not None]
+        (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise disk_refused("the comparison's", folder, error, "name another place with --output") from error

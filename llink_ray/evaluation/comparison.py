@@ -1,0 +1,129 @@
+"""Our run beside others on the same held-out text: figures, and who a judge prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llink_ray.evaluation.answers import Answer, score
+from llink_ray.evaluation.contestants import BASE, OURS, known
+from llink_ray.evaluation.judge import Contest, Summary
+from llink_ray.evaluation.sheets import DASH, Sheet, figure, signed
+
+Told = Mapping[str, Any]
+
+# The vectors that stand for a text when a contestant is done, the last of these that it has.
+_FINAL = ("base", "stage_a", "direct", "stage_ab")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One system with its figures and answers."""
+
+    name: str
+    figures: dict[str, Any]
+    """``retrieval``, ``answers``, ``tokens``; of a trained one ``slot_gain``, ``seconds``, ``run_dir`` too."""
+    answers: Sequence[Told]
+    """Rows of ``answers.json``: ``text``, ``kind``, ``instruction``, ``expected``, ``given``."""
+
+
+def from_run(name: str, document: Told, answers: Sequence[Told]) -> Contestant:
+    """A contestant that was trained, from its job's document and its answers."""
+    retrieval = document["retrieval"]
+    final = next(key for key in reversed(_FINAL) if key in retrieval)
+    figures = {key: document.get(key) for key in ("answers", "slot_gain", "tokens", "seconds", "run_dir")}
+    return Contestant(name, {"retrieval": retrieval[final], **figures}, answers)
+
+
+def untouched(ours: Told, asked: Sequence[Told], given: Sequence[str]) -> Contestant:
+    """The decoder as it came, from its answers to the raw text; ``ours`` is our run's document."""
+    rows = [{**row, "given": text} for row, text in zip(asked, given, strict=True)]
+    answers = [Answer(r["kind"], r["instruction"], r["expected"], r["given"]) for r in rows]
+    raw = ours["tokens"]["raw"]
+    figures = {
+        "retrieval": ours["retrieval"]["base"],
+        "answers": score(answers),
+        "tokens": {"raw": raw, "slots": raw, "ratio": 1.0},
+    }
+    return Contestant(BASE, figures, rows)
+
+
+def contests(ours: Contestant, other: Contestant, meanings: Mapping[str, str]) -> list[Contest]:
+    """Every question that both were asked; ``meanings`` are the English of the texts."""
+    theirs = {(row["text"], row["instruction"]): row["given"] for row in other.answers}
+    return [
+        Contest(
+            instruction=row["instruction"],
+            source=row["text"],
+            known=row["expected"],
+            meaning=meanings.get(row["text"]),
+            answer_a=row["given"],
+            answer_b=theirs[row["text"], row["instruction"]],
+            side_a=ours.name,
+            side_b=other.name,
+        )
+        for row in ours.answers
+        if (row["text"], row["instruction"]) in theirs
+    ]
+
+
+def described(name: str) -> str:
+    """A contestant in words."""
+    return "our run" if name == OURS else str(known()[name]["is"])
+
+
+def figures_sheet(contestants: Sequence[Contestant]) -> Sheet:
+    """A row for each contestant."""
+    columns = ("", "R@1", "R@10", "exact", "numbers", "chrF", "gain", "tokens")
+    rows = []
+    for contestant in contestants:
+        found = contestant.figures
+        retrieval, answers = found["retrieval"], found["answers"]
+        rows.append(
+            (
+                contestant.name,
+                figure(retrieval["r1"]),
+                figure(retrieval["r10"]),
+                figure(answers["exact"]),
+                figure(answers["numbers"]),
+                figure(answers["chrf"], 1),
+                signed((found.get("slot_gain") or {}).get("zero"), 2),
+                figure(found["tokens"]["slots"], 0),
+            )
+        )
+    note = (
+        "Held-out text. R: retrieval, foreign to English. Exact: answers to questions. "
+        "Gain: nats a token lost when the slots are zeroed. Tokens: of the decoder's prompt."
+    )
+    return Sheet("Comparison", columns, "l" + "r" * (len(columns) - 1), tuple(rows), note)
+
+
+def judge_sheet(summaries: Mapping[str, Summary], judge: str) -> Sheet | None:
+    """How often our run was preferred over each other."""
+    rows = []
+    for name, found in summaries.items():
+        rate, half = found.rate, found.rate_ties_half
+        rows.append(
+            (
+                name,
+                f"{figure(found.wins)} / {figure(found.losses)} / {figure(found.ties)}",
+                f"{rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if rate else DASH,
+                f"{half.rate:.3f}" if half else DASH,
+                f"{found.length_a.words:.1f} / {found.length_b.words:.1f}"
+                if found.length_a and found.length_b
+                else DASH,
+            )
+        )
+    if not rows:
+        return None
+    columns = ("ours against", "won / lost / tied", "preferred [95 %]", "ties half", "words")
+    note = (
+        f"Judge: {judge}. Both orders; a win that flips with the order is a tie. Preferred: ties set aside."
+    )
+    return Sheet("Judge", columns, "lrrrr", tuple(rows), note)
+
+
+def summary_dict(summaries: Mapping[str, Summary]) -> dict[str, Any]:
+    """Of the document."""
+    return {name: asdict(summary) for name, summary in summaries.items()}
