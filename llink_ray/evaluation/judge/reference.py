@@ -1,0 +1,63 @@
+"""The judge for questions whose true answer is known: no model, no request, no opinion."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from llink_ray.errors import LlinkError
+from llink_ray.evaluation.answers import exact, f1
+from llink_ray.evaluation.judge.contest import Case, Message, Ruling, Verdict
+
+
+class Reference:
+    """Compares both answers with the known one.
+
+    1. An exact match (normalised as ``evaluation.answers`` does) beats one that is not; two are a tie.
+    2. Else the score decides: the mean of token F1 and sentence chrF / 100, both 0 to 1. F1 sees whole
+       words, chrF what is right inside them, so that neither a short answer nor a translation is judged
+       by the wrong grain.
+    3. Scores no further apart than ``margin`` are a tie.
+    """
+
+    remote = False
+    identity = "reference"
+
+    def __init__(self, margin: float = 0.05) -> None:
+        """``margin``: 0 to 1, in units of the score."""
+        self._margin = margin
+
+    @cached_property
+    def _chrf(self) -> Any:
+        from sacrebleu.metrics import CHRF  # late: the command line need not wait for it
+
+        return CHRF()
+
+    def _score(self, known: str, given: str) -> float:
+        if not given.strip():
+            return 0.0
+        letters = float(self._chrf.sentence_score(given, [known]).score) / 100
+        return (f1(known, given) + letters) / 2
+
+    def messages(self, case: Case) -> list[Message]:
+        """None; the case must have a known answer."""
+        if case.known is None:
+            raise LlinkError(
+                f"the reference judge needs a known answer, and {case.instruction[:60]!r} has none: "
+                "leave such questions out, or set the judge's backend to endpoint"
+            )
+        return []
+
+    def rule(self, case: Case) -> Ruling:
+        """Judge one case; see the class."""
+        messages = self.messages(case)
+        return Ruling(self._verdict(case.known or "", case), messages, [])
+
+    def _verdict(self, known: str, case: Case) -> Verdict:
+        right = exact(known, case.first), exact(known, case.second)
+        if right[0] or right[1]:
+            return "tie" if right[0] and right[1] else "1" if right[0] else "2"
+        ahead = self._score(known, case.first) - self._score(known, case.second)
+        if abs(ahead) <= self._margin:
+            return "tie"
+        return "1" if ahead > 0 else "2"
