@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llink_ray.cluster.job import Request, asked_languages, check_output, default_output, new_task, say
+from llink_ray.cluster.checks import check_output
+from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
 from llink_ray.cluster.local import connect, everywhere
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import Task, teach

@@ -23,7 +23,7 @@ class Contestant:
 
     name: str
     figures: dict[str, Any]
-    """``retrieval``, ``answers``, ``tokens``; of a trained one ``slot_gain``, ``seconds``, ``run_dir`` too."""
+    """``retrieval``, ``answers``, ``tokens``; of a trained one ``slot_gain``, ``seconds``, ``run_dir``."""
     answers: Sequence[Told]
     """Rows of ``answers.json``: ``text``, ``kind``, ``instruction``, ``expected``, ``given``."""
 
