@@ -50,6 +50,10 @@ def compare(asked: Comparison) -> dict[str, Any]:
         raise LlinkError(
             f"run {run.path} teaches {find(run.asked()[0]).name}: leave out --lang, or name that one alone"
         )
+    if run is not None and (asked.request.preset or asked.request.settings_file or asked.request.assignments):
+        raise LlinkError(
+            f"run {run.path} has its settings: leave out --preset, --settings, --set and the like"
+        )
     output = Path(asked.request.output) if asked.request.output else default_output()
     check_output(output)
     with connect(asked.request.address, output / "tmp"):

@@ -34,7 +34,7 @@ def test_groups_open_up_and_names_count_once() -> None:
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
-    with pytest.raises(LlinkError, match="'finetuned'.*finetune"):
+    with pytest.raises(LlinkError, match=r"'finetuned'.*finetune"):
         expand("base,finetuned")
     with pytest.raises(LlinkError, match="choose among baselines, ablations, base"):
         expand("xyzzy")

@@ -65,7 +65,9 @@ class JudgeSettings(Section):
     @model_validator(mode="after")
     def _complete(self) -> JudgeSettings:
         if self.backend == "endpoint" and not (self.url and self.model):
-            raise ValueError("the endpoint judge needs both url and model")
+            raise ValueError(
+                "the endpoint judge needs both url and model: set them, e.g. url=http://127.0.0.1:8000/v1"
+            )
         if (self.price_in is None) != (self.price_out is None):
             raise ValueError("the judge's price_in and price_out go together: give both, or neither")
         return self
