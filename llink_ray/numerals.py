@@ -66,7 +66,7 @@ def numerals(text: str, language: Language | None = None) -> list[str]:
     >>> numerals("༡༢ and ៣០%, −٤٫٥ at ༡༠:༣༠")
     ['12', '30%', '-4.5', '10:30']
     >>> from llink_ray.languages import find
-    >>> numerals("1.234,5", find("Lao"))
+    >>> numerals("1.234,5", find("Macedonian"))
     ['1234.5']
     """
     # One letter for one letter, so that places in it are places in the text.

@@ -59,9 +59,9 @@ def test_an_answer_without_numbers_has_a_recall_but_no_precision() -> None:
     [
         ("Georgian", "1\u00a0234,5", "1,234.5", True),
         ("Georgian", "1,234", "1,234", False),
-        ("Lao", "1.234", "1,234", True),
-        ("Lao", "1.234", "1234", True),
-        ("Lao", "1.234", "1.234", False),
+        ("Macedonian", "1.234", "1,234", True),
+        ("Macedonian", "1.234", "1234", True),
+        ("Macedonian", "1.234", "1.234", False),
         ("Tibetan", "༡,༢༣༤", "1234", True),
         ("Hindi", "१२,३४,५६७", "1,234,567", True),
         (None, "1,234", "1,234", True),
@@ -126,7 +126,7 @@ texts = st.text(alphabet="0159.,:/-% a༣", max_size=25)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(texts, texts), max_size=5), st.sampled_from([None, *map(find, ("lo", "ka", "bo"))]))
+@given(st.lists(st.tuples(texts, texts), max_size=5), st.sampled_from([None, *map(find, ("mk", "ka", "bo"))]))
 def test_shares_are_shares_and_an_echo_is_perfect(
     rows: list[tuple[str, str]], language: Language | None
 ) -> None:
