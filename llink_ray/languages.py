@@ -56,6 +56,12 @@ class Language:
     """Common words that its nearest relative in the same script does not have."""
     cld2: tuple[str, ...] = ()
     """What CLD2 calls it."""
+    decimal: str = ""
+    """What stands before the decimals of a number; empty where nothing is known."""
+    group: str = ""
+    """What parts its thousands, U+00A0 for any no-break space; empty where nothing is known."""
+    lakhs: bool = False
+    """Whether groups beyond the first three digits are of two: 12,34,567."""
 
     @property
     def script_name(self) -> str:
@@ -72,9 +78,12 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
         for code in entry["languages"].split():
             encoders[code] = (entry["model"], entry["measured"].get(code, entry["evidence"]))
 
+    numbers = {code: entry for entry in data["separators"] for code in entry["languages"].split()}
+
     def language(row: dict[str, Any]) -> Language:
         script = data["scripts"][row["script"]]
         encoder, evidence = encoders.get(row["code"], (None, data["no_encoder"]))
+        written = numbers.get(row["code"], {})
         return Language(
             code=row["code"],
             iso639_3=row["iso3"],
@@ -92,6 +101,9 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             telling=row.get("telling", ""),
             words=tuple(row.get("words", ())),
             cld2=tuple(row.get("cld2", (row["code"],))),
+            decimal=written.get("decimal", ""),
+            group=written.get("group", ""),
+            lakhs=written.get("lakhs", False),
         )
 
     return language(data["decoder_language"]), tuple(language(row) for row in data["languages"])

@@ -144,6 +144,22 @@ def test_sentence_marks(language: Language) -> None:
     assert any(regex.match(r"[\p{Sentence_Terminal}།]", mark) for mark in marks)
 
 
+def test_separators_of_numbers() -> None:
+    for language in (DECODER_LANGUAGE, *TABLE):
+        assert bool(language.decimal) == bool(language.group)
+        if language.decimal:
+            assert len(language.decimal) == len(language.group) == 1
+            assert language.decimal != language.group
+            assert not (language.decimal + language.group).isalnum()
+    known = [language.code for language in TABLE if language.decimal]
+    assert {one.code for one in TABLE} - set(known) == {"mnw", "lis", "sm", "hmn"}
+    assert [(find(code).decimal, find(code).group, find(code).lakhs) for code in ("bo", "hi", "ka")] == [
+        (".", ",", False),
+        (".", ",", True),
+        (",", "\u00a0", False),
+    ]
+
+
 def test_marks_of_the_scripts_that_the_data_needs() -> None:
     wanted = {"bo": "།", "km": "។", "my": "။", "am": "።", "ne": "।", "ug": "؟", "hy": "։", "ka": "."}
     for code, mark in wanted.items():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llink_ray.errors import LlinkError
+from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.contest import Contest, Order, Ruling
 
 NAME = "judgements.jsonl"
@@ -47,8 +48,11 @@ class Transcript:
         head: dict[str, Any] = {"contest": place, "order": order, "first": first, "second": second}
         line = json.dumps(head | asdict(ruling), ensure_ascii=False) + "\n"
         with self._lock:
-            self._file.write(line.encode("utf-8", "backslashreplace"))
-            self._file.flush()
+            try:
+                self._file.write(line.encode("utf-8", "backslashreplace"))
+                self._file.flush()
+            except OSError as error:
+                raise JobFailed(f"{self.path} cannot be written any more ({error.strerror})") from error
 
     def __enter__(self) -> Self:
         return self
@@ -56,4 +60,5 @@ class Transcript:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # told of when it was written
+            self._file.close()

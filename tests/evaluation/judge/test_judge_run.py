@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from judge_server import KEY, Respond, Server, completion, contest, prefers, shown, verdict
 
-from llink_ray.errors import LlinkError
+from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge import Contest, JudgeSettings, Reference, backend, judge
 from llink_ray.evaluation.judge.prompt import ask, read
 from llink_ray.evaluation.judge.run import sample
@@ -189,6 +189,13 @@ def test_a_transcript_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LlinkError, match="cannot be written"):
         judge([contest("a", "b")], Reference(), tmp_path / "file")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    (tmp_path / "judgements.jsonl").symlink_to("/dev/full")
+    with pytest.raises(JobFailed, match="cannot be written any more"):
+        judge([contest("a", "b")], Reference(), tmp_path)
 
 
 def test_a_line_is_on_disk_before_the_next_case_is_asked(
