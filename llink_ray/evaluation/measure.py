@@ -12,8 +12,10 @@ import torch
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.answers import Answer, score
 from llink_ray.evaluation.cost import tokens
+from llink_ray.evaluation.fidelity import fidelity
 from llink_ray.evaluation.retrieval import retrieval
-from llink_ray.instructions import Example, evaluation_examples, translation_examples
+from llink_ray.instructions import TRANSLATE_KIND, Example, evaluation_examples, translation_examples
+from llink_ray.languages import find
 from llink_ray.models.llink import IGNORED, collate
 from llink_ray.models.slots import NoSlots
 from llink_ray.taught import Taught
@@ -30,7 +32,7 @@ def measure(
     raw_states: npt.NDArray[np.float32],
     say: Say = lambda _: None,
 ) -> tuple[dict[str, Any], list[tuple[str, Answer]]]:
-    """Retrieval, answers, slot gain and token cost.
+    """Retrieval, answers, numbers kept, slot gain and token cost.
 
     ``teacher`` (n, d) and ``raw_states`` (n, d) are the decoder's states of the pairs' English and of
     their raw foreign text. Returns the metrics, and every answer given with the text
@@ -54,10 +56,21 @@ def measure(
     metrics = {
         "retrieval": figures,
         "answers": score(answers),
+        "fidelity": _fidelity(answers, asked, taught.language),
         "slot_gain": gain,
         "tokens": tokens(raw, [len(e.prompt) for e in own]),
     }
     return metrics, [(e.foreign, answer) for e, answer in zip(asked, answers, strict=True)]
+
+
+def _fidelity(answers: Sequence[Answer], asked: Sequence[Example], code: str) -> dict[str, float | None]:
+    """Numbers of translations against numbers of their sources; other answers need not repeat them."""
+    pairs = [
+        (example.foreign, answer.given)
+        for example, answer in zip(asked, answers, strict=True)
+        if answer.kind == TRANSLATE_KIND
+    ]
+    return fidelity(pairs, find(code))
 
 
 def _vectors(taught: Taught, texts: Sequence[str], size: int) -> dict[str, npt.NDArray[np.float32]]:

@@ -160,6 +160,19 @@ def answers_sheet(metrics: Metrics) -> Sheet | None:
     return Sheet("Answers on held-out text", columns, "lrrrr", tuple(rows), _sentences(note))
 
 
+def fidelity_sheet(metrics: Metrics) -> Sheet | None:
+    """Numbers in translations against numbers in their sources."""
+    found = _section(metrics, "fidelity")
+    if found.get("f1") is None:
+        return None
+    rows = tuple((spoken(key), figure(found.get(key))) for key in ("precision", "recall", "f1", "faithful"))
+    note = (
+        f"Of {figure(found.get('source_numbers'))} numbers in the texts translated. "
+        "Faithful: the share of translations with no number that is not in the text."
+    )
+    return Sheet("Numbers in translations", ("", "share"), "lr", rows, note)
+
+
 def gain_sheet(metrics: Metrics) -> Sheet | None:
     """Slot gain for each ablation."""
     found = {k: v for k, v in _section(metrics, "slot_gain").items() if k in ABLATIONS and v is not None}
@@ -201,6 +214,7 @@ def sheets(metrics: Metrics) -> list[Sheet]:
         corpus_sheet(metrics),
         retrieval_sheet(metrics),
         answers_sheet(metrics),
+        fidelity_sheet(metrics),
         gain_sheet(metrics),
         tokens_sheet(metrics),
     )

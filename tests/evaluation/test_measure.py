@@ -53,7 +53,7 @@ def measured(lesson: Lesson, pairs: list[Pair], states: tuple[np.ndarray, np.nda
 
 def test_every_key_of_the_job_s_last_line(measured: Measured) -> None:
     metrics, _ = measured
-    assert set(metrics) == {"retrieval", "answers", "slot_gain", "tokens"}
+    assert set(metrics) == {"retrieval", "answers", "fidelity", "slot_gain", "tokens"}
     assert set(metrics["retrieval"]) == {"base", "stage_a", "stage_ab"}
     for figures in metrics["retrieval"].values():
         assert {"r1", "r5", "r10", "mrr", "mean_rank"} <= set(figures)

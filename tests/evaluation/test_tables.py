@@ -154,3 +154,16 @@ def test_durations(seconds: float, words: str) -> None:
 )
 def test_figures(value: object, text: str) -> None:
     assert figure(value) == text
+
+
+def test_numbers_kept_in_translations(metrics: dict[str, Any]) -> None:
+    found = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "faithful": 0.75, "source_numbers": 8}
+    text = shown({**metrics, "fidelity": found})
+    assert [row(text, name)[1] for name in ("precision", "recall", "f1", "faithful")] == [
+        "0.500",
+        "0.250",
+        "0.333",
+        "0.750",
+    ]
+    assert "Of 8 numbers" in text
+    assert "Numbers in translations" not in shown({**metrics, "fidelity": {"f1": None}})
