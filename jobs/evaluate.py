@@ -2,6 +2,7 @@
 
     python jobs/evaluate.py --lang=tibetan --against=base,finetune,paper-recipe
     python jobs/evaluate.py --run runs/bo-tiny-20260102-030405 --against=ablations
+    python jobs/evaluate.py --lang=tibetan --inspect "བྱ་མོས་ཆུ་འཐུང་།"
     ray job submit --working-dir . -- python jobs/evaluate.py --lang=tibetan --against=base
 
 Parts that are finished are taken as they are, so the same command goes on after an interruption. Progress and
@@ -24,8 +25,11 @@ from llink_ray.cluster.compare import Comparison, compare
 from llink_ray.cluster.job import Request
 from llink_ray.evaluation.contestants import expand
 from llink_ray.evaluation.judge import JudgeSettings
+from llink_ray.evaluation.look import bundle_of, look
+from llink_ray.instructions import TRANSLATE
 
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
+LOOK = "Look at one text instead"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -76,6 +80,14 @@ def main(
     max_judgements: Annotated[
         int | None, typer.Option(help="Contests judged, at most.", rich_help_panel=JUDGE)
     ] = None,
+    inspect: Annotated[
+        list[str] | None,
+        typer.Option(help="Text: what is the decoder given? Again, to compare.", rich_help_panel=LOOK),
+    ] = None,
+    instruction: Annotated[str, typer.Option(help="What to ask of it.", rich_help_panel=LOOK)] = TRANSLATE[0],
+    bundle: Annotated[
+        str | None, typer.Option(help="Bundle. (else: the language's newest)", rich_help_panel=LOOK)
+    ] = None,
     output: Annotated[
         str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
     ] = None,
@@ -93,6 +105,10 @@ def main(
     }
 
     def job() -> dict[str, Any]:
+        if inspect:
+            folder = Path(output or "runs")
+            chosen = Path(bundle) if bundle else bundle_of(lang, str(folder / "registry"))
+            return look(chosen, instruction, inspect, folder)
         request = Request(
             languages=lang,
             preset=preset,

@@ -91,3 +91,29 @@ def test_wrong_use_is_told_in_a_sentence(flags: list[str], said: str, tmp_path: 
     code, out, err = evaluate(*flags, f"--output={tmp_path}")
     assert (code, out) == (2, "") and said in err
     assert err.startswith("error: ") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--inspect=x"], "--inspect needs a decoder"),
+        (["--lang=bo", "--inspect=x"], "nothing is published for bo"),
+        (["--bundle=/nowhere/at/all", "--inspect=x"], "there is no bundle at /nowhere/at/all"),
+        (["--bundle=/nowhere/at/all", "--inspect= "], "empty text"),
+    ],
+)
+def test_wrong_use_of_inspect_is_told_in_a_sentence(flags: list[str], said: str, tmp_path: Path) -> None:
+    code, out, err = evaluate(*flags, f"--output={tmp_path}")
+    assert (code, out) == (2, "") and said in err
+    assert err.startswith("error: ") and len(err.splitlines()) == 1
+
+
+def test_inspect_shows_what_the_decoder_was_given(one_worker: Job, tmp_path: Path) -> None:
+    bundle, asked = one_worker.document()["bundle"], answers(Path(one_worker.document()["run_dir"]))[0]
+    flags = [f"--bundle={bundle}", f"--inspect={asked['text']}", f"--instruction={asked['instruction']}"]
+    code, out, err = evaluate(*flags, f"--output={tmp_path}")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["answer"] == asked["given"] and len(found["slots"]) == 8
+    assert Path(found["picture"]).stat().st_size > 10_000
+    assert "Slots in words" in err and "Warning" not in err and "Loading" not in err
