@@ -4,10 +4,9 @@
     python benchmarks/stage_a.py --models embedded
 
 The schedule: 20 000 steps of 128 pairs over 100 000 pairs. Three rates are measured in one process, in
-turns: pairs through both frozen models once (ours, in batches by length), pairs through our Stage A step on
+turns: pairs through both frozen models once (ours, batches by length), pairs through our Stage A step on
 their features, and pairs through a loop like the authors' (micro-batches of 8; encoder, teacher and projector
-for every pair at every step). What the schedule takes follows from them. Text goes to stderr, one JSON line to
-stdout.
+for every pair at every step). What the schedule takes follows from them. One JSON line goes to stdout.
 """
 
 from __future__ import annotations
