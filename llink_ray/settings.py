@@ -109,6 +109,9 @@ class SlotSettings(Section):
     """Attention heads of the resampler."""
     layers: PositiveInt = 2
     """Cross-attention layers of the resampler."""
+    max_sentences: PositiveInt = 1
+    """Foreign sentences of one message, K slots each, and English between them stays text; a longer
+    message is refused. 1: a message is one text, however long, and all of it foreign (the paper's way)."""
     numerals: bool = True
     """Write the text's numerals, as ASCII digits, beside the slots."""
 
@@ -203,6 +206,12 @@ class StageBSettings(Section):
     """Instructions drawn from one pair in one pass."""
     translate_share: float = Field(default=0.35, ge=0.0, le=1.0)
     """Share of the examples that ask for a translation, where pairs carry other questions too."""
+    passage_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the examples that stand in a passage of several sentences, asked about by their place."""
+    passage_sentences: int = Field(default=6, ge=2)
+    """Sentences of the longest such passage."""
+    passage_english_share: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Share of the other sentences of a passage that are given in English, as text."""
     cosine_weight: float = Field(default=0.05, ge=0.0)
     """Holds the mean slot near the projected vector."""
     contrastive_weight: float = Field(default=1e-3, ge=0.0)
@@ -265,6 +274,8 @@ class EvaluationSettings(Section):
     """Held-out questions answered."""
     translations: PositiveInt = 128
     """Held-out pairs translated."""
+    passages: int = Field(default=256, ge=0)
+    """Questions about one sentence of a passage, and about a foreign sentence beside an English one, each."""
     gain_examples: PositiveInt = 256
     """Examples in the slot-gain figures."""
     batch_size: PositiveInt = 64
@@ -324,6 +335,12 @@ class Settings(Section):
             raise ValueError(
                 f"stage_b.micro_batch_size is {micro}, which does not divide the "
                 f"{self.stage_b.batch_size // workers} examples of one worker's step"
+            )
+        if self.stage_b.passage_share and self.slots.max_sentences < self.stage_b.passage_sentences:
+            raise ValueError(
+                f"stage_b.passage_sentences is {self.stage_b.passage_sentences}, more than the "
+                f"{self.slots.max_sentences} of slots.max_sentences: raise that, or set "
+                "stage_b.passage_share=0"
             )
         if self.stage_a.hard_negatives and not self.stage_a.queue:
             raise ValueError(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, overload
 from llink_ray.bundle import BundleInfo, ModelInfo, read_bundle
 from llink_ray.errors import LlinkError
 from llink_ray.instructions import TRANSLATE
+from llink_ray.languages import find
+from llink_ray.message import Part, message_parts
 from llink_ray.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +37,14 @@ class Taught:
         self.encoder, self.decoder, self.settings, self.language = encoder, decoder, settings, language
         self.model = model.eval()
 
+    def parts(self, text: str) -> list[Part]:
+        """What of a message becomes slots, sentence by sentence, and what stays English text.
+
+        Raises:
+            LlinkError: more foreign sentences than ``slots.max_sentences``.
+        """
+        return message_parts(text, find(self.language), self.settings.slots.max_sentences)
+
     def sources(self, texts: Sequence[str]) -> Sources:
         """What the encoder says of B texts, on the decoder's device."""
         from llink_ray.models.llink import Sources
@@ -50,10 +60,15 @@ class Taught:
 
         evaluation = self.settings.evaluation
         answers: dict[int, str] = {}
-        rows = [self.decoder.prompt.with_slots(*item, self.settings.slots) for item in asked]
+        messages = [self.parts(text) for _, text in asked]
+        rows = [
+            self.decoder.prompt.with_slots(instruction, parts, self.settings.slots)
+            for (instruction, _), parts in zip(asked, messages, strict=True)
+        ]
         for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):
             with torch.inference_mode():
-                slots = self.model.soft_slots(self.sources([asked[i][1] for i in part]))
+                foreign = [p.text for i in part for p in messages[i] if p.foreign]
+                slots = self.model.soft_slots(self.sources(foreign)) if foreign else None
                 prompts = collate([rows[i] for i in part]).to(self.decoder.device)
                 given = self.model.generate(prompts, slots, self.decoder, evaluation.max_new_tokens)
             answers.update(zip(part, given, strict=True))

@@ -192,7 +192,8 @@ class Run:
         for start in range(0, len(rows), 32):
             part = rows[start : start + 32]
             prompts = collate([r.prompt for r in part], [r.answer for r in part])
-            sources = gathered(self.features["foreign"], np.array([offset + r.pair_index for r in part]))
+            rows_of = [offset + pair for r in part for pair in r.pairs]
+            sources = gathered(self.features["foreign"], np.array(rows_of))
             batches.append((prompts, sources))
         return batches
 

@@ -36,7 +36,7 @@ def layout(prompt: Prompt, instruction: str, text: str, settings: SlotSettings) 
     marks, lane, rest, _ = (count + i for i in range(len(PARTS)))
     start = ids.index(SLOT)
     after = ids[start + count + 2 :]
-    plain = prompt.frame(instruction).after
+    plain = prompt.behind(instruction)
     beyond = 0  # tokens at the end that are there without numerals too
     while beyond < min(len(after), len(plain)) and after[-1 - beyond] == plain[-1 - beyond]:
         beyond += 1

@@ -45,6 +45,10 @@ def look(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict
     if taught.settings.slots.variant == "none":
         raise LlinkError(f"the bundle {bundle} has no slots to look at: it reads raw text")
     first, *others = texts
+    if len(taught.parts(first)) > 1:
+        raise LlinkError(
+            f"--inspect looks at one sentence, and was given {len(taught.parts(first))}: {first!r}"
+        )
     seen = insight(taught, instruction, first, others)
     print_insight(seen)
     path = output / PICTURE

@@ -13,6 +13,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.answers import Answer, score
 from llink_ray.evaluation.cost import tokens
 from llink_ray.evaluation.fidelity import fidelity
+from llink_ray.evaluation.passages import passages
 from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.instructions import TRANSLATE_KIND, Example, evaluation_examples, translation_examples
 from llink_ray.languages import find
@@ -49,6 +50,8 @@ def measure(
     asked += translation_examples(pairs, settings.translations)
     given = taught.answer_all([(e.instruction, e.foreign) for e in asked])
     answers = [Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)]
+    say("passages")
+    longer = passages(taught, pairs)
     say("slot gain")
     gain = slot_gain(taught, asked[: settings.gain_examples])
     own = tokenise(taught.decoder.prompt, asked, taught.settings.slots)
@@ -56,6 +59,7 @@ def measure(
     metrics = {
         "retrieval": figures,
         "answers": score(answers),
+        **longer,
         "fidelity": _fidelity(answers, asked, taught.language),
         "slot_gain": gain,
         "tokens": tokens(raw, [len(e.prompt) for e in own]),

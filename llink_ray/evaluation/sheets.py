@@ -160,6 +160,22 @@ def answers_sheet(metrics: Metrics) -> Sheet | None:
     return Sheet("Answers on held-out text", columns, "lrrrr", tuple(rows), _sentences(note))
 
 
+def passages_sheet(metrics: Metrics) -> Sheet | None:
+    """Questions about one sentence of several, by how many there are, and beside English text."""
+    found, mixed = _section(metrics, "passages"), _section(metrics, "mixed")
+    if not found.get("count"):
+        return None
+    rows = [
+        (f"{size} sentences", figure(part["count"]), figure(part["exact"]))
+        for size, part in _section(found, "by_sentences").items()
+    ]
+    rows.append(("all passages", figure(found["count"]), figure(found["exact"])))
+    if mixed.get("count"):
+        rows.append(("foreign and English", figure(mixed["count"]), figure(mixed["exact"])))
+        rows.append(("the same, foreign alone", figure(mixed["count"]), figure(mixed["alone"])))
+    return Sheet("One sentence of several", ("message", "n", "exact"), "lrr", tuple(rows))
+
+
 def fidelity_sheet(metrics: Metrics) -> Sheet | None:
     """Numbers in translations against numbers in their sources."""
     found = _section(metrics, "fidelity")
@@ -214,6 +230,7 @@ def sheets(metrics: Metrics) -> list[Sheet]:
         corpus_sheet(metrics),
         retrieval_sheet(metrics),
         answers_sheet(metrics),
+        passages_sheet(metrics),
         fidelity_sheet(metrics),
         gain_sheet(metrics),
         tokens_sheet(metrics),

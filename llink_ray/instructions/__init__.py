@@ -5,15 +5,34 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llink_ray.corpus.pair import Pair, Question
+from llink_ray.message import Part
 
 TRANSLATE_KIND = "translate"
 """The kind of question that every pair can answer: with its English."""
 
 TRANSLATE = ("Translate this into English.", "What does this say in English?")
 """Wordings of it."""
+
+
+PLACE = "Sentence {number}: {instruction}"
+"""How a sentence of a passage is asked about."""
+_WHOLE = 3
+"""Passages of so many sentences are also translated as a whole; longer ones sentence by sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another sentence of the passage."""
+
+    foreign: str
+    english: str
+    pair_index: int
+    """Row of the pair's stored features."""
+    as_text: bool = False
+    """Given in English."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,25 @@ class Example:
     """What the decoder should write."""
     pair_index: int
     """Row of the pair's stored features."""
+    before: tuple[Neighbour, ...] = ()
+    """Sentences of the passage before this one."""
+    after: tuple[Neighbour, ...] = ()
+    """And behind it."""
+
+    @property
+    def sentences(self) -> tuple[Neighbour, ...]:
+        """The whole passage in order, this sentence among it."""
+        return (*self.before, Neighbour(self.foreign, self.english, self.pair_index), *self.after)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The passage as the prompt takes it."""
+        return [Part(s.english, False) if s.as_text else Part(s.foreign) for s in self.sentences]
+
+    @property
+    def text(self) -> str:
+        """The passage as a person would write it."""
+        return " ".join(part.text for part in self.parts)
 
 
 def training_examples(
@@ -60,6 +98,39 @@ def training_examples(
                     )
                 )
     return examples
+
+
+def in_passages(
+    examples: Sequence[Example], pairs: Sequence[Pair], share: float, most: int, english: float, key: str
+) -> list[Example]:
+    """The same examples, ``share`` of them inside a passage of 2 to ``most`` sentences, in any place of it.
+
+    The other sentences are drawn from ``pairs``, the list that the examples came from; ``english`` is the
+    share of them given in English. Instructions say which sentence is meant; of short passages some are
+    translated whole. ``key`` seeds the draws, with each example's place.
+    """
+    found = []
+    for place, example in enumerate(examples):
+        rng = random.Random(f"{key}:{place}")
+        if share and rng.random() < share:
+            example = _inside(example, pairs, rng.randint(2, most), english, rng)
+        found.append(example)
+    return found
+
+
+def _inside(
+    example: Example, pairs: Sequence[Pair], count: int, english: float, rng: random.Random
+) -> Example:
+    others = [
+        Neighbour(pairs[i].foreign, pairs[i].english, i, rng.random() < english)
+        for i in (rng.randrange(len(pairs)) for _ in range(count - 1))
+    ]
+    place = rng.randrange(count)
+    passage = replace(example, before=tuple(others[:place]), after=tuple(others[place:]))
+    if example.kind == TRANSLATE_KIND and count <= _WHOLE and rng.random() < 0.5:
+        return replace(passage, answer=" ".join(s.english for s in passage.sentences))
+    asked = PLACE.format(number=place + 1, instruction=example.instruction)
+    return replace(passage, instruction=asked)
 
 
 def evaluation_examples(pairs: Sequence[Pair], count: int, seed: int) -> list[Example]:

@@ -94,27 +94,30 @@ class LlinkModel(nn.Module):
         return projected
 
     def soft_slots(self, sources: Sources, projected: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, K, d_dec); K is 0 where the text itself stands in the prompt."""
+        """(N, K, d_dec); K is 0 where the text itself stands in the prompt."""
         projected = self.project(sources) if projected is None else projected
         tokens = None if sources.tokens is None else sources.tokens.to(projected.dtype)
         slots: torch.Tensor = self.slots(projected, tokens, sources.mask)
         return slots
 
     def embed(self, prompts: Prompts, slots: torch.Tensor | None) -> torch.Tensor:
-        """Input embeddings (B, S, d): tokens' own, and the slots (B, K, d) where their places are.
+        """Input embeddings (B, S, d): tokens' own, and the slots (N, K, d) where their places are.
+
+        The N foreign sentences stand in the B prompts in order: all of the first, then all of the second.
 
         Raises:
             ValueError: places and slots differ in number.
         """
         place = prompts.ids == SLOT  # (B, S)
         embedded: torch.Tensor = self.decoder.get_input_embeddings()(prompts.ids.clamp(min=0))  # (B, S, d)
-        wanted = 0 if slots is None or not slots.shape[1] else slots.shape[1] + 2
-        if bool((place.sum(1) != wanted).any()):
-            found = sorted(set(place.sum(1).tolist()))
-            raise ValueError(f"prompts have {found} slot places, the slots with their marks need {wanted}")
+        count, each = (0, 0) if slots is None or not slots.shape[1] else (len(slots), slots.shape[1] + 2)
+        by_row = place.sum(1)  # (B,)
+        if int(by_row.sum()) != count * each or (each and bool((by_row % each).any())):
+            found = sorted(set(by_row.tolist()))
+            raise ValueError(f"prompts have {found} slot places; slots of {count} sentences need {each} each")
         if slots is None or isinstance(self.slots, NoSlots):
             return embedded
-        marked = self.slots.marked(slots).to(embedded.dtype)  # (B, K+2, d)
+        marked = self.slots.marked(slots).to(embedded.dtype)  # (N, K+2, d)
         return embedded.masked_scatter(place[..., None], marked)
 
     def decode(self, embedded: torch.Tensor, mask: torch.Tensor, keep: int = 0) -> torch.Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from llink_ray.message import Part
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
 
@@ -17,21 +18,13 @@ _DATE = "26 Jul 2024"
 """Templates that write today's date (Llama 3) take it from here: a bundle's prompt must not age."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Token ids around the place of the foreign text."""
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-
 class Prompt:
     """Prompts in the decoder's own chat format, or a plain one where it has none."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.end = self._end()
-        self.frame = lru_cache(maxsize=4_096)(self._frame)
+        self.around = lru_cache(maxsize=4_096)(self._around)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of ``text`` with nothing added."""
@@ -51,25 +44,40 @@ class Prompt:
         finish = (self.tokenizer.eos_token or "") if answer is not None else ""
         return f"{start}{content}\n\nAnswer: {answer or ''}{finish}"
 
-    def _frame(self, instruction: str, beside: str = "") -> Frame:
+    def _around(self, instruction: str, content: str) -> tuple[tuple[int, ...], ...]:
+        """Token ids before, between and behind the places of foreign text in ``content``."""
         instruction = instruction.replace(_TEXT, " ")
-        before, after = self.render(f"{instruction}\n{_TEXT}{beside}").split(_TEXT)
-        return Frame(tuple(self.ids(before)), tuple(self.ids(after)))
+        return tuple(
+            tuple(self.ids(piece)) for piece in self.render(f"{instruction}\n{content}").split(_TEXT)
+        )
 
     def raw(self, instruction: str, text: str) -> list[int]:
         """Token ids of the prompt with the text itself in it: what slots replace."""
-        frame = self.frame(instruction)
-        return [*frame.before, *self.ids(text), *frame.after]
+        before, after = self.around(instruction, _TEXT)
+        return [*before, *self.ids(text), *after]
 
-    def with_slots(self, instruction: str, text: str, slots: SlotSettings) -> list[int]:
-        """Token ids of the prompt with K + 2 slot places where the foreign text would stand.
+    def behind(self, instruction: str) -> tuple[int, ...]:
+        """Token ids behind the place of the text, without numerals."""
+        return self.around(instruction, _TEXT)[1]
 
-        Variant ``none`` has no slots: the text stands there.
+    def with_slots(self, instruction: str, message: str | Sequence[Part], slots: SlotSettings) -> list[int]:
+        """Token ids of the prompt with K + 2 slot places where each foreign sentence would stand.
+
+        ``message`` is one foreign text, or parts in order; those that are English stand there as text.
+        Variant ``none`` has no slots: all text stands there.
         """
+        parts = [Part(message)] if isinstance(message, str) else message
         if slots.variant == "none":
-            return self.raw(instruction, text)
-        frame = self.frame(instruction, beside(numerals(text)) if slots.numerals else "")
-        return [*frame.before, *[SLOT] * (slots.count + 2), *frame.after]
+            return self.raw(instruction, " ".join(part.text for part in parts))
+        content = " ".join(
+            f"{_TEXT}{beside(numerals(part.text)) if slots.numerals else ''}"
+            if part.foreign
+            else part.text.replace(_TEXT, " ")
+            for part in parts
+        )
+        first, *others = self.around(instruction, content)
+        places = [SLOT] * (slots.count + 2)
+        return [*first, *(i for piece in others for i in (*places, *piece))]
 
     def answer(self, text: str) -> list[int]:
         """Token ids of an answer with its end."""

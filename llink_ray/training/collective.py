@@ -19,7 +19,7 @@ def _sent(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def gather(local: torch.Tensor) -> torch.Tensor:
-    """Rows of all workers in rank order; gradients flow into this worker's rows only.
+    """Rows of all workers in rank order, each with as many as it has; gradients flow into this worker's only.
 
     Each worker then computes the loss of the *whole* batch, and the gradients of the workers add up
     (``sum``, not mean) to the gradient that one worker with all rows would have.
@@ -27,12 +27,26 @@ def gather(local: torch.Tensor) -> torch.Tensor:
     rank, workers = world()
     if workers == 1:
         return local
-    mine = _sent(local.detach())
+    counts = row_counts(len(local))
+    padded = local.new_zeros(max(counts), *local.shape[1:])
+    padded[: len(local)] = local.detach()
+    mine = _sent(padded)
     parts = [torch.empty_like(mine) for _ in range(workers)]
     dist.all_gather(parts, mine)
-    parts = [part.to(local.device) for part in parts]
+    parts = [part[:count].to(local.device) for part, count in zip(parts, counts, strict=True)]
     parts[rank] = local
     return torch.cat(parts)
+
+
+def row_counts(count: int) -> list[int]:
+    """How many rows each worker has, in rank order; this one has ``count``."""
+    workers = world()[1]
+    if workers == 1:
+        return [count]
+    mine = _sent(torch.tensor([count]))
+    parts = [torch.empty_like(mine) for _ in range(workers)]
+    dist.all_gather(parts, mine)
+    return [int(part) for part in parts]
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:

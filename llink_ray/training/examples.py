@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from llink_ray.corpus.pair import Pair
-from llink_ray.instructions import Example, training_examples
+from llink_ray.instructions import Example, in_passages, training_examples
 from llink_ray.models.llink import Prompts, collate
 from llink_ray.models.prompt import Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
@@ -27,18 +27,20 @@ class Tokenised:
 
     prompt: list[int]
     answer: list[int]
-    words: list[int]
-    pair_index: int
+    words: list[list[int]]
+    """Of the English of each sentence that slots stand for, in order."""
+    pairs: list[int]
+    """Row of the features of each such sentence."""
 
 
 def tokenise(prompt: Prompt, examples: list[Example], slots: SlotSettings) -> list[Tokenised]:
     """Each example's ids."""
     return [
         Tokenised(
-            prompt=prompt.with_slots(e.instruction, e.foreign, slots),
+            prompt=prompt.with_slots(e.instruction, e.parts, slots),
             answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
-            words=prompt.ids(" " + _said(e.english, slots)),
-            pair_index=e.pair_index,
+            words=[prompt.ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
+            pairs=[s.pair_index for s in e.sentences if not s.as_text],
         )
         for e in examples
     ]
@@ -61,13 +63,15 @@ class Micro:
 
     prompts: Prompts
     words: torch.Tensor
-    """(B, W) token ids of the English in order, -1 where padded on the right."""
+    """(N, W) token ids of the English of each foreign sentence, prompt by prompt, -1 where padded."""
     sentences: torch.Tensor
-    """(B,) the same number for the same English sentence: such rows are no negatives of each other."""
+    """(N,) the same number for the same English sentence: such rows are no negatives of each other."""
     pairs: torch.Tensor
-    """(B,) rows of the features."""
+    """(N,) rows of the features."""
     scale: float
     """Multiplies the sum of token losses, so that all workers' and micro-batches' mean is the batch's."""
+    row_scale: float
+    """The same for sums over foreign sentences."""
 
 
 class ExampleSource:
@@ -84,6 +88,10 @@ class ExampleSource:
     def _make_epoch(self, epoch: int, workers: int) -> tuple[list[Tokenised], list[npt.NDArray[np.int64]]]:
         s = self.settings
         drawn = training_examples(self.pairs, self.seed, epoch, s.translate_share, s.examples_per_pair)
+        key = f"passages:{self.seed}:{epoch}"
+        drawn = in_passages(
+            drawn, self.pairs, s.passage_share, s.passage_sentences, s.passage_english_share, key
+        )
         examples = tokenise(self.prompt, drawn, self.slots)
         lengths = np.array([len(e.prompt) + len(e.answer) for e in examples])
         size = fitting(s.batch_size, len(examples), workers)
@@ -95,17 +103,18 @@ class ExampleSource:
         epoch, place = divmod(step, self.count // size)
         examples, batches = self._epoch(epoch, workers)
         batch = [examples[i] for i in batches[place]]
-        tokens = sum(len(e.answer) for e in batch)
+        tokens, rows = sum(len(e.answer) for e in batch), sum(len(e.pairs) for e in batch)
         mine = batch[rank * len(batch) // workers : (rank + 1) * len(batch) // workers]
         size = min(self.settings.micro_batch_size or len(mine), len(mine))
         parts = [mine[i : i + size] for i in range(0, len(mine), size)]
-        return [self._micro(part, workers * len(parts) / tokens) for part in parts]
+        share = workers * len(parts)
+        return [self._micro(part, share / tokens, share / rows) for part in parts]
 
-    def _micro(self, examples: list[Tokenised], scale: float) -> Micro:
-        width = max(len(e.words) for e in examples)
-        words = torch.full((len(examples), max(1, width)), -1)
-        for i, e in enumerate(examples):
-            words[i, : len(e.words)] = torch.tensor(e.words, dtype=torch.long)
+    def _micro(self, examples: list[Tokenised], scale: float, row_scale: float) -> Micro:
+        said = [words for e in examples for words in e.words]
+        words = torch.full((len(said), max(1, *map(len, said))), -1)
+        for i, row in enumerate(said):
+            words[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
-        pairs = torch.tensor([e.pair_index for e in examples])
-        return Micro(prompts, words, self._sentences[pairs], pairs, scale)
+        pairs = torch.tensor([pair for e in examples for pair in e.pairs])
+        return Micro(prompts, words, self._sentences[pairs], pairs, scale, row_scale)

@@ -16,7 +16,7 @@ from llink_ray.models.llink import LlinkModel, Prompts, Sources
 from llink_ray.models.slots import NoSlots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
-from llink_ray.training.collective import gather, means, world
+from llink_ray.training.collective import gather, means, row_counts, world
 from llink_ray.training.examples import ExampleSource, Micro
 from llink_ray.training.schedule import warm_cosine
 
@@ -24,18 +24,17 @@ Ablate = Callable[[torch.Tensor], torch.Tensor]
 
 
 def ablated(slots: torch.Tensor, how: str) -> torch.Tensor:
-    """What stands in for slots (B, K, d) to see what they are worth.
+    """What stands in for slots (N, K, d) to see what they are worth.
 
     ``zero``; ``shuffle``: another row's slots; ``mean``: the batch's mean. Without gradient: the term
     must not be won by spoiling a neighbour's slots.
     """
-    everyone = gather(slots).detach()  # (B_all, K, d)
-    rank, _ = world()
-    mine = slice(rank * len(slots), (rank + 1) * len(slots))
     if how == "zero":
         return torch.zeros_like(slots)
+    everyone = gather(slots).detach()  # (N_all, K, d)
     if how == "shuffle":
-        return everyone.roll(1, 0)[mine]
+        first = sum(row_counts(len(slots))[: world()[0]])
+        return everyone.roll(1, 0)[first : first + len(slots)]
     return everyone.mean(0, keepdim=True).expand_as(slots)
 
 
@@ -54,16 +53,17 @@ class Objective(nn.Module):
         words: torch.Tensor | None = None,
         sentences: torch.Tensor | None = None,
         scale: float = 1.0,
+        row_scale: float = 1.0,
         with_usage: bool = False,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of a micro-batch (scalar) and its parts.
 
-        ``teacher`` is (B, d_dec), ``words`` (B, W), ``sentences`` (B,), as in :class:`Micro`; without them
-        the supervised part alone, in nats.
+        ``teacher`` is (N, d_dec), ``words`` (N, W), ``sentences`` (N,), as in :class:`Micro`; without them
+        the supervised part alone, in nats. B prompts hold N foreign sentences.
         """
         s, model = self.settings, self.model
-        projected = model.project(sources)  # (B, d)
-        slots = model.soft_slots(sources, projected)  # (B, K, d)
+        projected = model.project(sources)  # (N, d)
+        slots = model.soft_slots(sources, projected)  # (N, K, d)
         embedded, mask, labels = model.embed(prompts, slots), prompts.mask, prompts.labels
         with_usage = with_usage and slots.shape[1] > 0
         if with_usage:
@@ -73,7 +73,7 @@ class Objective(nn.Module):
         keep = int((labels >= 0).sum(-1).max()) + 1
         logits = model.decode(embedded, mask, keep)  # (B or 2B, keep, V)
         nats, counts = losses.supervised(logits, labels[:, -keep:])  # both (B or 2B,)
-        size = len(slots)
+        size = len(prompts.ids)
         parts = {"supervised": nats[:size].sum() * scale}
         total = parts["supervised"]
         if with_usage:
@@ -86,7 +86,7 @@ class Objective(nn.Module):
             total = total + s.usage.weight * parts["usage"]
         held = slots.shape[1] > 0
         if held and teacher is not None and words is not None and sentences is not None:
-            total = total + self._hold(slots, projected, teacher, words, sentences, parts)
+            total = total + self._hold(slots, projected, teacher, words, sentences, row_scale, parts)
         return total, {name: value.detach() for name, value in parts.items()}
 
     def _hold(
@@ -96,13 +96,14 @@ class Objective(nn.Module):
         teacher: torch.Tensor,
         words: torch.Tensor,
         sentences: torch.Tensor,
+        row_scale: float,
         parts: dict[str, torch.Tensor],
     ) -> torch.Tensor:
         """Terms that keep the slots near what Stage A found and the English says."""
         s, total = self.settings, slots.new_zeros(())
-        mean = slots.mean(1)  # (B, d)
+        mean = slots.mean(1)  # (N, d)
         if s.cosine_weight:
-            parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).mean()
+            parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).sum() * row_scale
             total = total + s.cosine_weight * parts["cosine"]
         if s.contrastive_weight:
             everyone, targets, own = gather(mean), gather(teacher), gather(sentences)
@@ -115,9 +116,9 @@ class Objective(nn.Module):
             # Slots leave with the norm of embeddings; the output rows expect the decoder's final scale.
             scaled = F.layer_norm(slots, slots.shape[-1:])
             head = self.model.decoder.get_output_embeddings()
-            read = head(scaled.to(head.weight.dtype)).float()  # (B, K, V)
-            parts["bag_of_words"] = losses.bag_of_words(read, words).mean()
-            parts["words_in_order"] = losses.words_in_order(read, words).mean()
+            read = head(scaled.to(head.weight.dtype)).float()  # (N, K, V)
+            parts["bag_of_words"] = losses.bag_of_words(read, words).sum() * row_scale
+            parts["words_in_order"] = losses.words_in_order(read, words).sum() * row_scale
             total = total + s.bag_of_words_weight * parts["bag_of_words"]
             total = total + s.words_in_order_weight * parts["words_in_order"]
         return total
@@ -216,6 +217,7 @@ class StageB:
                 micro.words.to(self.device),
                 micro.sentences.to(self.device),
                 micro.scale,
+                micro.row_scale,
                 with_usage,
             )
             self.engine.backward(loss)

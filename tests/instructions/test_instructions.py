@@ -12,6 +12,7 @@ from llink_ray.instructions import (
     TRANSLATE_KIND,
     Example,
     evaluation_examples,
+    in_passages,
     training_examples,
     translation_examples,
 )
@@ -85,3 +86,46 @@ def test_translations_are_of_the_first_pairs() -> None:
         Example(TRANSLATE_KIND, TRANSLATE[1], "ខ 1", "Sentence 1", "Sentence 1", 1),
     ]
     assert len(translation_examples(PAIRS[:3], 10)) == 3
+
+
+def passages(share: float = 1.0, most: int = 6, english: float = 0.3, key: str = "a") -> list[Example]:
+    examples = training_examples(PAIRS, 0, 0, 0.3, 1)
+    return in_passages(examples, PAIRS, share, most, english, key)
+
+
+def test_passages_hold_the_sentence_where_the_instruction_says() -> None:
+    sizes, places, whole = Counter[int](), Counter[int](), 0
+    for example, alone in zip(passages(), training_examples(PAIRS, 0, 0, 0.3, 1), strict=True):
+        sentences = example.sentences
+        sizes[len(sentences)] += 1
+        own = sentences[len(example.before)]
+        assert (own.foreign, own.pair_index, own.as_text) == (alone.foreign, alone.pair_index, False)
+        for sentence in sentences:
+            assert sentence.foreign == PAIRS[sentence.pair_index].foreign
+            assert sentence.english == PAIRS[sentence.pair_index].english
+        if example.instruction == alone.instruction:
+            assert example.kind == TRANSLATE_KIND and len(sentences) <= 3
+            assert example.answer == " ".join(sentence.english for sentence in sentences)
+            whole += 1
+            continue
+        place = len(example.before) + 1
+        places[place] += 1
+        assert example.instruction == f"Sentence {place}: {alone.instruction}"
+        assert example.answer == alone.answer
+    assert set(sizes) == {2, 3, 4, 5, 6} and set(places) == {1, 2, 3, 4, 5, 6} and whole > 5
+
+
+def test_other_sentences_of_a_passage_may_be_english_text() -> None:
+    others = [s for e in passages() for s in (*e.before, *e.after)]
+    assert sum(s.as_text for s in others) / len(others) == pytest.approx(0.3, abs=0.05)
+    example = next(e for e in passages(most=2) if e.after and e.after[0].as_text)
+    assert [part.foreign for part in example.parts] == [True, False]
+    assert example.text == f"{example.foreign} {example.after[0].english}"
+    assert not any(s.as_text for e in passages(english=0.0) for s in e.sentences)
+
+
+def test_share_and_key_of_passages() -> None:
+    assert passages() == passages() and passages(key="b") != passages()
+    assert passages(share=0.0) == training_examples(PAIRS, 0, 0, 0.3, 1)
+    share = sum(len(e.sentences) > 1 for e in passages(share=0.4)) / len(PAIRS)
+    assert share == pytest.approx(0.4, abs=0.09)

@@ -149,9 +149,9 @@ def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -
 @pytest.mark.parametrize(
     ("rows", "count", "said"),
     [
-        ([[5, *[SLOT] * 4]], 3, r"\[4\] slot places.* need 5"),
-        ([[5, *[SLOT] * 5], [5]], 3, r"\[0, 5\] slot places.* need 5"),
-        ([[5, *[SLOT] * 5]], 0, r"\[5\] slot places.* need 0"),
+        ([[5, *[SLOT] * 4]], 3, r"\[4\] slot places.* need 5 each"),
+        ([[5, *[SLOT] * 5], [5]], 3, r"\[0, 5\] slot places.* need 5 each"),
+        ([[5, *[SLOT] * 5]], 0, r"\[5\] slot places.* need 0 each"),
     ],
 )
 def test_places_and_slots_must_be_equal_in_number(

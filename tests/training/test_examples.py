@@ -120,7 +120,7 @@ def test_without_a_numerals_lane_the_slots_must_say_the_digits(prompt: Prompt) -
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
     for example, row in zip(examples, tokenise(prompt, examples, SlotSettings(numerals=False)), strict=True):
-        assert prompt.tokenizer.decode(row.words) == " " + example.english
+        assert [prompt.tokenizer.decode(words) for words in row.words] == [" " + example.english]
 
 
 def test_a_cut_answer_does_not_teach_to_stop(prompt: Prompt) -> None:
@@ -137,4 +137,4 @@ def test_tokenise_writes_the_prompt_of_inference(prompt: Prompt) -> None:
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
     for example, row in zip(examples, tokenise(prompt, examples, SLOTS), strict=True):
         assert row.prompt == prompt.with_slots(example.instruction, example.foreign, SLOTS)
-        assert row.pair_index == example.pair_index
+        assert row.pairs == [example.pair_index]

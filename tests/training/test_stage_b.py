@@ -63,6 +63,7 @@ class Batches:
                 rows[p],
                 rows[p],
                 scale,
+                len(parts) / count,
             )
             for p in parts
         ]
@@ -102,7 +103,9 @@ def objective(
 ) -> Any:
     prompts, sources, teacher, micro = everything()
     named = micro.sentences if sentences is None else torch.tensor(sentences)
-    return Objective(model, given)(prompts, sources, teacher, micro.words, named, micro.scale, usage)
+    return Objective(model, given)(
+        prompts, sources, teacher, micro.words, named, micro.scale, micro.row_scale, usage
+    )
 
 
 def test_ablations() -> None:

@@ -76,14 +76,17 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
     slots = SoftSlots(SlotSettings(count=SLOTS, heads=2, layers=1), WIDE, DIM, norm=1.0)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=10, dropout=0.0))
     model = LlinkModel(FakeDecoder(), projector, slots)
+    counts = [1, 2, 1, 3, 1, 1]  # foreign sentences of each message: 4 with one worker, 5 with the other
     rows = [
-        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT] * (SLOTS + 2), 3] for i in range(BATCH)
+        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT] * (SLOTS + 2) * count, 3]
+        for i, count in enumerate(counts)
     ]
     answers = [torch.randint(0, VOCABULARY, (1 + i % 4,)).tolist() for i in range(BATCH)]
-    vectors, tokens = torch.randn(BATCH, DIM), torch.randn(BATCH, 4, DIM)
-    mask = torch.arange(4) < torch.randint(1, 5, (BATCH, 1))
-    teacher, words = torch.randn(BATCH, WIDE), torch.randint(0, VOCABULARY, (BATCH, 3))
-    sentences = torch.tensor([0, 1, 2, 3, 1, 0])  # the same English with different workers
+    total = sum(counts)
+    vectors, tokens = torch.randn(total, DIM), torch.randn(total, 4, DIM)
+    mask = torch.arange(4) < torch.randint(1, 5, (total, 1))
+    teacher, words = torch.randn(total, WIDE), torch.randint(0, VOCABULARY, (total, 3))
+    sentences = torch.tensor([0, 1, 2, 3, 1, 0, 4, 5, 2])  # the same English with different workers
     given = StageBSettings(
         cosine_weight=0.3,
         contrastive_weight=0.5,
@@ -93,13 +96,15 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
 
     rank, workers = world()
     mine = slice(rank * BATCH // workers, (rank + 1) * BATCH // workers)
+    held = slice(sum(counts[: mine.start]), sum(counts[: mine.stop]))
     loss, parts = Objective(model, given)(
         collate(rows[mine], answers[mine]),
-        Sources(vectors[mine], tokens[mine], mask[mine]),
-        teacher[mine],
-        words[mine],
-        sentences[mine],
+        Sources(vectors[held], tokens[held], mask[held]),
+        teacher[held],
+        words[held],
+        sentences[held],
         workers / sum(map(len, answers)),
+        workers / total,
         True,
     )
     loss.backward()

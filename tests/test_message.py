@@ -1,0 +1,92 @@
+"""Messages taken apart: sentences by the language's marks, English apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llink_ray import phrasebook
+from llink_ray.errors import LlinkError
+from llink_ray.languages import TABLE, find
+from llink_ray.message import Part, message_parts, sentences
+
+BO, KM, AM, KA, MY = (find(code) for code in ("bo", "km", "am", "ka", "my"))
+
+
+@pytest.mark.parametrize("code", phrasebook.languages())
+def test_a_passage_of_the_phrasebook_comes_apart_where_it_was_put_together(code: str) -> None:
+    language = find(code)
+    texts = [pair.foreign for pair in phrasebook.pairs(code, 120, 5)]
+    for size in (1, 2, 6):
+        for start in range(0, len(texts) - size, size):
+            part = texts[start : start + size]
+            assert message_parts(" ".join(part), language, 16) == [Part(text) for text in part]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        ("bo", "ང་ཡོད། ཁྱོད་ཡོད། །ཁོ་མེད།", ["ང་ཡོད།", "ཁྱོད་ཡོད། །", "ཁོ་མེད།"]),
+        ("km", "ខ្ញុំទៅ។អ្នកមក។ល។", ["ខ្ញុំទៅ។", "អ្នកមក។", "ល។"]),
+        ("am", "ዋጋ 3.5 ነው። ሰላም፧ አዎ", ["ዋጋ 3.5 ነው።", "ሰላም፧", "አዎ"]),
+        ("ka", "ფასი 3.5 ლარია. კარგი!", ["ფასი 3.5 ლარია.", "კარგი!"]),
+        ("my", "ကမ္ဘာ၊ ကမ္ဘာ။ ကမ္ဘာ။”", ["ကမ္ဘာ၊ ကမ္ဘာ။", "ကမ္ဘာ။”"]),
+        ("bo", "།", ["།"]),
+        ("bo", "། ང་ཡོད།", ["། ང་ཡོད།"]),
+        ("bo", "", []),
+    ],
+)
+def test_ends_of_sentences(code: str, text: str, expected: list[str]) -> None:
+    assert sentences(text, find(code)) == expected
+
+
+@given(st.text(alphabet="ང་ཡོད། \n༡a.?!ខ។ሀ።ა", max_size=40), st.sampled_from([BO, KM, AM, KA, MY]))
+def test_no_letter_is_lost(text: str, language: object) -> None:
+    parts = message_parts(text, language, 99)  # type: ignore[arg-type]
+    assert "".join("".join(part.text for part in parts).split()) == "".join(text.split())
+    assert parts
+
+
+def test_english_stays_text() -> None:
+    message = "Please translate: ང་ཡོད། ཁྱོད་ཡོད། Thanks, my friend."
+    assert message_parts(message, BO, 16) == [
+        Part("Please translate:", False),
+        Part("ང་ཡོད།"),
+        Part("ཁྱོད་ཡོད།"),
+        Part("Thanks, my friend.", False),
+    ]
+    assert message_parts("Only English here.", BO, 16) == [Part("Only English here.", False)]
+
+
+def test_one_text_where_one_is_all_there_is_room_for() -> None:
+    message = "Please: ང་ཡོད། ཁྱོད་ཡོད།"
+    assert message_parts(message, BO, 1) == [Part(message)]
+
+
+def test_too_many_sentences_are_refused_with_what_fits() -> None:
+    with pytest.raises(LlinkError, match=r"has 5 Tibetan sentences, and 4 fit.*slots\.max_sentences"):
+        message_parts("ང་ཡོད། " * 5, BO, 4)
+    assert len(message_parts("ང་ཡོད། " * 4 + "And so on.", BO, 4)) == 5
+
+
+def test_every_language_of_the_table_can_be_cut() -> None:
+    for language in TABLE:
+        mark = language.sentence_marks[0]
+        assert sentences(f"12 34{mark} 56 78{mark}", language)
+
+
+def test_real_text_comes_apart() -> None:
+    data = os.environ.get("LLINK_DATA")
+    if not data:
+        pytest.skip("LLINK_DATA names no folder of real text")
+    lines = (Path(data) / "parallel" / "bo.tsv").read_text(encoding="utf-8").splitlines()[1:500]
+    texts = [line.split("\t")[2] for line in lines]
+    found = [sentences(text, BO) for text in texts]
+    assert all(
+        "".join("".join(cut).split()) == "".join(text.split()) for cut, text in zip(found, texts, strict=True)
+    )
+    assert sum(len(cut) > 1 for cut in found) > 10
