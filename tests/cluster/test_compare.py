@@ -80,9 +80,9 @@ def test_a_run_has_one_language(run: Path, ray_cluster: None) -> None:
     ("flags", "said"),
     [
         (["--lang=tibetan", "--against=nobody"], "nothing named 'nobody' to compare with"),
-        (["--lang=tibetan", "--judge=judy"], "backend = 'judy'"),
+        (["--lang=tibetan", "--judge=judy"], "backend: Input should be 'reference' or 'endpoint'"),
         (["--lang=tibetan", "--judge=endpoint"], "needs both url and model"),
-        (["--lang=tibetan", "--judge-set=modell=x"], "unknown setting 'modell': did you mean model?"),
+        (["--lang=tibetan", "--judge-set=modell=x"], "unknown setting 'modell': did you mean model"),
         (["--against=base"], "no language is named"),
         (["--run=/nowhere/at/all"], "not a run directory"),
     ],
