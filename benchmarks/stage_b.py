@@ -1,0 +1,192 @@
+"""Stage B: examples a second, ours against a step like the authors', and against plain LoRA fine-tuning.
+
+    python benchmarks/stage_b.py                  # embedded models, preset tiny
+    python benchmarks/stage_b.py --models paper   # shapes of the paper's models, random weights: takes long
+
+All three see the same examples, K slots or not, in one process, in turns. *Ours*: the step that trains,
+on stored features, slots and ablated slots in one forward. *Authors'*: micro-batches of 8, the encoder
+run for every example at every step, the usage term's second forward apart, a teacher state for every
+example (their contrastive term's target). *PEFT*: the next-token loss alone on the same questions with
+the English sentence in the prompt instead of slots, so that only slots, numerals and our further terms
+are between the two. Text goes to stderr, one JSON line to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import shapes
+import torch
+from torch.nn import functional as F
+
+from llink_ray import configure, phrasebook
+from llink_ray.features import Features, RaggedRows, ShardedRows
+from llink_ray.instructions import training_examples
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.encoder import Encoder
+from llink_ray.models.llink import LlinkModel, Sources, collate, new_slots, with_lora
+from llink_ray.models.projector import Projector
+from llink_ray.settings import Settings
+from llink_ray.training import losses
+from llink_ray.training.examples import ExampleSource, tokenise
+from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
+
+MICRO = 8
+
+
+def model_of(settings: Settings, encoder: Encoder, variant: str) -> tuple[Decoder, LlinkModel]:
+    """A fresh decoder with fresh adapters and slots."""
+    tree = configure.merge(settings.model_dump(mode="json"), {"slots": {"variant": variant}})
+    own = configure.resolve(tree)
+    decoder = Decoder.load(own.decoder)
+    torch.manual_seed(0)
+    projector = Projector(encoder.dim, decoder.dim, own.projector)
+    slots = new_slots(decoder, own, encoder.token_dim)
+    return decoder, LlinkModel(with_lora(decoder.model, own.lora), projector, slots).train()
+
+
+class Bench:
+    """Three ways to train on the same examples."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.encoder = Encoder.load(settings.encoder)
+        self.pairs = phrasebook.pairs("bo", 10 * settings.stage_b.batch_size, seed=0)
+        self.counts = {"ours": 0, "authors": 0, "peft": 0}
+        self.stage = self._ours()
+        self.theirs, self.their_model = model_of(settings, self.encoder, "mean")
+        self.plain, self.plain_model = model_of(settings, self.encoder, "none")
+        self.optimizers = {
+            "authors": torch.optim.AdamW(parameter_groups(self.their_model, settings.stage_b)),
+            "peft": torch.optim.AdamW(parameter_groups(self.plain_model, settings.stage_b)),
+        }
+        self.frozen = Decoder.load(settings.decoder)
+
+    def _ours(self) -> StageB:
+        decoder, model = model_of(self.settings, self.encoder, self.settings.slots.variant)
+        encoded = self.encoder.encode([p.foreign for p in self.pairs], with_tokens=True)
+        assert encoded.tokens is not None and encoded.mask is not None
+        offsets = torch.cat([torch.zeros(1, dtype=torch.long), encoded.mask.sum(1).cumsum(0)]).numpy()
+        n = len(self.pairs)
+        tokens = RaggedRows([(encoded.tokens[encoded.mask].numpy(), offsets)], n)
+        features = Features("", "", ShardedRows([encoded.vectors.numpy()], n), tokens)
+        s = self.settings
+        source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0)
+        optimizer = torch.optim.AdamW(parameter_groups(model, s.stage_b))
+        engine = PlainEngine(Objective(model, s.stage_b), optimizer, s.stage_b.clip)
+        teacher = torch.randn(n, decoder.dim)
+        return StageB(engine, optimizer, source, features, teacher, s.stage_b, torch.device("cpu"))
+
+    def ours(self) -> None:
+        """One step of ours."""
+        self.stage.advance()
+
+    def _rows(self, name: str) -> list[Any]:
+        size = self.settings.stage_b.batch_size
+        start = self.counts[name] * size % len(self.pairs)
+        self.counts[name] += 1
+        drawn = training_examples(self.pairs, 0, 0, self.settings.stage_b.translate_share, 1)
+        return drawn[start : start + size]
+
+    def authors(self) -> None:
+        """One step like theirs."""
+        s, model = self.settings.stage_b, self.their_model
+        examples, usage = self._rows("authors"), self.counts["authors"] % s.usage.every == 0
+        slots_settings = self.settings.slots
+        for start in range(0, len(examples), MICRO):
+            part = examples[start : start + MICRO]
+            rows = tokenise(self.theirs.prompt, part, slots_settings)
+            prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
+            sources = Sources(self.encoder.encode([e.foreign for e in part]).vectors)
+            teacher = self.frozen.teacher_states([e.english for e in part])
+            projected = model.project(sources)
+            slots = model.soft_slots(sources, projected)
+            logits = model.decode(model.embed(prompts, slots), prompts.mask)
+            nats, counts = losses.supervised(logits, prompts.labels)
+            loss = nats.sum() / counts.sum()
+            if usage:
+                other = model.decode(model.embed(prompts, torch.zeros_like(slots)), prompts.mask)
+                ablated, _ = losses.supervised(other, prompts.labels)
+                loss = loss + s.usage.weight * losses.usage(nats / counts, ablated / counts, 1.0).mean()
+            own = torch.arange(len(part))
+            mean = slots.mean(1)
+            loss = loss + s.contrastive_weight * losses.contrastive(mean, teacher, own, 0.07)
+            loss = loss + s.cosine_weight * (1 - F.cosine_similarity(mean, projected, dim=-1)).mean()
+            loss.backward()
+        self._update("authors")
+
+    def peft(self) -> None:
+        """One step of LoRA alone, the English in the prompt."""
+        examples = self._rows("peft")
+        prompt = self.plain.prompt
+        rows = [prompt.raw(e.instruction, e.english) for e in examples]
+        prompts = collate(rows, [prompt.answer(e.answer) for e in examples])
+        keep = int((prompts.labels >= 0).sum(-1).max()) + 1
+        logits = self.plain_model.decode(self.plain_model.embed(prompts, None), prompts.mask, keep)
+        nats, counts = losses.supervised(logits, prompts.labels[:, -keep:])
+        (nats.sum() / counts.sum()).backward()
+        self._update("peft")
+
+    def _update(self, name: str) -> None:
+        optimizer = self.optimizers[name]
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(trained, self.settings.stage_b.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def rate(work: Callable[[], None], steps: int, size: int) -> float:
+    """Examples a second."""
+    started = time.perf_counter()
+    for _ in range(steps):
+        work()
+    return steps * size / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure in turns of three steps, so that each has its share of usage terms."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", choices=("embedded", "paper"), default="embedded")
+    parser.add_argument("--batch-size", type=int, default=48)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        named: dict[str, Any] = {"stage_b": {"batch_size": asked.batch_size}}
+        if asked.models == "paper":
+            places = shapes.write_encoder(Path(folder) / "e"), shapes.write_decoder(Path(folder) / "d")
+            named["encoder"] = {"model": str(places[0]), "pooling": "mean"}
+            named["decoder"] = {"model": str(places[1])}
+        bench = Bench(configure.resolve(configure.preset("tiny"), named))
+        work = {"ours": bench.ours, "authors": bench.authors, "peft": bench.peft}
+        for one in work.values():
+            one()
+        every = bench.settings.stage_b.usage.every
+        turns = [
+            {k: rate(one, every, asked.batch_size) for k, one in work.items()} for _ in range(asked.turns)
+        ]
+    found = {name: statistics.median(turn[name] for turn in turns) for name in work}
+    against = {name: found["ours"] / found[name] for name in ("authors", "peft")}
+    told = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
+    print(
+        f"examples a second: {told}; ours / authors' {against['authors']:.2f}, ours / PEFT {against['peft']:.2f}",
+        file=sys.stderr,
+    )
+    print(
+        json.dumps({"benchmark": "stage_b", "models": asked.models, "examples_per_second": found, **against})
+    )
+
+
+if __name__ == "__main__":
+    main()
