@@ -105,7 +105,7 @@ def test_the_frozen_decoder_answers_as_itself_when_adapters_are_on_it(zoo: Path)
     decoder = Decoder.load(DecoderSettings(model=str(zoo / "qwen2")))
     asked, texts = [("Who?", "the old farmer")], [PAIRS[0].english]
     answer, states = decoder.answer_english(asked, 1, 12), decoder.teacher_states(texts)
-    adapted = with_lora(decoder.model, LoraSettings(rank=4))
+    adapted = with_lora(decoder.model, LoraSettings(rank=4)).eval()
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
