@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from llink_ray.message import Part
@@ -13,7 +13,7 @@ from llink_ray.settings import SlotSettings
 SLOT = -1
 """Stands in a row of token ids where a soft slot (or one of its two marks) goes."""
 _TEXT = "\ufffc"  # OBJECT REPLACEMENT CHARACTER: no instruction holds it
-_ANSWER = "\ufffb"
+_SAID, _ANSWER = "\ufff9", "\ufffb"
 _DATE = "26 Jul 2024"
 """Templates that write today's date (Llama 3) take it from here: a bundle's prompt must not age."""
 
@@ -27,8 +27,22 @@ class Prompt:
         self.around = lru_cache(maxsize=4_096)(self._around)
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of ``text`` with nothing added."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Token ids of a person's text with nothing added.
+
+        A special token written in it is text like any other: nobody ends a turn by typing its end.
+        """
+        made = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(made["input_ids"])
+
+    def _format_ids(self, text: str) -> list[int]:
+        """Token ids of what the chat format itself writes."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])
+
+    @cached_property
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """Token ids of the chat format before and behind what a person says."""
+        before, after = self.render(_SAID).split(_SAID)
+        return self._format_ids(before), self._format_ids(after)
 
     def render(self, content: str, answer: str | None = None) -> str:
         """The conversation as text; without ``answer``, up to where the decoder speaks."""
@@ -46,10 +60,11 @@ class Prompt:
 
     def _around(self, instruction: str, content: str) -> tuple[tuple[int, ...], ...]:
         """Token ids before, between and behind the places of foreign text in ``content``."""
-        instruction = instruction.replace(_TEXT, " ")
-        return tuple(
-            tuple(self.ids(piece)) for piece in self.render(f"{instruction}\n{content}").split(_TEXT)
-        )
+        before, after = self._frame
+        pieces = [self.ids(piece) for piece in f"{instruction.replace(_TEXT, ' ')}\n{content}".split(_TEXT)]
+        pieces[0] = before + pieces[0]
+        pieces[-1] = pieces[-1] + after
+        return tuple(map(tuple, pieces))
 
     def raw(self, instruction: str, text: str) -> list[int]:
         """Token ids of the prompt with the text itself in it: what slots replace."""
@@ -93,7 +108,7 @@ class Prompt:
         suffix = self.render("", _ANSWER).split(_ANSWER)[-1]
         eos = self.tokenizer.eos_token_id
         assert eos is not None, "a decoder's tokenizer names its end of sequence"
-        return int(next((i for i in self.ids(suffix) if i in special), eos))
+        return int(next((i for i in self._format_ids(suffix) if i in special), eos))
 
 
 def beside(numerals: list[str]) -> str:
