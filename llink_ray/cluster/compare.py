@@ -43,6 +43,7 @@ def compare(asked: Comparison) -> dict[str, Any]:
     Raises:
         LlinkError: what was asked is wrong.
         JobFailed: a part could not be carried out; the same command goes on from there.
+        KeyboardInterrupt: stopped by the person; its text says how to go on.
     """
     run = RunDir(Path(asked.run)) if asked.run else None
     languages = asked_languages(asked.request, run)
@@ -68,7 +69,12 @@ def compare(asked: Comparison) -> dict[str, Any]:
                 task = new_task(asked.request, language, None, output, alone=True)
                 folder = output / "comparisons" / f"{language.code}-{task.settings.preset}"
                 ours = replace(task, run_dir=folder / OURS, registry=None)
-            documents.append(_compare_one(asked, ours, folder))
+            try:
+                documents.append(_compare_one(asked, ours, folder))
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    "what was done is kept: the same command goes on from there"
+                ) from None
     return documents[0] if len(documents) == 1 else {"job": "evaluate", "runs": documents}
 
 
