@@ -135,13 +135,13 @@ class RunDir:
         Raises:
             LlinkError: names what differs.
         """
-        told = self.read_json(self.record)
-        if told["language"] != language:
+        code, started = self.asked()  # settings that came later have their defaults
+        if code != language:
             raise LlinkError(
-                f"run {self.path} teaches {told['language']!r}, not {language!r}: name its own language, or "
+                f"run {self.path} teaches {code!r}, not {language!r}: name its own language, or "
                 "start a new run without --resume"
             )
-        mine, theirs = _flat(settings.model_dump(mode="json")), _flat(told["settings"])
+        mine, theirs = (_flat(asked.model_dump(mode="json")) for asked in (settings, started))
         differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
         if differing:
             key = differing[0]

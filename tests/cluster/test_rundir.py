@@ -1,0 +1,51 @@
+"""A run directory knows what it was asked for, and refuses to become something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_runs import settings
+
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.errors import LlinkError
+
+
+def started(path: Path, **changes: Any) -> RunDir:
+    run = RunDir(path)
+    record = {"language": "bo", "settings": settings().model_dump(mode="json")}
+    run.write_json(run.record, record | changes)
+    return run
+
+
+def test_the_same_language_and_settings_go_on(tmp_path: Path) -> None:
+    started(tmp_path / "run").check_same("bo", settings())
+
+
+def test_a_setting_that_came_later_has_its_default(tmp_path: Path) -> None:
+    old = settings().model_dump(mode="json")
+    del old["slots"]["max_sentences"], old["stage_b"]["usage"]["as_in_the_papers_code"]
+    run = started(tmp_path / "run", settings=old)
+    run.check_same("bo", settings())
+    changed = settings("slots.max_sentences=3")
+    with pytest.raises(LlinkError, match=r"was started with slots\.max_sentences = 1, not 3"):
+        run.check_same("bo", changed)
+
+
+def test_another_language_or_setting_is_refused_by_name(tmp_path: Path) -> None:
+    run = started(tmp_path / "run")
+    with pytest.raises(LlinkError, match="teaches 'bo', not 'km'"):
+        run.check_same("km", settings())
+    with pytest.raises(LlinkError, match=r"lora\.rank = 16, not 4 \(and 1 more differ\)"):
+        run.check_same("bo", settings("lora.rank=4", "seed=9"))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"language": "bo"}', '{"language": "bo", "settings": {"x": 1}}']
+)
+def test_a_damaged_record_is_told(tmp_path: Path, content: str) -> None:
+    run = started(tmp_path / "run")
+    run.record.write_text(content)
+    with pytest.raises(LlinkError, match=str(tmp_path)):
+        run.check_same("bo", settings())
