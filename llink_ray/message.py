@@ -58,7 +58,7 @@ def _joined(parts: Iterable[str]) -> list[str]:
 
 
 def message_parts(text: str, language: Language, most: int) -> list[Part]:
-    """What of a message is English and stays, and the foreign sentences, in order.
+    """The sentences of a message in order: foreign ones, and English ones, which stay text.
 
     Everything but English counts as the taught language: a span of a few letters is hardly told from its
     neighbours. With ``most`` = 1 the message is one foreign text, however long.
@@ -78,8 +78,8 @@ def message_parts(text: str, language: Language, most: int) -> list[Part]:
             runs.append((piece, foreign))
     found: list[Part] = []
     for piece, foreign in runs or [(text, True)]:
-        cut = sentences(piece, language) if foreign else [piece.strip()]
-        found += [Part(part, foreign) for part in cut if part]
+        cut = sentences(piece, language if foreign else DECODER_LANGUAGE)
+        found += [Part(part, foreign) for part in cut]
     count = sum(part.foreign for part in found)
     if count > most:
         raise LlinkError(

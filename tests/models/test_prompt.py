@@ -8,6 +8,7 @@ import pytest
 import torch
 from model_zoo import CHAT, PAIRS, small_settings, tokenizer
 
+from llink_ray.message import Part
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots
 from llink_ray.models.projector import Projector
@@ -104,6 +105,17 @@ def test_the_date_stands_still() -> None:
     prompt = make(DATED)
     said = prompt.tokenizer.decode(prompt.raw("Who?", "x"))
     assert said.startswith("Today: 26 Jul 2024\n") and f"{date.today():%d %b %Y}" not in said
+
+
+def test_sentences_of_a_message_are_numbered_and_english_stays_text() -> None:
+    prompt, slots = make(CHAT), SlotSettings(count=2)
+    parts = [Part("ར་ ༣༠"), Part("He left.", False), Part("ཁྱི")]
+    row = prompt.with_slots("Who?", parts, slots)
+    assert row.count(SLOT) == 2 * (slots.count + 2)
+    assert prompt.tokenizer.decode(without(row)) == (
+        "<bos><|user|>Who?\n[1]  (30) [2] He left. [3] <|over|>\n<|assistant|>"
+    )
+    assert prompt.with_slots("Who?", parts[:1], slots) == prompt.with_slots("Who?", "ར་ ༣༠", slots)
 
 
 def test_numerals_stand_beside_the_slots_only_when_asked() -> None:
