@@ -78,22 +78,18 @@ class Prompt:
     def with_slots(self, instruction: str, message: str | Sequence[Part], slots: SlotSettings) -> list[int]:
         """Token ids of the prompt with K + 2 slot places where each foreign sentence would stand.
 
-        ``message`` is one foreign text, or sentences in order; those that are English stand there as text,
-        and several have their number before them, by which they are asked about. Variant ``none`` has no
-        slots: all text stands there.
+        ``message`` is one foreign text, or sentences in order; those that are English stand there as text.
+        Variant ``none`` has no slots: all text stands there.
         """
         parts = [Part(message)] if isinstance(message, str) else message
         if slots.variant == "none":
             return self.raw(instruction, " ".join(part.text for part in parts))
-        said = [
+        content = " ".join(
             f"{_TEXT}{beside(numerals(part.text)) if slots.numerals else ''}"
             if part.foreign
             else part.text.replace(_TEXT, " ")
             for part in parts
-        ]
-        if len(said) > 1:
-            said = [f"[{number}] {text}" for number, text in enumerate(said, 1)]
-        content = " ".join(said)
+        )
         first, *others = self.around(instruction, content)
         places = [SLOT] * (slots.count + 2)
         return [*first, *(i for piece in others for i in (*places, *piece))]

@@ -107,13 +107,13 @@ def test_the_date_stands_still() -> None:
     assert said.startswith("Today: 26 Jul 2024\n") and f"{date.today():%d %b %Y}" not in said
 
 
-def test_sentences_of_a_message_are_numbered_and_english_stays_text() -> None:
+def test_sentences_of_a_message_stand_in_order_and_english_stays_text() -> None:
     prompt, slots = make(CHAT), SlotSettings(count=2)
     parts = [Part("ར་ ༣༠"), Part("He left.", False), Part("ཁྱི")]
     row = prompt.with_slots("Who?", parts, slots)
     assert row.count(SLOT) == 2 * (slots.count + 2)
     assert prompt.tokenizer.decode(without(row)) == (
-        "<bos><|user|>Who?\n[1]  (30) [2] He left. [3] <|over|>\n<|assistant|>"
+        "<bos><|user|>Who?\n (30) He left. <|over|>\n<|assistant|>"
     )
     assert prompt.with_slots("Who?", parts[:1], slots) == prompt.with_slots("Who?", "ར་ ༣༠", slots)
 
