@@ -36,7 +36,8 @@ def test_no_file_and_an_empty_file_hold_nothing(tmp_path: Path) -> None:
 
 
 def test_scalars_of_numpy_and_torch_and_what_is_not_finite(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     path = tmp_path / history.NAME
     write(path, {"a": np.float32(0.5), "b": torch.tensor(2), "c": math.nan, "d": np.float64("inf")})
     assert history.read(path) == [{"a": 0.5, "b": 2, "c": None, "d": None}]

@@ -120,7 +120,8 @@ def test_equal_targets_share_their_places() -> None:
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
 def test_torch_of_any_float_type(kind: str) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     targets = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
     queries = (targets + torch.randn(50, 16, generator=torch.Generator().manual_seed(1))).requires_grad_()
     dtype = getattr(torch, kind)
