@@ -70,7 +70,7 @@ class Bench:
         ours.standardise_with(data.foreign)
         self.stage = StageA(ours, data, settings.stage_a, 0)
         for queue in (self.stage.teachers, self.stage.projections):  # as full as it is for most of the run
-            queue.push(self.queue.vectors, self.queue.ids)
+            queue.push(torch.nn.functional.normalize(self.queue.vectors, dim=-1), self.queue.ids)
 
     def extract(self) -> int:
         """Both frozen models over all texts, as extraction does it; pairs done."""

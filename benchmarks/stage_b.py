@@ -79,7 +79,7 @@ class Bench:
         tokens = RaggedRows([(encoded.tokens[encoded.mask].numpy(), offsets)], n)
         features = Features("", "", ShardedRows([encoded.vectors.numpy()], n), tokens)
         s = self.settings
-        source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0)
+        source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0, None)
         optimizer = torch.optim.AdamW(parameter_groups(model, s.stage_b))
         engine = PlainEngine(Objective(model, s.stage_b), optimizer, s.stage_b.clip)
         teacher = torch.randn(n, decoder.dim)

@@ -60,9 +60,10 @@ class Taught:
 
         evaluation = self.settings.evaluation
         answers: dict[int, str] = {}
+        language = find(self.language)
         messages = [self.parts(text) for _, text in asked]
         rows = [
-            self.decoder.prompt.with_slots(instruction, parts, self.settings.slots)
+            self.decoder.prompt.with_slots(instruction, parts, self.settings.slots, language)
             for (instruction, _), parts in zip(asked, messages, strict=True)
         ]
         for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):

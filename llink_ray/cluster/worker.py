@@ -20,6 +20,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
 from llink_ray.features import FeatureStore
 from llink_ray.instructions import training_examples
+from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
 from llink_ray.models.locate import explained, locate
@@ -55,6 +56,7 @@ class Run:
         self.features = {
             name: FeatureStore(config["store"]).open(key) for name, key in config["features"].items()
         }
+        self.language = find(self.dir.asked()[0])
         self.token_dim: int = config["token_dim"]
         cluster = self.settings.cluster
         torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
@@ -152,7 +154,9 @@ class Run:
         model = LlinkModel(with_lora(decoder.model, settings.lora), projector.to(self.device), slots)
         if settings.decoder.gradient_checkpointing:
             decoder.model.gradient_checkpointing_enable({"use_reentrant": False})
-        source = ExampleSource(train, decoder.prompt, settings.stage_b, settings.slots, settings.seed)
+        source = ExampleSource(
+            train, decoder.prompt, settings.stage_b, settings.slots, settings.seed, self.language
+        )
         engine = engines.wrap(model, settings, source.count, self.workers, bf16)
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
         stage = StageB(
@@ -187,7 +191,7 @@ class Run:
         pairs: list[Pair] = self.dir.read_pairs("validation")[:128]
         settings = self.settings.stage_b
         drawn = training_examples(pairs, self.settings.seed, 0, settings.translate_share, 1)
-        rows = tokenise(decoder.prompt, drawn, self.settings.slots)
+        rows = tokenise(decoder.prompt, drawn, self.settings.slots, self.language)
         batches = []
         for start in range(0, len(rows), 32):
             part = rows[start : start + 32]

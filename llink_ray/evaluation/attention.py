@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from llink_ray.languages import Language
 from llink_ray.models.decoder import positions
 from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.prompt import SLOT, Prompt, beside
@@ -29,9 +30,11 @@ class Layout:
     """S columns: 0 to K-1 a slot, K + i the part ``PARTS[i]``."""
 
 
-def layout(prompt: Prompt, instruction: str, text: str, settings: SlotSettings) -> Layout:
+def layout(
+    prompt: Prompt, instruction: str, text: str, settings: SlotSettings, language: Language | None = None
+) -> Layout:
     """The prompt of one text, told apart. A token that the lane shares with what follows is the lane's."""
-    ids = prompt.with_slots(instruction, text, settings)
+    ids = prompt.with_slots(instruction, text, settings, language)
     count = settings.count
     marks, lane, rest, _ = (count + i for i in range(len(PARTS)))
     start = ids.index(SLOT)
@@ -40,7 +43,7 @@ def layout(prompt: Prompt, instruction: str, text: str, settings: SlotSettings) 
     beyond = 0  # tokens at the end that are there without numerals too
     while beyond < min(len(after), len(plain)) and after[-1 - beyond] == plain[-1 - beyond]:
         beyond += 1
-    named = len(after) - beyond if settings.numerals and beside(numerals(text)) else 0
+    named = len(after) - beyond if settings.numerals and beside(numerals(text, language)) else 0
     slots = [marks, *range(count), marks]
     return Layout(ids, [rest] * start + slots + [lane] * named + [rest] * (len(after) - named))
 

@@ -1,5 +1,6 @@
 """What the decoder was given for one text, and where it looked while it answered.
 
+from llink_ray.languages import find
 from llink_ray.evaluation.insight import insight
 from llink_ray.evaluation.insight_tables import print_insight
 from llink_ray.evaluation.insight_plots import draw_insight
@@ -19,6 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from llink_ray.evaluation.attention import PARTS, attention, layout
+from llink_ray.languages import find
 from llink_ray.models.llink import collate
 from llink_ray.numerals import numerals
 from llink_ray.taught import Taught
@@ -95,7 +97,7 @@ def insight(taught: Taught, instruction: str, text: str, others: Sequence[str] =
     """
     slots = taught.model.soft_slots(taught.sources([text]))  # (1, K, d)
     decoder, settings = taught.decoder, taught.settings
-    found = layout(decoder.prompt, instruction, text, settings.slots)
+    found = layout(decoder.prompt, instruction, text, settings.slots, find(taught.language))
     prompts = collate([found.ids]).to(decoder.device)
     heard = _Heard(taught.model.decoder)
     embedded = taught.model.embed(prompts, slots)

@@ -54,7 +54,7 @@ def measure(
     longer = passages(taught, pairs)
     say("slot gain")
     gain = slot_gain(taught, asked[: settings.gain_examples])
-    own = tokenise(taught.decoder.prompt, asked, taught.settings.slots)
+    own = tokenise(taught.decoder.prompt, asked, taught.settings.slots, find(taught.language))
     raw = [len(taught.decoder.prompt.raw(e.instruction, e.foreign)) for e in asked]
     metrics = {
         "retrieval": figures,
@@ -108,14 +108,14 @@ def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
     if len(examples) < 2 or isinstance(taught.model.slots, NoSlots):
         return {}
     sums = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}
-    predicted = 0
+    predicted, language = 0, find(taught.language)
     size = max(2, taught.settings.evaluation.batch_size)
     parts = [examples[i : i + size] for i in range(0, len(examples), size)]
     with torch.inference_mode():
         for part in parts:
             if len(part) < 2:
                 continue
-            rows = tokenise(taught.decoder.prompt, list(part), taught.settings.slots)
+            rows = tokenise(taught.decoder.prompt, list(part), taught.settings.slots, language)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(taught.decoder.device)
             slots = taught.model.soft_slots(taught.sources([e.foreign for e in part]))
             variants = {"with": slots, "zero": torch.zeros_like(slots), "shuffle": slots.roll(1, 0)}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from llink_ray.languages import Language
 from llink_ray.message import Part
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
@@ -75,17 +76,24 @@ class Prompt:
         """Token ids behind the place of the text, without numerals."""
         return self.around(instruction, _TEXT)[1]
 
-    def with_slots(self, instruction: str, message: str | Sequence[Part], slots: SlotSettings) -> list[int]:
+    def with_slots(
+        self,
+        instruction: str,
+        message: str | Sequence[Part],
+        slots: SlotSettings,
+        language: Language | None = None,
+    ) -> list[int]:
         """Token ids of the prompt with K + 2 slot places where each foreign sentence would stand.
 
         ``message`` is one foreign text, or sentences in order; those that are English stand there as text.
-        Variant ``none`` has no slots: all text stands there.
+        Variant ``none`` has no slots: all text stands there. ``language`` says what the separators in the
+        text's numbers mean; without it they stay as written.
         """
         parts = [Part(message)] if isinstance(message, str) else message
         if slots.variant == "none":
             return self.raw(instruction, " ".join(part.text for part in parts))
         content = " ".join(
-            f"{_TEXT}{beside(numerals(part.text)) if slots.numerals else ''}"
+            f"{_TEXT}{beside(numerals(part.text, language)) if slots.numerals else ''}"
             if part.foreign
             else part.text.replace(_TEXT, " ")
             for part in parts

@@ -12,6 +12,7 @@ import torch
 
 from llink_ray.corpus.pair import Pair
 from llink_ray.instructions import Example, in_passages, training_examples
+from llink_ray.languages import Language
 from llink_ray.models.llink import Prompts, collate
 from llink_ray.models.prompt import Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
@@ -33,11 +34,13 @@ class Tokenised:
     """Row of the features of each such sentence."""
 
 
-def tokenise(prompt: Prompt, examples: list[Example], slots: SlotSettings) -> list[Tokenised]:
+def tokenise(
+    prompt: Prompt, examples: list[Example], slots: SlotSettings, language: Language | None
+) -> list[Tokenised]:
     """Each example's ids."""
     return [
         Tokenised(
-            prompt=prompt.with_slots(e.instruction, e.parts, slots),
+            prompt=prompt.with_slots(e.instruction, e.parts, slots, language),
             answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
             words=[prompt.ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
             pairs=[s.pair_index for s in e.sentences if not s.as_text],
@@ -78,9 +81,16 @@ class ExampleSource:
     """Step -> batch, as a pure function."""
 
     def __init__(
-        self, pairs: list[Pair], prompt: Prompt, settings: StageBSettings, slots: SlotSettings, seed: int
+        self,
+        pairs: list[Pair],
+        prompt: Prompt,
+        settings: StageBSettings,
+        slots: SlotSettings,
+        seed: int,
+        language: Language | None,
     ) -> None:
         self.pairs, self.prompt, self.settings, self.slots, self.seed = pairs, prompt, settings, slots, seed
+        self.language = language
         self.count = len(pairs) * settings.examples_per_pair
         self._sentences = sentence_numbers(pairs)
         self._epoch = lru_cache(maxsize=1)(self._make_epoch)
@@ -92,7 +102,7 @@ class ExampleSource:
         drawn = in_passages(
             drawn, self.pairs, s.passage_share, s.passage_sentences, s.passage_english_share, key
         )
-        examples = tokenise(self.prompt, drawn, self.slots)
+        examples = tokenise(self.prompt, drawn, self.slots, self.language)
         lengths = np.array([len(e.prompt) + len(e.answer) for e in examples])
         size = fitting(s.batch_size, len(examples), workers)
         return examples, bucketed(lengths, size, self.seed, epoch)

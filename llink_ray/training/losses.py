@@ -19,7 +19,8 @@ def contrastive(
 
     ``own`` (B,) names the sentence behind each row; a row's own sentence is never its negative, neither
     elsewhere in the batch nor in ``negatives`` (Q, d), whose sentences are ``negative_ids`` (Q,). Of the
-    latter each row takes its own ``hardest`` by cosine. Returns the mean over rows.
+    latter each row takes its own ``hardest`` by cosine. They are many, stay, and come with unit length, so
+    that they are not normalised anew at every step. Returns the mean over rows.
     """
     queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
     logits = queries @ keys.T / temperature  # (B, B)
@@ -27,7 +28,7 @@ def contrastive(
     itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
     logits = logits.masked_fill(same & ~itself, float("-inf"))
     if negatives is not None and negative_ids is not None and len(negatives) and hardest:
-        further = queries @ F.normalize(negatives, dim=-1).T / temperature  # (B, Q)
+        further = queries @ negatives.T / temperature  # (B, Q)
         further = further.masked_fill(own[:, None] == negative_ids[None, :], float("-inf"))
         logits = torch.cat([logits, further.topk(min(hardest, len(negatives)), dim=-1).values], dim=1)
     loss: torch.Tensor = F.cross_entropy(logits, torch.arange(len(own), device=own.device))

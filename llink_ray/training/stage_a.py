@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional as F
 
 from llink_ray.evaluation.retrieval import Retrieval, retrieval
 from llink_ray.models.projector import Projector
@@ -73,8 +74,8 @@ class StageA:
         sum_gradients(list(self.projector.parameters()))
         torch.nn.utils.clip_grad_norm_(self.projector.parameters(), s.clip)
         self.optimizer.step()
-        self.teachers.push(teacher, own)
-        self.projections.push(projected, own)
+        self.teachers.push(F.normalize(teacher, dim=-1), own)
+        self.projections.push(F.normalize(projected.detach(), dim=-1), own)
         self.step += 1
         named = {f"loss/{name}": float(value.detach()) for name, value in parts.items()}
         return {"loss": float(loss.detach()), "learning_rate": rate, **named}

@@ -77,7 +77,7 @@ def test_examples_are_those_of_the_other_variants(lesson: Lesson) -> None:
 
     drawn = training_examples(PAIRS[:5], 0, 0, 0.3, 1)
     own, other = (
-        tokenise(lesson.taught.decoder.prompt, drawn, slots)
+        tokenise(lesson.taught.decoder.prompt, drawn, slots, None)
         for slots in (lesson.taught.settings.slots, small_settings("embedded", "embedded").slots)
     )
     assert [row.answer for row in own] == [row.answer for row in other]

@@ -106,7 +106,7 @@ def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: lis
 
 def nats(taught: Taught, example: Example, slots: torch.Tensor) -> tuple[float, int]:
     """Loss of one answer with given slots (1, K, d), token by token."""
-    [row] = tokenise(taught.decoder.prompt, [example], taught.settings.slots)
+    [row] = tokenise(taught.decoder.prompt, [example], taught.settings.slots, None)
     prompts = collate([row.prompt], [row.answer])
     with torch.no_grad():
         logits = taught.model.decode(taught.model.embed(prompts, slots), prompts.mask)[0]

@@ -40,7 +40,7 @@ def test_passages_are_learned_from(lesson: Lesson) -> None:
 def test_training_and_use_write_the_same_prompt(lesson: Lesson) -> None:
     taught = lesson.taught
     examples = in_passages(evaluation_examples(PAIRS, 20, 0), PAIRS, 1.0, 4, 0.4, "a")
-    rows = tokenise(taught.decoder.prompt, examples, taught.settings.slots)
+    rows = tokenise(taught.decoder.prompt, examples, taught.settings.slots, None)
     for example, row in zip(examples, rows, strict=True):
         parts = taught.parts(example.text)
         assert parts == example.parts

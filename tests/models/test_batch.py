@@ -38,7 +38,7 @@ def test_answers(lesson: Lessons, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_logits(lesson: Lessons, name: str) -> None:
     taught = lesson(name).taught
-    rows = tokenise(taught.decoder.prompt, EXAMPLES, taught.settings.slots)
+    rows = tokenise(taught.decoder.prompt, EXAMPLES, taught.settings.slots, None)
     lengths = [len(row.prompt) + len(row.answer) for row in rows]
     assert len(set(lengths)) > 4
     with torch.no_grad():

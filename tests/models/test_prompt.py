@@ -8,6 +8,7 @@ import pytest
 import torch
 from model_zoo import CHAT, PAIRS, small_settings, tokenizer
 
+from llink_ray.languages import find
 from llink_ray.message import Part
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots
@@ -132,10 +133,17 @@ def test_numerals_stand_beside_the_slots_only_when_asked() -> None:
     assert beside([]) == "" and beside(["1", "20"]) == " (1, 20)"
 
 
+def test_numbers_beside_the_slots_are_read_as_the_language_writes_them() -> None:
+    prompt, slots, text = make(CHAT), SlotSettings(count=2), "1.234,5"
+    read = prompt.with_slots("How many?", text, slots, find("Macedonian"))
+    assert without(read) == without(prompt.with_slots("How many?", "1234.5", slots))
+    assert without(prompt.with_slots("How many?", text, slots)) != without(read)
+
+
 def test_training_reads_the_prompt_of_inference() -> None:
     settings = small_settings("embedded", "embedded", stage_b={"batch_size": 8, "translate_share": 0.0})
     prompt = make(CHAT)
-    source = ExampleSource(PAIRS, prompt, settings.stage_b, settings.slots, 0)
+    source = ExampleSource(PAIRS, prompt, settings.stage_b, settings.slots, 0, None)
     [micro] = source.step(0, 0, 1)
     asked = {question.instruction for pair in PAIRS for question in pair.questions}
     for row, pair in enumerate(micro.pairs.tolist()):

@@ -30,7 +30,7 @@ def prompt() -> Prompt:
 
 
 def make(prompt: Prompt, pairs: list[Pair] = PAIRS, seed: int = 0, **settings: object) -> ExampleSource:
-    return ExampleSource(pairs, prompt, StageBSettings.model_validate(settings), SLOTS, seed)
+    return ExampleSource(pairs, prompt, StageBSettings.model_validate(settings), SLOTS, seed, None)
 
 
 def rows(micros: list[Micro]) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
@@ -119,7 +119,9 @@ def test_without_a_numerals_lane_the_slots_must_say_the_digits(prompt: Prompt) -
     from llink_ray.instructions import training_examples
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
-    for example, row in zip(examples, tokenise(prompt, examples, SlotSettings(numerals=False)), strict=True):
+    for example, row in zip(
+        examples, tokenise(prompt, examples, SlotSettings(numerals=False), None), strict=True
+    ):
         assert [prompt.tokenizer.decode(words) for words in row.words] == [" " + example.english]
 
 
@@ -135,6 +137,6 @@ def test_tokenise_writes_the_prompt_of_inference(prompt: Prompt) -> None:
     from llink_ray.instructions import training_examples
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
-    for example, row in zip(examples, tokenise(prompt, examples, SLOTS), strict=True):
+    for example, row in zip(examples, tokenise(prompt, examples, SLOTS, None), strict=True):
         assert row.prompt == prompt.with_slots(example.instruction, example.foreign, SLOTS)
         assert row.pairs == [example.pair_index]

@@ -62,7 +62,8 @@ def contrastive_by_hand(
 @pytest.mark.parametrize("hardest", [0, 1, 3, 9, 50])
 @pytest.mark.parametrize("own", [[0, 1, 2, 3, 4], [7, 7, 2, 3, 7]])
 def test_contrastive(own: list[int], hardest: int, temperature: float) -> None:
-    queries, keys, past = draw(5, 6), draw(5, 6, seed=1), draw(9, 6, seed=2)
+    queries, keys = draw(5, 6), draw(5, 6, seed=1)
+    past = torch.nn.functional.normalize(draw(9, 6, seed=2), dim=-1)
     ids = [7, 7, 11, 12, 13, 2, 14, 0, 15]  # the queue has met some of the batch's sentences before
     found = losses.contrastive(
         queries, keys, torch.tensor(own), temperature, past, torch.tensor(ids), hardest=hardest
