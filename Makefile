@@ -8,10 +8,10 @@ STAMP := $(VENV)/.llink-ray-setup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint tiny docs lock clean
+.PHONY: help setup demo test test-slow lint tiny paper-table docs lock clean
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the environment in .venv and install the pinned packages
 	@:
@@ -47,6 +47,9 @@ lint: setup ## Lint and types alone
 
 tiny: setup ## Rebuild the embedded models
 	@$(BIN)/python -m llink_ray.models.tiny.build
+
+paper-table: setup ## Measure the paper's table on the embedded world (ARGS=--docs: into the docs)
+	@$(BIN)/python benchmarks/paper_table.py $(ARGS)
 
 docs: setup ## Write docs/settings.md anew
 	@$(BIN)/python docs/write_settings.py

@@ -15,12 +15,13 @@ from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import Task, teach
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation import comparison as compared
+from llink_ray.evaluation import history
 from llink_ray.evaluation.comparison import Contestant
-from llink_ray.evaluation.contestants import BASE, OURS, settings_of
+from llink_ray.evaluation.comparison_report import Found, print_comparison, write_comparison
+from llink_ray.evaluation.contestants import BASE, OURS, settings_of, stage_a_of
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
 from llink_ray.languages import find
 from llink_ray.settings import Settings
-from llink_ray.staging import disk_refused
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ def _compare_one(asked: Comparison, ours: Task, folder: Path) -> dict[str, Any]:
     }
     say(f"{ours.language.name}: {', '.join([OURS, *asked.against])} in {folder}")
     document = _taught(OURS, ours)
-    own = compared.from_run(OURS, document, _answers(ours.run_dir))
+    own = _measured(OURS, document, ours)
     contestants = [own]
     for name in asked.against:
         if name == BASE:
             contestants.append(_base(folder, ours, document, own))
         else:
             told = _taught(name, others[name])
-            contestants.append(compared.from_run(name, told, _answers(others[name].run_dir)))
+            contestants.append(_measured(name, told, others[name]))
     summaries = _judged(asked.judge, own, contestants[1:], ours, folder) if asked.judge else {}
     final = {
         "job": "evaluate",
@@ -108,7 +109,11 @@ def _compare_one(asked: Comparison, ours: Task, folder: Path) -> dict[str, Any]:
         "seed": ours.settings.seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    _write(folder, final, contestants, summaries, asked.judge)
+    found = Found(contestants, summaries, asked.judge.backend if asked.judge else "", _curves(ours, others))
+    print_comparison(found)
+    run = RunDir(folder)
+    run.write_json(run.document, final)
+    write_comparison(folder, f"{ours.language.code}, preset {ours.settings.preset}", found)
     return final
 
 
@@ -116,6 +121,24 @@ def _taught(name: str, task: Task) -> dict[str, Any]:
     done = RunDir(task.run_dir).document.exists()
     say(f"{name}: {compared.described(name)}, " + ("done already" if done else f"run {task.run_dir}"))
     return teach(task, say)
+
+
+def _measured(name: str, document: Mapping[str, Any], task: Task) -> Contestant:
+    slots = task.settings.slots
+    count = None if slots.variant == "none" else slots.count
+    return compared.from_run(name, document, _answers(task.run_dir), count)
+
+
+def _curves(ours: Task, others: Mapping[str, Task]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Histories of those that trained Stage A, the first of each way to do so."""
+    seen: list[dict[str, Any]] = []
+    found = {}
+    for name, task in {OURS: ours, **others}.items():
+        way = stage_a_of(task.settings)
+        if way is not None and way not in seen:
+            seen.append(way)
+            found[name] = history.read(RunDir(task.run_dir).history)
+    return found
 
 
 def _answers(run_dir: Path) -> list[dict[str, Any]]:
@@ -177,39 +200,3 @@ def _judged(
         )
         found[other.name] = judged.summary
     return found
-
-
-def _write(
-    folder: Path,
-    document: Mapping[str, Any],
-    contestants: Sequence[Contestant],
-    summaries: Mapping[str, Summary],
-    settings: JudgeSettings | None,
-) -> None:
-    from rich.console import Console
-
-    from llink_ray.evaluation import comparison_plots
-    from llink_ray.evaluation.report import section
-    from llink_ray.evaluation.tables import render
-
-    who = settings.backend if settings else ""
-    judged = compared.judge_sheet(summaries, who)
-    sheets = [compared.figures_sheet(contestants), *([judged] if judged else [])]
-    console = Console(stderr=True, highlight=False)
-    for sheet in sheets:
-        console.print(render(sheet), "")
-    run = RunDir(folder)
-    run.write_json(run.document, document)
-    try:
-        drawn = [
-            comparison_plots.figure_bars(contestants, folder / "plots" / "comparison.png"),
-            comparison_plots.judge_bars(summaries, folder / "plots" / "judge.png"),
-        ]
-        lines = [f"# {document['language']}, preset {document['preset']}: comparison", ""]
-        lines += [f"- *{c.name}*: {compared.described(c.name)}" for c in contestants] + [""]
-        for sheet in sheets:
-            lines += section(sheet)
-        lines += [f"![{path.stem}](plots/{path.name})\n" for path in drawn if path is not None]
-        (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise disk_refused("the comparison's", folder, error, "name another place with --output") from error

@@ -23,17 +23,21 @@ class Contestant:
 
     name: str
     figures: dict[str, Any]
-    """``retrieval``, ``answers``, ``tokens``; of a trained one ``slot_gain``, ``seconds``, ``run_dir``."""
+    """``retrieval``, ``answers``, ``tokens``; of a trained one ``slots`` (their number), ``slot_gain``,
+    ``passages``, ``mixed``, ``seconds``, ``run_dir``."""
     answers: Sequence[Told]
     """Rows of ``answers.json``: ``text``, ``kind``, ``instruction``, ``expected``, ``given``."""
 
 
-def from_run(name: str, document: Told, answers: Sequence[Told]) -> Contestant:
-    """A contestant that was trained, from its job's document and its answers."""
+_TOLD = ("answers", "passages", "mixed", "slot_gain", "tokens", "seconds", "run_dir")
+
+
+def from_run(name: str, document: Told, answers: Sequence[Told], slots: int | None = None) -> Contestant:
+    """A contestant that was trained, from its job's document, its answers and its number of slots."""
     retrieval = document["retrieval"]
     final = next(key for key in reversed(_FINAL) if key in retrieval)
-    figures = {key: document.get(key) for key in ("answers", "slot_gain", "tokens", "seconds", "run_dir")}
-    return Contestant(name, {"retrieval": retrieval[final], **figures}, answers)
+    figures = {key: document.get(key) for key in _TOLD}
+    return Contestant(name, {"retrieval": retrieval[final], "slots": slots, **figures}, answers)
 
 
 def untouched(ours: Told, asked: Sequence[Told], given: Sequence[str]) -> Contestant:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llink_ray.evaluation.comparison import Contestant
 from llink_ray.evaluation.drawing import COLOURS, GREY, INK, PALE, blank, literal, save, style
+from llink_ray.evaluation.intervals import wilson
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.sheets import figure
 
@@ -30,10 +31,50 @@ def figure_bars(contestants: Sequence[Contestant], path: Path) -> Path:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.set_xlim(0, 1.1)
+        axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         axes.set_title("Held-out text")
         handles, names = axes.get_legend_handles_labels()
         drawing.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=3)
+        return save(drawing, path)
+
+
+def retrieval_bars(contestants: Sequence[Contestant], path: Path) -> Path:
+    """R@1 of each contestant with its 95 % interval over the held-out pairs."""
+    rows = list(contestants)[::-1]  # drawn from the bottom up
+    found = [(c.figures["retrieval"]["r1"], c.figures["retrieval"]["count"]) for c in rows]
+    bounds = [wilson(share, count) for share, count in found]
+    reach = [
+        [max(0.0, share - low) for (share, _), (low, _) in zip(found, bounds, strict=True)],
+        [max(0.0, high - share) for (share, _), (_, high) in zip(found, bounds, strict=True)],
+    ]
+    with style():
+        drawing = blank(1.5 + 0.42 * len(rows))
+        axes = drawing.subplots()
+        places = range(len(rows))
+        axes.barh(places, [share for share, _ in found], 0.55, color=PALE)
+        axes.errorbar(
+            [share for share, _ in found],
+            places,
+            xerr=reach,
+            fmt="o",
+            markersize=4,
+            color=COLOURS[0],
+            capsize=3,
+            clip_on=False,
+        )
+        for place, (share, _), (low, high) in zip(places, found, bounds, strict=True):
+            told = f"{share:.3f}  [{low:.3f}, {high:.3f}]"
+            axes.text(1.04, place, told, va="center", fontsize=8, color=GREY)
+        axes.set_yticks(places, [literal(c.name) for c in rows], color=INK)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(0, 1.28)
+        axes.spines["bottom"].set_bounds(0, 1)
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+        axes.set_xlabel("share of held-out pairs whose English comes first, 95 % interval")
+        axes.set_title("Retrieval R@1, foreign to English")
         return save(drawing, path)
 
 

@@ -66,6 +66,28 @@ def expand(names: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def other_counts() -> list[str]:
+    """Contestants that differ from ours in the number of slots and in nothing else."""
+    return [name for name, entry in known().items() if _keys(entry.get("settings")) == ["slots.count"]]
+
+
+def _keys(tree: Any, prefix: str = "") -> list[str]:
+    if not isinstance(tree, dict):
+        return []
+    return [
+        key
+        for name, value in tree.items()
+        for key in (_keys(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name])
+    ]
+
+
+def stage_a_of(settings: Settings) -> dict[str, Any] | None:
+    """All that Stage A's curve depends on, beside models and text; None where there is no Stage A."""
+    if not settings.stage_a.enabled:
+        return None
+    return settings.model_dump(mode="json", include={"stage_a", "projector", "seed"})
+
+
 def settings_of(name: str, ours: Settings) -> Settings:
     """Settings of a contestant that is trained as ours was.
 

@@ -54,7 +54,7 @@ def test_a_run_against_baselines_by_two_commands(run: Path, ray_cluster: None) -
         told = found["judge"][name]
         assert told["wins"] + told["losses"] + told["ties"] == told["contests"] == len(answers(run))
         assert (run / "comparison" / "judge" / name / "judgements.jsonl").stat().st_size > 0
-    for name in ("report.md", "document.json", "plots/comparison.png", "base.json"):
+    for name in ("report.md", "document.json", "plots/comparison.png", "plots/retrieval.png", "base.json"):
         assert (run / "comparison" / name).stat().st_size > 0, name
 
     # The command: nothing is trained again, and the figures are the same.

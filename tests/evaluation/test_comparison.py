@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
-from llink_ray.evaluation import comparison_plots
+import pytest
+
+from llink_ray import configure
+from llink_ray.evaluation import comparison_curves, comparison_plots
 from llink_ray.evaluation.comparison import (
     Contestant,
     contests,
@@ -14,6 +19,9 @@ from llink_ray.evaluation.comparison import (
     judge_sheet,
     untouched,
 )
+from llink_ray.evaluation.comparison_report import Found, write_comparison
+from llink_ray.evaluation.contestants import other_counts, settings_of, stage_a_of
+from llink_ray.evaluation.intervals import wilson
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
 
 RANKS = {"r1": 0.5, "r5": 0.7, "r10": 0.9, "mrr": 0.6, "mean_rank": 3.0, "count": 10}
@@ -90,3 +98,86 @@ def test_the_tables_and_pictures(tmp_path: Path, monkeypatch: Any) -> None:
     won = comparison_plots.judge_bars(found, tmp_path / "plots" / "j.png")
     assert won is not None and min(drawn.stat().st_size, won.stat().st_size) > 5_000
     assert comparison_plots.judge_bars({}, tmp_path / "none.png") is None
+
+
+def trained(name: str, slots: int | None, tokens: float) -> Contestant:
+    told = {**document(base=0.01, stage_a=0.8, stage_ab=0.9), "tokens": {"raw": 100.0, "slots": tokens}}
+    return from_run(name, told, [], slots)
+
+
+def test_quality_by_slots_wants_two_numbers_of_slots_and_else_equal_settings(tmp_path: Path) -> None:
+    ours, path = trained("ours", 8, 24.0), tmp_path / "slots.png"
+    others = [
+        trained("finetune", None, 100.0),
+        trained("paper-recipe", 16, 30.0),
+        trained("no-usage", 8, 24.0),
+    ]
+    assert comparison_curves.by_slots([ours, *others], path) is None and not path.exists()
+    equal = trained("k4", 8, 24.0)
+    assert comparison_curves.by_slots([ours, equal], path) is None
+    found = comparison_curves.counts([ours, equal, trained("k16", 16, 32.0), trained("k2", 2, 18.0), *others])
+    assert [(k, c.name) for k, c in found.items()] == [(2, "k2"), (8, "ours"), (16, "k16")]
+    assert comparison_curves.by_slots([ours, trained("k2", 2, 18.0)], path) == path
+    assert path.stat().st_size > 5_000
+
+
+def test_other_numbers_of_slots_are_told_from_other_recipes() -> None:
+    assert other_counts() == ["k1", "k2", "k4", "k16", "k32"]
+
+
+def curve(steps: int, recall: bool = True) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = [
+        {"stage": "a", "step": step, "loss": 2.0, "loss/contrastive": 1.0 / step}
+        for step in range(1, steps + 1)
+    ]
+    return [*records, *([{"stage": "a", "step": steps, "validation/r1": 0.9}] if recall else [])]
+
+
+def test_stage_a_curves_want_two_who_trained_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    assert comparison_curves.stage_a({"ours": curve(9), "finetune": []}, path) is None
+    assert comparison_curves.stage_a({"ours": curve(9), "no-queue": curve(200, False)}, path) == path
+    assert path.stat().st_size > 5_000
+
+
+def test_stage_a_differs_by_its_own_settings_alone() -> None:
+    ours = configure.resolve(*configure.layers("tiny", None, []))
+    way = {
+        name: stage_a_of(settings_of(name, ours))
+        for name in ("k4", "no-usage", "mean-vector", "no-queue", "paper-recipe", "finetune", "no-stage-a")
+    }
+    assert way["k4"] == way["no-usage"] == way["mean-vector"] == stage_a_of(ours)
+    assert way["no-queue"] != stage_a_of(ours) != way["paper-recipe"]
+    assert way["finetune"] is way["no-stage-a"] is None
+
+
+def test_the_report_shows_every_plot_that_there_is(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Found(
+        [trained("ours", 8, 24.0), trained("k2", 2, 18.0)],
+        judged(),
+        "reference",
+        {"ours": curve(9), "no-queue": curve(9)},
+    )
+    text = write_comparison(tmp_path, "bo, preset tiny", found).read_text("utf-8")
+    shown = re.findall(r"!\[[^]]+\]\((plots/\w+\.png)\)", text)
+    names = ("comparison", "retrieval", "judge", "slots", "stage_a")
+    assert shown == [f"plots/{name}.png" for name in names]
+    assert all((tmp_path / name).stat().st_size > 5_000 for name in shown)
+    assert "- *k2*: 2 slots" in text and "2 / 0 / 1" in text
+    few = Found([trained("ours", 8, 24.0)])
+    assert "judge" not in write_comparison(tmp_path / "few", "bo", few).read_text("utf-8")
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (3, 10), (1_020, 1_024)])
+def test_wilsons_interval_is_the_formula(right: int, count: int) -> None:
+    z, share = 1.959963984540054, right / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    assert wilson(share, count) == pytest.approx((middle - half, middle + half), abs=1e-12)
+
+
+def test_wilsons_interval_wants_a_share_of_something() -> None:
+    for share, count in ((1.1, 10), (-0.1, 10), (0.5, 0)):
+        with pytest.raises(ValueError, match="share of 0 to 1"):
+            wilson(share, count)

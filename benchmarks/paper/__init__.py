@@ -1,0 +1,1 @@
+"""The parts of ``paper_table.py``."""

@@ -1,0 +1,83 @@
+"""Calls of ``jobs/evaluate.py``, and a record of those that had something to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from llink_ray.errors import JobFailed
+from paper.plan import ROOT, Step
+
+RECORD = "calls.jsonl"
+"""In a step's folder: commit, cores and seconds of each call."""
+STOPPED = "what was done is kept: the same command goes on from there"
+
+
+def say(text: str) -> None:
+    """Tell the person."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def commit() -> str:
+    """Of this checkout, and whether files differ from it."""
+    try:
+        name, changed = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "-uno")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{name} with changes" if changed else name
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+
+def evaluate(step: Step) -> None:
+    """One call of the job, its progress shown.
+
+    Raises:
+        JobFailed: it ended with an error, which it has told.
+        KeyboardInterrupt: stopped by the person; its text says how to go on.
+    """
+    say(f"== {step.part}, seed {step.seed}: {', '.join(step.comparisons)}; {step.folder}")
+    complete = step.documents().keys() == step.comparisons.keys()
+    started, at = time.monotonic(), commit()
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, str(ROOT / "jobs" / "evaluate.py"), *step.flags],
+        stdout=subprocess.DEVNULL,  # the document lies in the folder as well
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # the job has it too, and ends by itself
+        process.wait()
+        raise KeyboardInterrupt(STOPPED) from None
+    finally:
+        if not complete and step.folder.is_dir():
+            _record(step, {"commit": at, "cores": os.cpu_count(), "seconds": time.monotonic() - started})
+    if code == 130:
+        raise KeyboardInterrupt(STOPPED)
+    if code:
+        raise JobFailed(
+            f"{step.part} with seed {step.seed} was not finished, see above: the same command goes on from "
+            "there; where the plan was changed, name another folder with --output"
+        )
+
+
+def _record(step: Step, call: dict[str, Any]) -> None:
+    with (step.folder / RECORD).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(call) + "\n")
+
+
+def recorded(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The calls of these steps that had something to do."""
+    files = [step.folder / RECORD for step in steps]
+    return [
+        json.loads(line) for file in files if file.exists() for line in file.read_text("utf-8").splitlines()
+    ]

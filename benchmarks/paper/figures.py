@@ -1,0 +1,116 @@
+"""What many comparisons come to: mean and spread over languages and seeds, and the judge over all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llink_ray.evaluation.comparison import Contestant
+from llink_ray.evaluation.contestants import OURS
+from llink_ray.evaluation.judge import Summary
+from llink_ray.evaluation.judge.summary import Length, bootstrap
+from llink_ray.evaluation.sheets import figure
+
+Told = Mapping[str, Any]
+
+_DRAWN = (
+    *(f"retrieval.{key}" for key in ("r1", "r10")),
+    *(f"answers.{key}" for key in ("exact", "numbers", "chrf")),
+    "slot_gain.zero",
+    "tokens.slots",
+    "slots",
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over languages and seeds."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+    """Values."""
+
+    def told(self, digits: int = 3) -> str:
+        """``0.951 (0.943 to 0.975)``; a single value alone."""
+        mean, low, high = (figure(float(value), digits) for value in (self.mean, self.low, self.high))
+        return mean if self.count == 1 else f"{mean} ({low} to {high})"
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Of those that are there; None where none is."""
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(sum(known) / len(known), min(known), max(known), len(known))
+
+
+def value(document: Told, contestant: str, key: str) -> float | None:
+    """``answers.exact`` of a contestant; None where it has no such figure."""
+    found: Any = document["contestants"].get(contestant)
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int | float) else None
+
+
+def over(documents: Sequence[Told], contestant: str, key: str) -> Spread | None:
+    """One figure of one contestant in all comparisons."""
+    return spread(value(document, contestant, key) for document in documents)
+
+
+def both(
+    documents: Sequence[Told],
+    one: tuple[str, str],
+    other: tuple[str, str],
+    how: Callable[[float, float], float],
+) -> Spread | None:
+    """Two figures, each (contestant, key), put together within each comparison that has both."""
+    pairs = [(value(document, *one), value(document, *other)) for document in documents]
+    return spread(how(a, b) for a, b in pairs if a is not None and b is not None)
+
+
+def pooled(documents: Sequence[Told], name: str) -> Summary | None:
+    """The judge on ours against another, all contests of all comparisons together."""
+    told = [document["judge"][name] for document in documents if name in document["judge"]]
+    if not told:
+        return None
+    total = {
+        key: sum(one[key] for one in told)
+        for key in ("contests", "wins", "losses", "ties", "flipped", "unreadable")
+    }
+    rate, half = bootstrap(total["wins"], total["losses"], total["ties"])
+    return Summary(
+        OURS,
+        name,
+        **total,
+        rate=rate,
+        rate_ties_half=half,
+        length_a=_length(told, "length_a"),
+        length_b=_length(told, "length_b"),
+    )
+
+
+def _length(told: Sequence[Told], side: str) -> Length | None:
+    """Mean length of a side's answers, each comparison by its contests."""
+    known = [(one["contests"], one[side]) for one in told if one[side]]
+    total = sum(contests for contests, _ in known)
+    if not total:
+        return None
+    letters, words = (sum(n * one[key] for n, one in known) / total for key in ("letters", "words"))
+    return Length(letters, words)
+
+
+def averaged(documents: Sequence[Told], name: str) -> Contestant:
+    """A contestant with the mean of each figure; pairs of retrieval are added up."""
+    figures: dict[str, Any] = {}
+    for key in _DRAWN:
+        part, _, last = key.rpartition(".")
+        found = over(documents, name, key)
+        (figures.setdefault(part, {}) if part else figures)[last] = found.mean if found else None
+    held_out = (value(document, name, "retrieval.count") for document in documents)
+    figures["retrieval"]["count"] = int(sum(count for count in held_out if count is not None))
+    if figures["slots"] is not None:
+        figures["slots"] = round(figures["slots"])
+    return Contestant(name, figures, ())

@@ -1,0 +1,116 @@
+"""Tables and plots of ``make paper-table`` as Markdown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llink_ray.errors import LlinkError
+from llink_ray.evaluation.comparison import described, judge_sheet
+from llink_ray.evaluation.comparison_report import Found, draw_comparison
+from llink_ray.evaluation.judge import Summary
+from llink_ray.evaluation.report import PLOTS, escape, section
+from llink_ray.evaluation.sheets import Sheet
+from paper.bars import Bar, bars_sheet
+from paper.figures import Told, averaged, over, pooled
+from paper.plan import Step
+from paper.sheets import COLUMNS, by_contestant, by_language
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One part: its steps, and every comparison they made."""
+
+    steps: Sequence[Step]
+    by_language: Mapping[str, Sequence[Told]]
+
+    @property
+    def documents(self) -> list[Told]:
+        """Of all languages and seeds."""
+        return [document for told in self.by_language.values() for document in told]
+
+    def judged(self) -> dict[str, Summary]:
+        """Ours against each other, all comparisons together."""
+        names = self.steps[0].contestants[1:]
+        return {name: one for name in names if (one := pooled(self.documents, name)) is not None}
+
+    def figures(self) -> dict[str, Any]:
+        """Mean and spread of every contestant, for scripts."""
+        return {
+            name: {key: asdict(found) for _, key, _ in COLUMNS if (found := over(self.documents, name, key))}
+            for name in self.steps[0].contestants
+        }
+
+
+def draw(folder: Path, part: Measured) -> dict[str, Path]:
+    """Plots over languages and seeds, and Stage A of the first comparison, by title."""
+    first = part.steps[0]
+    found = [averaged(part.documents, name) for name in first.contestants]
+    drawn = draw_comparison(folder, Found(found, part.judged(), "reference"))
+    curves = next(iter(first.comparisons.values())) / PLOTS / "stage_a.png"
+    if curves.is_file():
+        drawn["Stage A"] = Path(shutil.copyfile(curves, folder / curves.name))
+    return drawn
+
+
+def collect(steps: Sequence[Step]) -> dict[str, Measured]:
+    """What is measured, by part.
+
+    Raises:
+        LlinkError: a comparison that is missing, or a damaged one.
+    """
+    found: dict[str, Measured] = {}
+    for name in dict.fromkeys(step.part for step in steps):
+        own = [step for step in steps if step.part == name]
+        told: dict[str, list[Told]] = {}
+        for step in own:
+            documents = step.documents()
+            missing = [folder for code, folder in step.comparisons.items() if code not in documents]
+            if missing:
+                raise LlinkError(f"{missing[0]} holds no finished comparison: leave out --tables-only")
+            for code, document in documents.items():
+                told.setdefault(code, []).append(document)
+        found[name] = Measured(own, told)
+    return found
+
+
+def body(
+    parts: Mapping[str, Measured],
+    found: Sequence[Bar],
+    intro: Sequence[str],
+    plots: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+    """Lines of Markdown, headings from ``##`` on; ``plots`` are addresses by part and title."""
+    table = parts["table"]
+    names = table.steps[0].contestants
+    sheets = [bars_sheet(found), by_contestant("Contestants", table.documents, names)]
+    judged = judge_sheet(table.judged(), "reference")
+    sheets += [judged] if judged else []
+    sheets.append(by_language(table.by_language, names))
+    lines = ["## The paper's table", "", *intro, ""]
+    lines += [line for sheet in sheets for line in _section(sheet)] + _images(plots["table"])
+    if "ablations" in parts:
+        other = parts["ablations"]
+        names = other.steps[0].contestants
+        lines += _section(by_contestant("Ablations", other.documents, names))
+        lines += [f"- *{escape(name)}*: {escape(described(name))}" for name in names] + [""]
+        lines += _images(plots["ablations"])
+    return lines
+
+
+def _section(sheet: Sheet) -> list[str]:
+    heading, *rest = section(sheet)
+    return [f"#{heading}", *rest]
+
+
+def _images(addresses: Mapping[str, str]) -> list[str]:
+    return [line for title, address in addresses.items() for line in (f"![{title}]({address})", "")]
+
+
+def page(lines: Sequence[str]) -> str:
+    """A page of its own, headings from ``#`` on."""
+    return "\n".join(re.sub(r"^#(#+ )", r"\1", line) for line in lines)

@@ -1,0 +1,123 @@
+"""Everything of the paper's table on the embedded world, by one command: ``make paper-table``.
+
+    python benchmarks/paper_table.py                  # all that paper_table.yaml names
+    python benchmarks/paper_table.py --docs           # and its place in docs/results.md
+    python benchmarks/paper_table.py --tables-only    # tables of what is measured already
+
+Each part is a call of ``jobs/evaluate.py``, which takes finished runs as they are: the same command goes on
+after an interruption. Runs, plots and ``paper-table.md`` go to ``runs/paper-table``. Progress and the bars
+go to stderr; the last line on stdout is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package is not installed
+
+from paper import docs as inside
+from paper.bars import Bar, bars, bars_sheet
+from paper.calls import commit, evaluate, recorded, say
+from paper.pages import Measured, body, collect, draw, page
+from paper.plan import ROOT, Plan, read_plan, steps
+
+from llink_ray.cluster.checks import check_output
+from llink_ray.cluster.command import carry_out, quiet
+from llink_ray.staging import disk_refused
+
+PLAN = ROOT / "benchmarks" / "paper_table.yaml"
+
+
+def introduction(plan: Plan, parts: Mapping[str, Measured], now: str) -> list[str]:
+    """What ran, at which commit, where and for how long."""
+    calls = [call for part in parts.values() for call in recorded(part.steps)]
+    commits = list(dict.fromkeys(call["commit"] for call in calls)) or [now]
+    cores = " and ".join(dict.fromkeys(str(call["cores"]) for call in calls))
+    where = f", on {cores} cores" if cores else ""
+    lines = [f"`make paper-table` at commit {' and '.join(f'`{name}`' for name in commits)}{where}.", ""]
+    for name, part in plan.parts().items():
+        given = ", ".join(f"`{text}`" for text in part.assignments()) or "as it is"
+        minutes = sum(call["seconds"] for call in recorded(parts[name].steps)) / 60
+        lines.append(
+            f"- *{name}*: {', '.join(parts[name].by_language)}; seed {', '.join(map(str, part.seeds))}; "
+            f"preset `{part.preset}`, {given}; {minutes:.0f} minutes"
+        )
+    return lines
+
+
+def write(plan: Plan, output: Path, parts: Mapping[str, Measured], found: Sequence[Bar], docs: bool) -> Path:
+    """Write ``paper-table.md`` with its plots, and into the docs where asked for; returns the page.
+
+    Raises:
+        JobFailed: the disk refused.
+    """
+    intro = introduction(plan, parts, commit())
+    try:
+        drawn = {name: draw(output / "plots" / name, part) for name, part in parts.items()}
+        addresses = {
+            name: {title: path.relative_to(output).as_posix() for title, path in plots.items()}
+            for name, plots in drawn.items()
+        }
+        markdown = output / "paper-table.md"
+        markdown.write_text(page(body(parts, found, intro, addresses)), encoding="utf-8")
+        if docs:
+            small = inside.shown(drawn, inside.RESULTS.parent / "images")
+            text = inside.RESULTS.read_text(encoding="utf-8")
+            lines = body(parts, found, intro, small)
+            inside.RESULTS.write_text(inside.between_markers(text, lines, inside.RESULTS), encoding="utf-8")
+    except OSError as error:
+        raise disk_refused("the tables in", output, error, "name another place with --output") from error
+    return markdown
+
+
+def make(asked: argparse.Namespace) -> dict[str, Any]:
+    """Measure what is not measured yet, write the tables, and return the document."""
+    from rich.console import Console
+
+    from llink_ray.evaluation.tables import render
+
+    plan, output = read_plan(asked.plan), Path(asked.output).absolute()
+    wanted = steps(plan, output)
+    if asked.docs:  # found out before the hour, not after it
+        inside.between_markers(inside.RESULTS.read_text(encoding="utf-8"), [], inside.RESULTS)
+    if not asked.tables_only:
+        check_output(output)
+        for step in wanted:
+            evaluate(step)
+    parts = collect(wanted)
+    found = bars(parts["table"].documents)
+    markdown = write(plan, output, parts, found, asked.docs)
+    console = Console(stderr=True, highlight=False)
+    console.print(render(bars_sheet(found)), "")
+    say(f"all tables: {markdown}")
+    return {
+        "benchmark": "paper-table",
+        "commit": commit(),
+        "calls": [call for part in parts.values() for call in recorded(part.steps)],
+        "bars": [asdict(bar) for bar in found],
+        "reached": sum(bar.reached is True for bar in found),
+        "missed": [bar.what for bar in found if bar.reached is False],
+        "figures": {name: part.figures() for name, part in parts.items()},
+        "markdown": str(markdown),
+    }
+
+
+def main() -> int:
+    """Read the command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="The paper's table on the embedded world.")
+    parser.add_argument("--plan", default=str(PLAN), help="what to measure (paper_table.yaml)")
+    parser.add_argument("--output", default=str(ROOT / "runs" / "paper-table"), help="where everything goes")
+    parser.add_argument("--docs", action="store_true", help="put the tables into docs/results.md, too")
+    parser.add_argument("--tables-only", action="store_true", help="measure nothing: tables of what is there")
+    asked = parser.parse_args()
+    return carry_out(lambda: make(asked))
+
+
+if __name__ == "__main__":
+    quiet()
+    sys.exit(main())
