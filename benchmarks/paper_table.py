@@ -58,7 +58,7 @@ def write(plan: Plan, output: Path, parts: Mapping[str, Measured], found: Sequen
     """
     intro = introduction(plan, parts, commit())
     try:
-        drawn = {name: draw(output / "plots" / name, part) for name, part in parts.items()}
+        drawn = {name: draw(output / "plots" / name, part) for name, part in parts.items() if name != "seeds"}
         addresses = {
             name: {title: path.relative_to(output).as_posix() for title, path in plots.items()}
             for name, plots in drawn.items()
@@ -90,7 +90,7 @@ def make(asked: argparse.Namespace) -> dict[str, Any]:
         for step in wanted:
             evaluate(step)
     parts = collect(wanted)
-    found = bars(parts["table"].documents)
+    found = bars([one for name, part in parts.items() if name != "ablations" for one in part.documents])
     markdown = write(plan, output, parts, found, asked.docs)
     console = Console(stderr=True, highlight=False)
     console.print(render(bars_sheet(found)), "")

@@ -52,8 +52,10 @@ class Taught:
         encoded = self.encoder.encode(list(texts), with_tokens=self.model.slots.reads_tokens)
         return Sources(encoded.vectors, encoded.tokens, encoded.mask).to(self.decoder.device)
 
-    def answer_all(self, asked: Sequence[tuple[str, str]], batch_size: int | None = None) -> list[str]:
-        """Answers to (instruction, foreign text) pairs, in order."""
+    def answer_all(
+        self, asked: Sequence[tuple[str, str | list[Part]]], batch_size: int | None = None
+    ) -> list[str]:
+        """Answers to (instruction, message) pairs, in order; a text is cut into :meth:`parts` first."""
         import torch
 
         from llink_ray.models.llink import collate
@@ -61,7 +63,7 @@ class Taught:
         evaluation = self.settings.evaluation
         answers: dict[int, str] = {}
         language = find(self.language)
-        messages = [self.parts(text) for _, text in asked]
+        messages = [self.parts(said) if isinstance(said, str) else said for _, said in asked]
         rows = [
             self.decoder.prompt.with_slots(instruction, parts, self.settings.slots, language)
             for (instruction, _), parts in zip(asked, messages, strict=True)

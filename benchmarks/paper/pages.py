@@ -93,6 +93,9 @@ def body(
     sheets.append(by_language(table.by_language, names))
     lines = ["## The paper's table", "", *intro, ""]
     lines += [line for sheet in sheets for line in _section(sheet)] + _images(plots["table"])
+    if "seeds" in parts:
+        other = parts["seeds"]
+        lines += _section(by_contestant("Other seeds", other.documents, other.steps[0].contestants))
     if "ablations" in parts:
         other = parts["ablations"]
         names = other.steps[0].contestants

@@ -83,11 +83,14 @@ class Plan(Section):
     """The whole of ``paper_table.yaml``."""
 
     table: Part
+    seeds: Part | None = None
+    """Other seeds of some contestants; they enter the bars beside ``table``."""
     ablations: Part | None = None
 
     def parts(self) -> dict[str, Part]:
         """By name."""
-        return {"table": self.table} | ({"ablations": self.ablations} if self.ablations else {})
+        named = {"table": self.table, "seeds": self.seeds, "ablations": self.ablations}
+        return {name: part for name, part in named.items() if part is not None}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def measure(
     say("answers")
     asked = evaluation_examples(pairs, settings.answers, taught.settings.seed)
     asked += translation_examples(pairs, settings.translations)
-    given = taught.answer_all([(e.instruction, e.foreign) for e in asked])
+    # A pair is one text here as in training, whatever number of sentences stands in it.
+    given = taught.answer_all([(e.instruction, e.parts) for e in asked])
     answers = [Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)]
     say("passages")
     longer = passages(taught, pairs)
