@@ -68,6 +68,7 @@ def test_the_command_tells_medians_and_ratios(
     assert [(row["language"], row["batch_size"]) for row in rows] == [("am", 1), ("am", 4)]
     for row in rows:
         assert 0 < row["making_ms"] < row["slots_ms"]
-        assert row["ratio"] > 0 and f"| {row['ratio']:.2f} |" in err
+        assert row["ratio"] > 0 and row["cpu_ratio"] > 0
+        assert f"| {row['ratio']:.2f} | {row['cpu_ratio']:.2f} |" in err
     with pytest.raises(SystemExit):
         prefill.main(["--turns", "0"])
