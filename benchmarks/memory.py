@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -78,6 +79,7 @@ def watch(command: Sequence[str], every: float) -> dict[str, float | int]:
     with subprocess.Popen(  # noqa: S603 - the command is the person's own
         list(command), stdout=2, env={**os.environ, MARK: mark}
     ) as child:
+        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())  # nothing is left running
         while True:
             try:
                 found = family.members()
@@ -89,6 +91,7 @@ def watch(command: Sequence[str], every: float) -> dict[str, float | int]:
                 break
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 continue  # Ctrl-C reaches the command itself, which knows how to end
+        signal.signal(signal.SIGTERM, before)
     seconds = time.monotonic() - started
     return {
         "exit_code": child.returncode,

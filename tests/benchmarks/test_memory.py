@@ -51,3 +51,14 @@ def test_a_command_that_is_not_there() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--", "/no/such"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "'/no/such' cannot be started" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_whoever_ends_it_ends_the_command() -> None:
+    command = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(60)"
+    line = [sys.executable, str(SCRIPT), "--", sys.executable, "-c", command]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "up\n"
+        process.terminate()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + 15 and json.loads(out)["exit_code"] == -15
