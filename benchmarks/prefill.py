@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--batch-size, --turns and --threads are at least 1")
     torch.set_num_threads(asked.threads)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(settings_of(asked, Path(folder)))
         named = [languages.find(code) for code in asked.lang or phrasebook.languages()]
-        rows = [measure(bench, language, size, asked.turns) for language in named for size in sizes]
+        with redirect_stdout(sys.stderr):  # where libraries log to stdout
+            with tempfile.TemporaryDirectory() as folder:
+                bench = Bench(settings_of(asked, Path(folder)))
+            rows = [measure(bench, language, size, asked.turns) for language in named for size in sizes]
     except LlinkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
