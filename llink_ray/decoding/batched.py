@@ -65,7 +65,7 @@ class BatchedEngine:
         except Exception as error:
             raise LlinkError(
                 f"this decoder cannot be batched ({type(error).__name__}: {error}): "
-                "choose one with attention in every layer"
+                "choose a decoder with attention in every layer"
             ) from error
 
     # From any thread ------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class BatchedEngine:
             except Exception:  # a defect of the engine: those it was at have to hear of it
                 _log.exception("the decoding loop failed")
                 self._end_all("the engine failed")
-                busy = True
+                busy = False
             with self._changed:
                 while not (busy or self._stopped or self._waiting or self._jobs):
                     self._changed.wait()

@@ -43,7 +43,9 @@ class PaddedCache:
                 )
             layers.append((layer.keys, layer.values))
         if not layers:
-            raise LlinkError("this decoder keeps no keys and values: choose one with attention")
+            raise LlinkError(
+                "this decoder keeps no keys and values: choose a decoder with attention in every layer"
+            )
         return cls(tuple(layers), tuple(lengths))
 
     def dynamic(self) -> DynamicCache:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from model_zoo import PAIRS, small_settings
 
-from llink_ray.decoding import BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.decoding import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.instructions import TRANSLATE
 from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
@@ -19,7 +20,9 @@ from llink_ray.models.projector import Projector
 from llink_ray.taught import LORA, Taught, save_parts
 
 WIDTH = 24
-ASKED = [(question.instruction, pair.foreign) for pair in PAIRS[:6] for question in pair.questions]
+ASKED = [
+    (asked, pair.foreign) for pair in PAIRS[:6] for asked in (pair.questions[0].instruction, TRANSLATE[0])
+]
 LONGEST = 16
 """Tokens of an answer."""
 
@@ -105,6 +108,9 @@ def drain(engine: BatchedEngine) -> None:
         pass
 
 
-def whole(answer: str) -> str:
-    """An answer that was cut in the middle of a letter, without what is left of that."""
-    return answer.rstrip("\ufffd").rstrip()
+def same(answer: Answer, taught: str) -> bool:
+    """The taught decoder's own text; where it was cut inside a letter, without what is left of that."""
+    if answer.done.reason != "length":
+        return answer.text == taught
+    rest = taught[len(answer.text) :]
+    return taught.startswith(answer.text) and not rest.strip().strip("\ufffd") and rest.count("\ufffd") <= 3

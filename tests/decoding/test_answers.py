@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, whole
+from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
 from model_zoo import FAMILIES
 
-from llink_ray.decoding import Answer, BatchedEngine, Handle, Input, Limits, Request, Sampling
+from llink_ray.decoding import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.instructions import TRANSLATE
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
 
@@ -42,14 +43,14 @@ def test_a_mixed_batch_answers_as_each_alone(spoken: Spoken, family: str) -> Non
             requests.append(one.ask(instruction, text))
             wanted.append(one.taught.answer(instruction, text))
     answers = staggered(engine, requests)
-    assert [answer.text for answer in answers] == list(map(whole, wanted))
+    assert all(map(same, answers, wanted))
     assert len(set(wanted)) > 6
     for request, answer in zip(requests, answers, strict=True):
         assert answer.done.reason in ("stop", "length")
         assert answer.done.usage.prompt_tokens == request.prompt.length
         assert 0 < answer.done.usage.completion_tokens <= LONGEST
     counts = engine.snapshot()
-    assert max(counts.batch_sizes) > 4 and counts.joins == len(requests)
+    assert max(counts.batch_sizes) > 3 and counts.joins == len(requests)
     assert counts.tokens == sum(answer.done.usage.completion_tokens for answer in answers)
     assert counts.prompt_tokens == sum(request.prompt.length for request in requests)
     assert counts.running == counts.waiting == 0
@@ -83,7 +84,7 @@ def test_limits_change_the_batch_and_not_the_answers(speakers: list[Speaker], li
         counts = engine.snapshot()
         most = max(most, counts.running)
     for (one, instruction, text), handle in zip(asked, handles, strict=True):
-        assert handle.result(0).text == whole(one.taught.answer(instruction, text))
+        assert same(handle.result(0), one.taught.answer(instruction, text))
     assert most <= limits.get("rows", 99)
     assert engine.snapshot().joins == 9
     if "tokens" in limits:
@@ -115,44 +116,32 @@ def test_a_seed_gives_the_same_answer_in_any_company(engine: BatchedEngine, spea
     assert len(set(alone)) > 1
 
 
-def text_of(speakers: list[Speaker], **sampling: Any) -> tuple[Handle, list[str], Answer]:
-    engine = engine_for(speakers)
-    handle = engine.submit(speakers[0].ask(*ASKED[2], **sampling))
+def pieces_of(engine: BatchedEngine, **sampling: Any) -> tuple[list[str], Answer]:
+    """The decoder without adapters says an English sentence after: its pieces, and all of it."""
+    sentence = "The farmer sold 30 red apples at the old market near the river."
+    handle = engine.submit(base(engine.decoder, TRANSLATE[0], sentence, max_tokens=40, **sampling))
     drain(engine)
     events = list(handle)
     done = events[-1].done
     assert done is not None and handle.done is done and not any(event.done for event in events[:-1])
     tokens = tuple(token for event in events for token in event.tokens)
-    return handle, [e.text for e in events], Answer("".join(e.text for e in events), tokens, done)
+    text = "".join(event.text for event in events)
+    return [event.text for event in events if event.text], Answer(text, tokens, done)
 
 
-def test_a_stop_string_across_tokens_is_never_said(speakers: list[Speaker]) -> None:
-    _, pieces, answer = text_of(speakers, logprobs=0)
-    pieces = [piece for piece in pieces if piece]
-    assert len(pieces) > 3
-    ended = "".join(pieces[:2])
-    stop = (pieces[1] + pieces[2])[max(0, len(pieces[1]) - 2) : len(pieces[1]) + 1]
-    assert stop not in pieces[0] + pieces[1] and stop in answer.text
-    _, said, stopped = text_of(speakers, stop=("never said", stop), logprobs=0)
+def test_a_stop_string_across_tokens_is_never_said(engine: BatchedEngine) -> None:
+    pieces, answer = pieces_of(engine, logprobs=0)
+    assert len(pieces) > 5 and answer.done.reason == "stop"
+    assert "".join(token.text for token in answer.tokens).strip() == answer.text
+    words = [token.text for token in answer.tokens]
+    stop = words[2][-2:] + words[3] + words[4][:1]
+    said, stopped = pieces_of(engine, stop=("never said", stop), logprobs=0)
     assert stopped.done.reason == "stop" and stopped.text == answer.text.split(stop)[0].rstrip()
-    assert all(ended.startswith("".join(said[: i + 1])) for i in range(len(said)))
-    assert stopped.done.usage.completion_tokens < answer.done.usage.completion_tokens
-    assert stop not in "".join(token.text for token in stopped.tokens)
-    _, _, other = text_of(speakers, stop=(answer.text[-3:] + "never said",))
-    assert other.text == answer.text  # what was held back comes at the end
-
-
-def test_no_event_holds_half_a_letter(spoken: Spoken) -> None:
-    speakers = spoken("qwen2")  # random: writes bytes of all kinds
-    engine = engine_for(speakers)
-    handles = [engine.submit(one.ask(*ASKED[i], max_tokens=40)) for i, one in enumerate(speakers * 3)]
-    drain(engine)
-    for i, handle in enumerate(handles):
-        answer = handle.result(0)
-        taught = speakers[i % 3].taught
-        taught.settings.evaluation.__dict__["max_new_tokens"] = 40
-        assert answer.text == whole(taught.answer(*ASKED[i]))
-        taught.settings.evaluation.__dict__["max_new_tokens"] = LONGEST
+    assert answer.text.startswith("".join(said)) and len(said) >= 2
+    assert stopped.done.usage.completion_tokens == 5
+    assert stopped.tokens == answer.tokens[:2]
+    held = answer.text[-3:] + "never said"
+    assert pieces_of(engine, stop=(held,))[1].text == answer.text  # what was held back comes at the end
 
 
 def test_length_and_blanks(engine: BatchedEngine) -> None:
