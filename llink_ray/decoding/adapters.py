@@ -164,7 +164,7 @@ class AdapterPool:
         if index is None or stack is None:
             return None
         x = given[0]
-        if x.ndim != 3 or len(x) != len(index):
+        if x.ndim != 3 or x.shape[0] != index.shape[0]:
             raise LlinkError(
                 f"layer {name} of this decoder mixes the rows of a batch: adapters by row cannot be on it"
             )

@@ -138,9 +138,12 @@ class BatchedEngine:
     def snapshot(self) -> Snapshot:
         """Counters."""
         counts = self._batch.counts.copy()
+        with self._changed:
+            waiting = len(self._waiting)
+            running = len(self._open) - waiting  # the batch itself is in pieces within a step
         return Snapshot(
-            running=len(self._batch.rows),
-            waiting=len(self._waiting),
+            running=running,
+            waiting=waiting,
             prompt_tokens=counts["prompt_tokens"],
             tokens=counts["tokens"],
             joins=counts["joins"],

@@ -149,6 +149,15 @@ def test_a_forward_pass_that_raises_ends_one_request(
         assert same(handle.result(0), speakers[i % 3].taught.answer(*ASKED[2 * i + 1]))
 
 
+def test_counters_hold_within_a_step(talkers: list[Speaker]) -> None:
+    engine = engine_for(talkers, rows=2)
+    seen = []
+    for one in talkers:
+        engine.submit(long(one), lambda event: seen.append(engine.snapshot()) if not event.done else None)
+    engine.step()
+    assert seen and {(counts.running, counts.waiting) for counts in seen} == {(2, 1)}
+
+
 def test_a_listener_that_raises_cancels_its_request(talkers: list[Speaker]) -> None:
     engine = engine_for(talkers)
 
