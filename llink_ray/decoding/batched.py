@@ -47,6 +47,7 @@ class BatchedEngine:
         self._batch = Batch(self._forward, frozenset(decoder.stop_ids()), self._leave)
         self._open: set[Row] = set()  # all that were submitted and have not ended
         self._waiting: deque[Row] = deque()
+        self._waited = 0  # tokens since somebody could have joined
         self._jobs: deque[tuple[Callable[[], list[float]], Future[list[float]]]] = deque()
         self._changed = threading.Condition()  # guards what is waiting, the jobs and whether it is stopped
         self._stepping = threading.RLock()
@@ -235,6 +236,8 @@ class BatchedEngine:
         widest = max((row.reserve for row in self._batch.rows), default=0)
         longest = 0
         with self._changed:
+            if self._better_later():
+                return []
             while self._waiting:
                 row, count = self._waiting[0], len(self._batch.rows) + len(joiners) + 1
                 widest, longest = max(widest, row.reserve), max(longest, row.request.prompt.length)
@@ -243,6 +246,13 @@ class BatchedEngine:
                     break
                 joiners.append(self._waiting.popleft())
         return joiners
+
+    def _better_later(self) -> bool:
+        """Whether the next in the queue should wait for others, so that fewer prompts are read alone."""
+        running, waiting = len(self._batch.rows), len(self._waiting)
+        alone = 2 * running >= self.limits.rows and 0 < waiting < self.limits.rows - running
+        self._waited = self._waited + 1 if alone and self._waited < self.limits.patience else 0
+        return self._waited > 0
 
     # Scores and ends ------------------------------------------------------------------------------------
 

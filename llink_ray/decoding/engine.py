@@ -23,6 +23,8 @@ class Limits:
     """Places of prompts read between two tokens of the others; a longer prompt is read alone."""
     waiting: int = 256
     """Requests that wait; more are refused with ``Full``."""
+    patience: int = 2
+    """Tokens that a request waits for company while half of the rows run: prompts cost less read together."""
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,23 @@ def test_a_forward_pass_that_raises_ends_one_request(
         assert same(handle.result(0), speakers[i % 3].taught.answer(*ASKED[2 * i + 1]))
 
 
+def test_a_request_waits_for_company_but_not_long(talkers: list[Speaker]) -> None:
+    engine = engine_for(talkers, rows=4, patience=2)
+    for _ in range(2):
+        engine.submit(long(talkers[0]))
+    engine.step()
+    assert engine.snapshot().running == 2  # nobody to wait for
+    engine.submit(long(talkers[1]))
+    running = []
+    for _ in range(3):
+        engine.step()
+        running.append(engine.snapshot().running)
+    assert running == [2, 2, 3]
+    engine.submit(long(talkers[2]))  # takes the last row, so there is nothing to wait for
+    engine.step()
+    assert engine.snapshot().running == 4
+
+
 def test_counters_hold_within_a_step(talkers: list[Speaker]) -> None:
     engine = engine_for(talkers, rows=2)
     seen = []
