@@ -1,0 +1,119 @@
+"""Text comes in whole letters, and nothing of a stop string comes at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_zoo import tokenizer
+
+from llink_ray.decoding.text import Detokenizer, Stops, Strip, TextStream
+
+BYTES = tokenizer({"eos_token": "<eos>"})
+"""Byte-level: letters outside ASCII are three tokens each."""
+LETTERS = "the river  ང་ཚོ ភាសា አማርኛ 🐟ab\n"
+
+
+class ByteFallback:
+    """Writes each byte of what is no letter as one of its own, as SentencePiece vocabularies do."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+        try:
+            return bytes(ids).decode()
+        except UnicodeDecodeError as error:
+            whole = bytes(ids)[: error.start].decode()
+            return whole + "\ufffd" * (len(ids) - error.start)
+
+
+def ids_of(text: str) -> list[int]:
+    return list(BYTES(text, add_special_tokens=False)["input_ids"])
+
+
+@pytest.mark.parametrize("made", [BYTES, ByteFallback()])
+@given(st.text(alphabet=LETTERS, max_size=80))
+def test_letters_come_whole(made: Any, text: str) -> None:
+    ids = ids_of(text) if made is BYTES else list(text.encode())
+    stream = Detokenizer(made)
+    pieces = [stream.push(token) for token in ids]
+    assert not any("\ufffd" in piece for piece in pieces)
+    assert "".join(pieces) + stream.rest() == text
+
+
+def test_a_letter_comes_with_its_last_byte() -> None:
+    stream = Detokenizer(BYTES)
+    ids = ids_of("ང")
+    assert len(ids) == 3
+    assert [stream.push(token) for token in ids] == ["", "", "ང"]
+
+
+def test_bytes_that_are_no_letter_do_not_hold_up_the_rest() -> None:
+    stream = Detokenizer(BYTES)
+    half = ids_of("ང")[:2]
+    said = "".join(stream.push(token) for token in [*half, *ids_of("a river")])
+    assert said == "\ufffda river"
+    stream.push(half[0])
+    assert stream.rest() == "\ufffd"
+
+
+def test_a_long_answer_is_not_decoded_from_its_beginning() -> None:
+    longest = 0
+
+    class Counting:
+        def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+            nonlocal longest
+            longest = max(longest, len(ids))
+            return str(BYTES.decode(ids, skip_special_tokens=skip_special_tokens))
+
+    text = "the farmer sold 30 ང་ཚོ horses " * 40
+    stream = Detokenizer(Counting())
+    assert "".join(stream.push(token) for token in ids_of(text)) == text
+    assert longest < 60
+
+
+@given(
+    st.lists(st.text(alphabet="abc", max_size=3), max_size=12),
+    st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=3),
+)
+def test_a_stop_string_never_shows(pieces: list[str], stops: list[str]) -> None:
+    finder, said, stopped = Stops(stops), "", False
+    for piece in pieces:
+        safe, stopped = finder.push(piece)
+        said += safe
+        if stopped:
+            break
+    said += "" if stopped else finder.rest()
+    text = "".join(pieces)
+    assert text.startswith(said)
+    assert not any(stop in said for stop in stops)
+    assert stopped == any(stop in text for stop in stops)
+    assert stopped or said == text
+    if stopped:
+        assert any(text[len(said) :].startswith(stop) for stop in stops)
+
+
+@given(st.lists(st.text(alphabet="a \n\u00a0", max_size=4)))
+def test_strip_in_pieces(pieces: list[str]) -> None:
+    strip = Strip()
+    assert "".join(map(strip.push, pieces)) == "".join(pieces).strip()
+
+
+def test_half_a_letter_is_left_out_where_the_answer_is_cut() -> None:
+    ids = ids_of(" the ང")[:-1]
+    for cut, said in ((True, "the"), (False, "the \ufffd")):
+        stream = TextStream(BYTES, (), strip=True)
+        assert "".join(stream.push(token)[0] for token in ids) + stream.end(cut) == said
+    stream = TextStream(BYTES, (), strip=False)
+    assert "".join(stream.push(token)[0] for token in ids) + stream.end(True) == " the "
+
+
+def test_a_stop_string_in_bytes() -> None:
+    stream = TextStream(BYTES, ("ཚོ",), strip=True)
+    said, stopped = [], False
+    for token in ids_of("the ང་ཚོ river"):
+        text, stopped = stream.push(token)
+        said.append(text)
+        if stopped:
+            break
+    assert stopped and "".join(said) == "the ང་"
