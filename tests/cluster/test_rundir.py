@@ -24,11 +24,12 @@ def test_the_same_language_and_settings_go_on(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_came_later_has_its_default(tmp_path: Path) -> None:
-    old = settings().model_dump(mode="json")
+    asked = ("slots.max_sentences=1", "stage_b.passage_share=0")
+    old = settings(*asked).model_dump(mode="json")
     del old["slots"]["max_sentences"], old["stage_b"]["usage"]["as_in_the_papers_code"]
     run = started(tmp_path / "run", settings=old)
-    run.check_same("bo", settings())
-    changed = settings("slots.max_sentences=3")
+    run.check_same("bo", settings(*asked))
+    changed = settings("slots.max_sentences=3", "stage_b.passage_share=0")
     with pytest.raises(LlinkError, match=r"was started with slots\.max_sentences = 1, not 3"):
         run.check_same("bo", changed)
 
