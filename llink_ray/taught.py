@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from llink_ray.bundle import BundleInfo, ModelInfo, read_bundle
-from llink_ray.errors import LlinkError
+from llink_ray.bundle import read_bundle
 from llink_ray.instructions import TRANSLATE
 from llink_ray.languages import find
 from llink_ray.message import Part, message_parts
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from llink_ray.models.encoder import Encoder
     from llink_ray.models.llink import LlinkModel, Sources
 
-PROJECTOR, SLOTS, LORA = "projector.safetensors", "slots.safetensors", "lora"
+LORA = "lora"
 
 
 class Taught:
@@ -133,12 +132,11 @@ def load(
         LlinkError: damaged bundle, model not found, or other weights than the bundle's.
     """
     from peft import PeftModel
-    from safetensors.torch import load_file
 
     from llink_ray.models.decoder import Decoder
     from llink_ray.models.encoder import Encoder
-    from llink_ray.models.llink import LlinkModel, new_slots
-    from llink_ray.models.projector import Projector
+    from llink_ray.models.llink import LlinkModel
+    from llink_ray.reading import Reading, require_same
 
     folder = Path(bundle)
     info = read_bundle(folder)
@@ -151,33 +149,19 @@ def load(
     settings = settings.model_copy(update=named)
     reader = Encoder.load(settings.encoder, device)
     speaker = Decoder.load(settings.decoder, device)
-    _require_same(info, info.encoder, reader.fingerprint, "encoder")
-    _require_same(info, info.decoder, speaker.fingerprint, "decoder")
-    projector = Projector(reader.dim, speaker.dim, settings.projector)
-    slots = new_slots(speaker, settings, reader.token_dim)
-    for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
-        try:
-            module.load_state_dict(load_file(folder / name))
-        except RuntimeError as error:
-            said = " ".join(str(error).split())
-            raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {said}") from None
+    require_same(info.language, info.encoder, reader.fingerprint, "encoder")
+    require_same(info.language, info.decoder, speaker.fingerprint, "decoder")
+    reading = Reading.load(folder, info, reader.token_dim, settings)
     adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
-    model = LlinkModel(adapted, projector, slots).to(device)
+    model = LlinkModel(adapted, reading.projector, reading.slots).to(device)
     return Taught(reader, speaker, model, settings, info.language)
-
-
-def _require_same(info: BundleInfo, told: ModelInfo, found: str, part: str) -> None:
-    if told.fingerprint != found:
-        raise LlinkError(
-            f"the bundle for {info.language} was trained on another {part} than the {told.id!r} found here "
-            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that "
-            f"{part}'s directory or revision"
-        )
 
 
 def save_parts(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:
     """Write the weights' part of a bundle: projector, slots, adapters."""
     from safetensors.torch import save_file
+
+    from llink_ray.reading import PROJECTOR, SLOTS
 
     for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
         save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, folder / name)

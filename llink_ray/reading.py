@@ -1,0 +1,81 @@
+"""What a bundle does before the decoder: from what the encoder says of a text to slots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from llink_ray.bundle import BundleInfo, ModelInfo
+from llink_ray.errors import LlinkError
+from llink_ray.models.projector import Projector
+from llink_ray.models.slots import NoSlots, SoftSlots
+from llink_ray.settings import Settings
+
+if TYPE_CHECKING:
+    from llink_ray.models.encoder import Encoded
+
+PROJECTOR, SLOTS = "projector.safetensors", "slots.safetensors"
+
+
+class Reading:
+    """A bundle's projector and slots; needs no decoder."""
+
+    def __init__(self, projector: Projector, slots: SoftSlots | NoSlots) -> None:
+        self.projector, self.slots = projector.eval(), slots.eval()
+
+    @classmethod
+    def load(
+        cls, folder: Path, info: BundleInfo, token_dim: int, settings: Settings | None = None
+    ) -> Reading:
+        """The two modules of a verified bundle, on the CPU.
+
+        ``token_dim`` is the width of the encoder's token states.
+
+        Raises:
+            LlinkError: the weights do not fit the bundle's settings.
+        """
+        from safetensors.torch import load_file
+
+        settings = settings or Settings.model_validate(info.settings)
+        dim = info.decoder.hidden_size
+        projector = Projector(info.encoder.hidden_size, dim, settings.projector)
+        slots: SoftSlots | NoSlots = NoSlots()
+        if settings.slots.variant != "none":
+            slots = SoftSlots(settings.slots, dim, token_dim, norm=1.0)  # its own norm is among the weights
+        for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
+            try:
+                module.load_state_dict(load_file(folder / name))
+            except RuntimeError as error:
+                said = " ".join(str(error).split())
+                raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {said}") from None
+        return cls(projector, slots)
+
+    @torch.inference_mode()
+    def project(self, encoded: Encoded) -> torch.Tensor:
+        """(N, d_dec): vectors of N texts in the decoder's latent space."""
+        projected: torch.Tensor = self.projector(encoded.vectors)
+        return projected.float()
+
+    @torch.inference_mode()
+    def marked(self, encoded: Encoded) -> torch.Tensor:
+        """(N, K+2, d_dec): the slots of N texts between their marks, as they stand in a prompt."""
+        assert isinstance(self.slots, SoftSlots), "variant none puts the text itself into the prompt"
+        slots = self.slots(self.projector(encoded.vectors), encoded.tokens, encoded.mask)
+        marked: torch.Tensor = self.slots.marked(slots)
+        return marked.float()
+
+
+def require_same(language: str, told: ModelInfo, found: str, part: str) -> None:
+    """Refuse another model than the bundle's: it would load without a murmur and answer nonsense.
+
+    Raises:
+        LlinkError: the fingerprints differ.
+    """
+    if told.fingerprint != found:
+        raise LlinkError(
+            f"the bundle for {language} was trained on another {part} than the {told.id!r} found here "
+            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that "
+            f"{part}'s directory or revision"
+        )
