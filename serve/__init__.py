@@ -1,0 +1,1 @@
+"""Every taught language from one place: an OpenAI-shaped HTTP API on Ray Serve."""
