@@ -1,0 +1,130 @@
+"""What the models of requests cannot know: the service's own limits, and letters that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from serve.errors import ApiError
+from serve.protocol import Batch, ChatRequest, CompletionRequest, Sampled, TokenizeRequest
+from serve.settings import LimitSettings
+from serve.text import check_text
+
+Placed = tuple[str, str]
+"""(where it stands, text)."""
+
+
+def check_chat(request: ChatRequest, limits: LimitSettings) -> None:
+    """All that may be wrong with a chat before it is understood.
+
+    Raises:
+        ApiError: 400, with the field.
+    """
+    check_messages(request, limits)
+    check_sampling(request, limits)
+    if request.top_logprobs is not None and not request.logprobs:
+        raise ApiError.bad_request("top_logprobs wants logprobs: set it to true", "top_logprobs")
+    _check_instruction(request)
+
+
+def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
+    """The same for a completion.
+
+    Raises:
+        ApiError: 400, with the field.
+    """
+    _check_texts([("prompt", request.text)], limits)
+    check_sampling(request, limits)
+    _check_instruction(request)
+
+
+def check_messages(request: ChatRequest | TokenizeRequest, limits: LimitSettings) -> None:
+    """How many, how long, and which letters.
+
+    Raises:
+        ApiError: 400, with the message.
+    """
+    messages = request.messages
+    if messages is None:
+        _check_texts([("text", request.said[0][1])], limits)
+        return
+    if len(messages) > limits.messages:
+        raise ApiError.bad_request(
+            f"there are {len(messages)} messages, and {limits.messages} fit: send fewer", "messages"
+        )
+    placed = [(f"messages[{i}].content", message.text) for i, message in enumerate(messages)]
+    _check_texts(placed, limits, "messages")
+
+
+def check_tokenize(request: TokenizeRequest, limits: LimitSettings) -> None:
+    """One of text and messages, within bounds.
+
+    Raises:
+        ApiError: 400, with the field.
+    """
+    if request.text is None and request.messages is None:
+        raise ApiError.bad_request("there is nothing to count: send text or messages", "text")
+    check_messages(request, limits)
+
+
+def check_batch(request: Batch, limits: LimitSettings) -> None:
+    """Texts of embeddings or detections: at least one, none of them empty.
+
+    Raises:
+        ApiError: 400, with the text.
+    """
+    texts = request.texts
+    if not texts:
+        raise ApiError.bad_request("input is empty: send a text", "input")
+    if len(texts) > limits.inputs:
+        raise ApiError.bad_request(
+            f"there are {len(texts)} inputs, and {limits.inputs} fit: send fewer", "input"
+        )
+    single = isinstance(request.input, str)
+    placed = [("input" if single else f"input[{i}]", text) for i, text in enumerate(texts)]
+    for where, text in placed:
+        if not text:
+            raise ApiError.bad_request(f"{where} is empty: send a text", where)
+    _check_texts(placed, limits, "input")
+
+
+def check_sampling(request: Sampled, limits: LimitSettings) -> None:
+    """Length and stop strings.
+
+    Raises:
+        ApiError: 400, with the field.
+    """
+    most = request.most_tokens
+    if most is not None and most > limits.max_tokens:
+        name = "max_completion_tokens" if most != request.max_tokens else "max_tokens"
+        raise ApiError.bad_request(f"{name} may be {limits.max_tokens} at most: ask for fewer", name)
+    if len(request.stops) > limits.stops:
+        raise ApiError.bad_request(f"stop may have {limits.stops} strings at most: send fewer", "stop")
+    for stop in request.stops:
+        if len(stop) > limits.stop_characters:
+            raise ApiError.bad_request(
+                f"a stop string may have {limits.stop_characters} characters at most: send a shorter one",
+                "stop",
+            )
+        check_text(stop, "stop")
+    if request.stream_options is not None and not request.stream:
+        raise ApiError.bad_request("stream_options is for streams: set stream to true", "stream_options")
+
+
+def _check_instruction(request: ChatRequest | CompletionRequest) -> None:
+    if request.llink and request.llink.default_instruction:
+        check_text(request.llink.default_instruction, "llink.default_instruction")
+
+
+def _check_texts(placed: Iterable[Placed], limits: LimitSettings, param: str | None = None) -> None:
+    """Length first, which costs nothing, then letters."""
+    listed = list(placed)
+    total = sum(len(text) for _, text in listed)
+    if total > limits.characters:
+        where = param or listed[0][0]
+        raise ApiError.bad_request(
+            f"{where} has {total} characters, and {limits.characters} fit: send less",
+            where,
+            "too_many_characters",
+        )
+    for where, text in listed:
+        check_text(text, where)

@@ -1,0 +1,249 @@
+"""What may be asked, as OpenAI's clients write it; ``llink`` holds what is ours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, Tag, field_validator
+from pydantic_core import PydanticCustomError
+
+from serve.fields import EITHER, FIRST, Asked, Never, One, Text, TextOrTexts, Zero, unsupported
+
+_TIBETAN = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
+Model = Annotated[str, Field(min_length=1, max_length=256)]
+"""``llink`` finds the languages, ``llink:bo`` reads all foreign text as Tibetan; or the base by its name."""
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+class TextPart(Asked):
+    """A part of a message; only text is read here."""
+
+    type: Literal["text"]
+    text: str
+
+
+Parts = Annotated[list[TextPart], FIRST, Tag("(list)")]
+
+
+class Message(Asked):
+    """Something that was said."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[Text | Parts, EITHER]
+    """Text, or text in parts, which are read one after the other."""
+
+    @property
+    def text(self) -> str:
+        """All of its text."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class StreamOptions(Asked):
+    """What a stream says beside the answer."""
+
+    include_usage: bool | None = None
+    """One more event before the end, with the tokens of the whole."""
+
+
+class ChatExtension(Asked):
+    """What OpenAI's API has no word for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grounding: bool = False
+    """Also say how much likelier the answer is with its slots than without."""
+    default_instruction: Annotated[str, Field(max_length=1_000)] | None = None
+    """Put before a message that is foreign text alone, instead of the service's own; ``""`` for none."""
+
+
+class Sampled(Asked):
+    """How an answer is chosen, in chats and completions alike."""
+
+    model: Model
+    stream: bool | None = False
+    """Send the answer as it comes, in server-sent events."""
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
+    """0, which is the default, always takes the likeliest token: the same question has the same answer."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = 1.0
+    """Only the likeliest tokens that together have this probability."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of the answer at most."""
+    stop: TextOrTexts | None = None
+    """The answer ends before the first of these."""
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    """Same seed, same answer."""
+    user: Any = None
+    """Ignored."""
+    n: One = None
+    presence_penalty: Zero = None
+    frequency_penalty: Zero = None
+    logit_bias: Never = None
+
+    @field_validator("stop")
+    @classmethod
+    def _not_empty(cls, stop: str | list[str] | None) -> str | list[str] | None:
+        if stop == "" or (isinstance(stop, list) and not all(stop)):
+            raise PydanticCustomError("empty", "is empty: leave it out")
+        return stop
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Stop strings, however they were given."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Tokens of the answer at most; None where nothing was said of it."""
+        return self.max_tokens
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class ChatRequest(Sampled):
+    """``POST /v1/chat/completions``."""
+
+    model_config = _example(
+        model="llink",
+        messages=[{"role": "user", "content": f"How many?\n{_TIBETAN}"}],
+        max_tokens=64,
+        llink={"grounding": True},
+    )
+
+    messages: Annotated[list[Message], FIRST, Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The newer name of ``max_tokens``, which it overrules."""
+    logprobs: bool | None = False
+    """Also say how likely each token was."""
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    """And its likeliest alternatives; wants ``logprobs``."""
+    llink: ChatExtension | None = None
+    response_format: Annotated[
+        Any, unsupported({"type": "text"}, why="answers are text, so leave it out")
+    ] = None
+    modalities: Annotated[Any, unsupported(["text"], why="answers are text, so leave it out")] = None
+    tools: Never = None
+    tool_choice: Annotated[Any, unsupported("none", "auto")] = None
+    functions: Never = None
+    function_call: Annotated[Any, unsupported("none", "auto")] = None
+    audio: Never = None
+    prediction: Never = None
+    web_search_options: Annotated[Any, unsupported()] = None
+    store: Annotated[Any, unsupported(False, why="nothing is stored, so leave it out")] = None
+
+    @property
+    def most_tokens(self) -> int | None:
+        """As above, by either name."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """(role, text) in order."""
+        return [(message.role, message.text) for message in self.messages]
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives come with each token; None for no log-probabilities at all."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CompletionRequest(Sampled):
+    """``POST /v1/completions``: one message, without roles."""
+
+    model_config = _example(
+        model="llink:bo", prompt=f"Translate this into English.\n{_TIBETAN}", max_tokens=64
+    )
+
+    prompt: TextOrTexts
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    """Say how likely each token was, and so many alternatives."""
+    llink: ChatExtension | None = None
+    echo: Annotated[Any, unsupported(False)] = None
+    suffix: Annotated[Any, unsupported("")] = None
+    best_of: One = None
+
+    @field_validator("prompt")
+    @classmethod
+    def _one(cls, prompt: str | list[str]) -> str | list[str]:
+        if isinstance(prompt, list) and len(prompt) != 1:
+            raise PydanticCustomError("one", "one prompt is answered: send each in a request of its own")
+        return prompt
+
+    @property
+    def text(self) -> str:
+        """The prompt."""
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+
+
+class Batch(Asked):
+    """Texts, one or many."""
+
+    input: TextOrTexts
+
+    @property
+    def texts(self) -> list[str]:
+        """All of them."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class EmbeddingExtension(Asked):
+    """Which vectors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    space: Literal["projected", "encoder"] = "projected"
+    """``projected``: in the decoder's space, beside its own English; ``encoder``: as the encoder says it."""
+
+
+class EmbeddingsRequest(Batch):
+    """``POST /v1/embeddings``: vectors that compare across languages."""
+
+    model_config = _example(model="llink", input=[_TIBETAN, "There are 560 potatoes in the house."])
+
+    model: Model
+    encoding_format: Literal["float", "base64"] | None = "float"
+    """``base64``: the bytes of little-endian single floats."""
+    dimensions: Annotated[Any, unsupported(why="vectors are as long as they are, so leave it out")] = None
+    user: Any = None
+    llink: EmbeddingExtension | None = None
+
+    @property
+    def space(self) -> str:
+        """Which vectors."""
+        return self.llink.space if self.llink else "projected"
+
+
+class DetectRequest(Batch):
+    """``POST /v1/detect``: in which language each stretch of a text is."""
+
+    model_config = _example(input=f"What is this? {_TIBETAN}")
+
+
+class TokenizeRequest(Asked):
+    """``POST /v1/tokenize``: what a message costs, as text and with slots. One of two is given."""
+
+    model_config = _example(model="llink", text=_TIBETAN)
+
+    model: Model
+    text: str | None = None
+    messages: Annotated[list[Message], FIRST, Field(min_length=1)] | None = None
+
+    @field_validator("messages")
+    @classmethod
+    def _one_of_two(cls, messages: list[Message] | None, info: Any) -> list[Message] | None:
+        if messages is not None and info.data.get("text") is not None:
+            raise PydanticCustomError("both", "stands beside text: send one of the two")
+        return messages
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """(role, text) in order; a text alone is what a user says."""
+        if self.messages is None:
+            return [("user", self.text or "")]
+        return [(message.role, message.text) for message in self.messages]
