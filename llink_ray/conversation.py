@@ -14,13 +14,12 @@ from typing import Literal
 
 from llink_ray.detection import Detection, Span, detect, spans
 from llink_ray.errors import LlinkError
-from llink_ray.languages import DECODER_LANGUAGE, TABLE, Language
+from llink_ray.languages import DECODER_LANGUAGE, Language, find
 from llink_ray.message import sentences
 from llink_ray.models.prompt import PLACE, beside
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
 
-_BY_CODE = {language.code: language for language in (DECODER_LANGUAGE, *TABLE)}
 _READ = ("user", "system", "developer")
 """Roles whose text is looked at; what the decoder itself said stays as it was."""
 
@@ -29,7 +28,7 @@ class NotTaught(LlinkError):
     """Text in a language that nobody taught."""
 
     def __init__(self, language: Language, taught: Sequence[str]) -> None:
-        known = ", ".join(f"{_BY_CODE[code].name} ({code})" for code in taught) or "none"
+        known = ", ".join(f"{find(code).name} ({code})" for code in taught) or "none"
         super().__init__(
             f"the text is in {language.name} ({language.code}), which is not taught here; taught: {known}. "
             f"Teach it: python jobs/train.py --lang={language.code}"
@@ -140,7 +139,7 @@ class _Message:
             stretch = text[span.start : span.end]
             told = Detection(span.code, 1.0, span.script) if forced else detect(stretch)
             code = self._code(span, taught, forced, unknown)
-            cut = _cut(stretch, _BY_CODE[code], taught[code]) if code else []
+            cut = _cut(stretch, find(code), taught[code]) if code else []
             self._add(stretch, code, cut, taught)
             lane = [n for one in cut for n in self._numerals(one, code, taught)] if code else []
             shown = code or span.code
@@ -160,7 +159,7 @@ class _Message:
         if span.code in taught:
             return span.code
         if unknown == "refuse":
-            raise NotTaught(_BY_CODE[span.code], list(taught))
+            raise NotTaught(find(span.code), list(taught))
         return None
 
     def _add(
@@ -179,14 +178,14 @@ class _Message:
 
     @staticmethod
     def _numerals(sentence: str, code: str, taught: Mapping[str, SlotSettings]) -> list[str]:
-        return numerals(sentence, _BY_CODE[code]) if taught[code].numerals else []
+        return numerals(sentence, find(code)) if taught[code].numerals else []
 
     def _check(self, taught: Mapping[str, SlotSettings]) -> None:
         for code, count in self.counts.items():
             most = taught[code].max_sentences
             if count > most:
                 raise LlinkError(
-                    f"a message has {count} {_BY_CODE[code].name} sentences, and its bundle reads {most} at "
+                    f"a message has {count} {find(code).name} sentences, and its bundle reads {most} at "
                     "once: send it in parts"
                 )
 

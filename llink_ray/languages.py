@@ -114,6 +114,16 @@ DECODER_LANGUAGE, TABLE = _load()
 of languages that share a script, the one that a text is taken for when nothing tells comes first."""
 
 
+def language_of(code: str | None) -> Language | None:
+    """The language with exactly this code, the decoder's own included; None for a code of no row."""
+    return _by_code().get(code) if code else None
+
+
+@cache
+def _by_code() -> dict[str, Language]:
+    return {language.code: language for language in (DECODER_LANGUAGE, *TABLE)}
+
+
 def find(name: str) -> Language:
     """The language called ``name``.
 

@@ -27,7 +27,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pyarrow import fs
 
@@ -140,6 +140,19 @@ class Registry:
         if content is None:
             raise LlinkError(f"{version.location} is gone: list the registry again")
         return parse_info(content.decode("utf-8", "replace"), version.location)
+
+    def metrics(self, version: Version) -> dict[str, Any]:
+        """The figures that a published bundle came with; empty where there are none that can be read.
+
+        Raises:
+            JobFailed: the store cannot be reached.
+        """
+        content = self._store.read(f"{version.folder}/metrics.json")
+        try:
+            found = json.loads(content or b"{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def fetch(self, language: str, version: str | None = None, cache_dir: Path | None = None) -> Path:
         """A local directory with the bundle: the registry's own where it is local, else a verified copy.

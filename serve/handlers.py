@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -40,34 +41,45 @@ _STATUS = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_
 Translation = Mapping[type[Exception], Callable[[Any], ApiError]]
 
 
-def install(app: FastAPI, also: Translation | None = None) -> None:
-    """Have every exception answered in OpenAI's shape.
+def install(app: FastAPI) -> None:
+    """Have every exception answered in OpenAI's shape."""
+    for kind in _known():
+        app.add_exception_handler(kind, _handle)
 
-    ``also`` says what further exceptions become; a class stands for those derived from it, as in ``except``.
-    """
+
+def translated(error: Exception, quietly: bool = False) -> ApiError:
+    """What the caller is told of an exception; ``quietly`` leaves the log alone."""
+    known = _known()
+    told = next((known[kind](error) for kind in type(error).__mro__ if kind in known), None)
+    if told is not None:
+        return told
+    return ApiError.internal() if quietly else unexpected(error)
+
+
+@cache
+def _known() -> Translation:
+    """A class stands for those derived from it, as in ``except``; what is nowhere is unexpected."""
     from llink_ray.conversation import NotTaught
     from llink_ray.decoding.request import Full
+    from serve.backend import Lost, Overloaded
+    from serve.service import NoSuchModel
 
-    known: dict[type[Exception], Callable[[Any], ApiError]] = {
+    return {
         ApiError: lambda error: error,
         RequestValidationError: lambda error: of_validation(error.errors()),
         HTTPException: of_http,
-        Full: lambda error: ApiError.rate_limited(str(error)),
+        NoSuchModel: lambda error: ApiError.model_not_found(str(error)),
         NotTaught: lambda error: ApiError.language_not_taught(str(error)),
-        JobFailed: unexpected,
+        Full: lambda error: ApiError.rate_limited(str(error)),
+        Overloaded: lambda error: ApiError.overloaded(str(error)),
+        Lost: lambda error: ApiError.overloaded(str(error)),
+        JobFailed: lambda error: ApiError.overloaded(str(error)),  # the registry cannot be reached
         LlinkError: lambda error: ApiError.bad_request(str(error)),
-        **(also or {}),
-        Exception: unexpected,
     }
-    for kind, translate in known.items():
-        app.add_exception_handler(kind, _handler(translate))
 
 
-def _handler(translate: Callable[[Any], ApiError]) -> Callable[[Request, Exception], Any]:
-    async def handle(_request: Request, error: Exception) -> Response:
-        return translate(error).response
-
-    return handle
+async def _handle(_request: Request, error: Exception) -> Response:
+    return translated(error).response
 
 
 def unexpected(error: Exception) -> ApiError:

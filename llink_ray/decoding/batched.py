@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,6 +24,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class BatchedEngine:
@@ -48,7 +50,7 @@ class BatchedEngine:
         self._open: set[Row] = set()  # all that were submitted and have not ended
         self._waiting: deque[Row] = deque()
         self._waited = 0  # tokens since somebody could have joined
-        self._jobs: deque[tuple[Callable[[], list[float]], Future[list[float]]]] = deque()
+        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._changed = threading.Condition()  # guards what is waiting, the jobs and whether it is stopped
         self._stepping = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -123,6 +125,22 @@ class BatchedEngine:
             for row in held:
                 self.pool.release(row)
 
+    def states(self, texts: Sequence[str]) -> torch.Tensor:
+        """What the decoder itself says of N English texts, (N, d), float32: see ``Decoder.teacher_states``.
+
+        Done between two tokens of the running batch.
+        """
+
+        def job() -> torch.Tensor:
+            size = max(1, self.limits.tokens // (self.decoder.settings.max_teacher_tokens + 1))
+            parts = [
+                self.decoder.teacher_states(list(texts[start : start + size]))
+                for start in range(0, len(texts), size)
+            ]
+            return torch.cat(parts)
+
+        return self._between_tokens(job)
+
     def put(self, name: str, folder: Path | str) -> None:
         """Add or replace an adapter while others decode; see ``AdapterPool.put``."""
         self.pool.put(name, folder)
@@ -130,6 +148,11 @@ class BatchedEngine:
     def remove(self, name: str) -> None:
         """Take an adapter out while others decode; requests that have it finish with it."""
         self.pool.remove(name)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def adapters(self) -> list[str]:
@@ -256,12 +279,12 @@ class BatchedEngine:
 
     # Scores and ends ------------------------------------------------------------------------------------
 
-    def _between_tokens(self, job: Callable[[], list[float]]) -> list[float]:
+    def _between_tokens(self, job: Callable[[], T]) -> T:
         """Run a job where no forward pass is on: in the engine's thread if it has one."""
         with self._changed:
             threaded = self._thread is not None and self._thread is not threading.current_thread()
             if threaded:
-                done: Future[list[float]] = Future()
+                done: Future[T] = Future()
                 self._jobs.append((job, done))
                 self._changed.notify()
         if threaded:

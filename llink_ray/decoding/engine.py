@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llink_ray.decoding.handle import Handle, Listener
 from llink_ray.decoding.request import Input, Request
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class Engine(Protocol):
             LlinkError: it cannot be read here.
         """
 
+    def states(self, texts: Sequence[str]) -> torch.Tensor:
+        """The decoder's own vectors of English texts, (N, d), float32."""
+
     def put(self, name: str, folder: Path | str) -> None:
         """Add or replace an adapter, from a bundle's ``lora/``.
 
@@ -88,6 +94,10 @@ class Engine(Protocol):
         Raises:
             LlinkError: no adapter of that name.
         """
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works through what is submitted."""
 
     @property
     def adapters(self) -> list[str]:

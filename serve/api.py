@@ -1,0 +1,58 @@
+"""The HTTP API as one ASGI application over a :class:`Service`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from serve import answering, handlers, middleware, state, texts
+from serve.edge import Edge
+from serve.replies import ErrorReply
+from serve.service import Service
+
+_ABOUT = """Every taught language over one English decoder, in the shape of OpenAI's API.
+
+`model`: `llink` finds the languages of each message by itself, `llink:bo` reads all that is foreign as
+Tibetan, the base's own name leaves all text as it stands. Answers carry an object `llink`: which stretch was taken for
+which language, how many slots stood for it, and what the prompt cost with and without them."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application; it follows the registry while it runs.
+
+    Raises:
+        LlinkError: keys that cannot be used.
+    """
+    edge = Edge(service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(service.run())
+        yield
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorReply} for status in (400, 401, 404, 413, 422, 429, 503, 504)
+    }
+    app = FastAPI(
+        title="llink_ray",
+        description=_ABOUT,
+        version=version("llink-ray"),
+        lifespan=lifespan,
+        root_path=service.settings.http.root_path,
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        responses=refusals,
+    )
+    for part in (answering, texts, state):
+        app.include_router(part.router(edge))
+    handlers.install(app)
+    middleware.install(app, service.settings)
+    return app

@@ -1,0 +1,97 @@
+"""The Ray Serve application: ingress, an encoder deployment for each encoder, the decoder deployment.
+
+python -m serve                                     # on this machine: what `make serve` does
+serve run serve.app:build registry=runs/registry     # on a Ray that runs already
+serve deploy deploy/serve.yaml                       # the same from a file
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from llink_ray.decoding import Limits
+from llink_ray.models.decoder import load_tokenizer
+from llink_ray.models.prompt import Prompt
+from llink_ray.registry import Registry
+from llink_ray.settings import DecoderSettings
+from serve.api import create_app
+from serve.backend import RayBackend
+from serve.encoders import current_bundles, models_of
+from serve.reader import Reader
+from serve.service import Service
+from serve.settings import DeploymentSettings, ServeSettings, resolve
+from serve.speaker import Speaker
+
+APPLICATION = "llink"
+"""Its name in Ray Serve."""
+
+
+@serve.ingress()
+class Ingress:
+    """HTTP, and nothing else knows of it."""
+
+    def __init__(
+        self, settings: ServeSettings, decoder: DecoderSettings, readers: dict[str, Any], speaker: Any
+    ) -> None:
+        prompt = Prompt(load_tokenizer(decoder))
+        self._service = Service(settings, RayBackend(readers, speaker), list(readers), prompt, decoder)
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return create_app(self._service)
+
+
+def application(settings: ServeSettings) -> Application:
+    """The deployments, wired.
+
+    Raises:
+        LlinkError: an empty registry, bundles of several decoders, or impossible settings.
+    """
+    registry = Registry(settings.registry)
+    decoder, encoders = models_of(current_bundles(registry), settings.decoder, settings.encoders)
+    asked = settings.deployments
+    limits = Limits(**settings.engine.model_dump())
+    speaker = serve.deployment(Speaker).options(name="speaker", **_options(asked.speaker))
+    reader = serve.deployment(Reader).options(**_options(asked.reader))
+    ingress = serve.deployment(Ingress).options(name="ingress", **_options(asked.ingress))
+    readers = {
+        name: reader.options(name=name).bind(
+            encoder, settings.registry, settings.cache_bytes, settings.device
+        )
+        for name, encoder in encoders.items()
+    }
+    spoken = speaker.bind(decoder, settings.registry, limits, settings.device)
+    bound: Application = ingress.bind(settings, decoder, readers, spoken)
+    return bound
+
+
+def _options(asked: DeploymentSettings) -> dict[str, Any]:
+    """What Ray Serve calls it."""
+    found: dict[str, Any] = {
+        "max_ongoing_requests": asked.max_ongoing_requests,
+        "ray_actor_options": {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus},
+        "graceful_shutdown_timeout_s": asked.shutdown_seconds,
+        "health_check_period_s": 2.0,
+        "health_check_timeout_s": 30.0,
+    }
+    if asked.min_replicas == asked.max_replicas:
+        return found | {"num_replicas": asked.min_replicas}
+    return found | {
+        "autoscaling_config": {
+            "min_replicas": asked.min_replicas,
+            "max_replicas": asked.max_replicas,
+            "target_ongoing_requests": max(1, asked.max_ongoing_requests // 2),
+        }
+    }
+
+
+def build(args: dict[str, Any]) -> Application:
+    """For ``serve run`` and ``serve deploy``: ``settings`` names a YAML file, all else are settings.
+
+    Raises:
+        LlinkError: what is wrong with them.
+    """
+    assignments = [f"{key}={value}" for key, value in args.items() if key != "settings"]
+    return application(resolve(args.get("settings"), assignments))

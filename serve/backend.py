@@ -1,0 +1,193 @@
+"""What the ingress asks of the models, in this process or through Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from llink_ray.decoding import Answer, Event
+from llink_ray.errors import LlinkError
+from serve.reader import Reader
+from serve.speaker import Speaker
+from serve.values import Ask, BundleRef, Floats, Load, Read
+
+T = TypeVar("T")
+Wanted = Sequence[tuple[BundleRef, str]]
+_TRIES = 5
+_PAUSE = 0.2
+"""Seconds before the second try; doubled with each."""
+
+
+class Overloaded(LlinkError):
+    """More is asked at once than the deployments take."""
+
+    exit_code = 1
+
+
+class Lost(LlinkError):
+    """A replica went away, and so did the ones that were asked instead."""
+
+    exit_code = 1
+
+
+class Backend(Protocol):
+    """Every call may raise LlinkError (``Full`` where the decoder's queue is), Overloaded or Lost."""
+
+    async def prepare(self, encoder: str, ref: BundleRef) -> None:
+        """Load a bundle's two halves."""
+
+    async def read(self, encoder: str, wanted: Wanted) -> Read:
+        """Slots of texts."""
+
+    async def project(self, encoder: str, wanted: Wanted) -> Floats:
+        """Vectors of foreign texts in the decoder's space."""
+
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
+        """The encoder's own vectors."""
+
+    async def states(self, texts: Sequence[str]) -> Floats:
+        """The decoder's own vectors of English texts."""
+
+    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+        """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
+
+    def stream(self, ask: Ask) -> AsyncIterator[Event]:
+        """An answer as it comes; asked again elsewhere only while nothing has come."""
+
+    async def grounding(self, ask: Ask, text: str) -> float | None:
+        """See ``Speaker.grounding``."""
+
+    async def load(self) -> Load:
+        """What a decoder replica is at."""
+
+
+class LocalBackend:
+    """The deployments' objects themselves, in this process."""
+
+    def __init__(self, readers: Mapping[str, Reader], speaker: Speaker) -> None:
+        self.readers, self.speaker = readers, speaker
+
+    async def prepare(self, encoder: str, ref: BundleRef) -> None:
+        await self.readers[encoder].prepare(ref)
+        await self.speaker.prepare(ref)
+
+    async def read(self, encoder: str, wanted: Wanted) -> Read:
+        return await self.readers[encoder].read(wanted)
+
+    async def project(self, encoder: str, wanted: Wanted) -> Floats:
+        return await self.readers[encoder].project(wanted)
+
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
+        return await self.readers[encoder].vectors(texts)
+
+    async def states(self, texts: Sequence[str]) -> Floats:
+        return await self.speaker.states(texts)
+
+    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+        return await self.speaker.answer(ask)
+
+    def stream(self, ask: Ask) -> AsyncIterator[Event]:
+        return self.speaker.stream(ask)
+
+    async def grounding(self, ask: Ask, text: str) -> float | None:
+        return await self.speaker.grounding(ask, text)
+
+    async def load(self) -> Load:
+        return self.speaker.load()
+
+
+class RayBackend:
+    """Through deployment handles."""
+
+    def __init__(self, readers: Mapping[str, Any], speaker: Any) -> None:
+        self._readers, self._speaker = readers, speaker
+
+    async def prepare(self, encoder: str, ref: BundleRef) -> None:
+        await asyncio.gather(
+            again(lambda: self._readers[encoder].prepare.remote(ref)),
+            again(lambda: self._speaker.prepare.remote(ref)),
+        )
+
+    async def read(self, encoder: str, wanted: Wanted) -> Read:
+        return await again(lambda: self._readers[encoder].read.remote(wanted))
+
+    async def project(self, encoder: str, wanted: Wanted) -> Floats:
+        return await again(lambda: self._readers[encoder].project.remote(wanted))
+
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
+        return await again(lambda: self._readers[encoder].vectors.remote(texts))
+
+    async def states(self, texts: Sequence[str]) -> Floats:
+        return await again(lambda: self._speaker.states.remote(texts))
+
+    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+        return await again(lambda: self._speaker.answer.remote(ask))
+
+    async def stream(self, ask: Ask) -> AsyncIterator[Event]:
+        for left in reversed(range(_TRIES)):
+            begun = ended = False
+            events = self._speaker.stream.options(stream=True).remote(ask)
+            try:
+                async for event in events:
+                    begun = True
+                    ended = event.done is not None
+                    yield event
+                return
+            except Exception as error:
+                told, ended = explained(error), True
+                if begun or not left or not isinstance(told, Lost):
+                    raise told from None
+            finally:
+                if not ended:
+                    events.cancel()  # whoever listened has gone: its place in the batch is free at once
+            await asyncio.sleep(_pause(left))
+
+    async def grounding(self, ask: Ask, text: str) -> float | None:
+        return await again(lambda: self._speaker.grounding.remote(ask, text))
+
+    async def load(self) -> Load:
+        return await again(lambda: self._speaker.load.remote())
+
+
+async def again(call: Callable[[], Awaitable[T]]) -> T:
+    """The outcome of a call; made again, elsewhere, where a replica went away under it.
+
+    Raises:
+        LlinkError: as the replica did; Overloaded; Lost.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return await call()
+        except Exception as error:
+            told = explained(error)
+            if not left or not isinstance(told, Lost):
+                raise told from None
+        await asyncio.sleep(_pause(left))
+    raise AssertionError("the last try returns or raises")
+
+
+def _pause(left: int) -> float:
+    return _PAUSE * 2.0 ** (_TRIES - 1 - left) * random.uniform(0.8, 1.2)
+
+
+def explained(error: Exception) -> Exception:
+    """What happened, in our own words where we know it."""
+    from ray.exceptions import (
+        ActorDiedError,
+        ActorUnavailableError,
+        RayActorError,
+        RayTaskError,
+        WorkerCrashedError,
+    )
+    from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        error = error.cause
+    if isinstance(error, BackPressureError):
+        return Overloaded("too much is asked at once: try again in a moment")
+    gone = (ActorDiedError, ActorUnavailableError, RayActorError, WorkerCrashedError)
+    if isinstance(error, (*gone, DeploymentUnavailableError, ReplicaUnavailableError)):
+        return Lost("a replica went away: try again")
+    return error

@@ -1,0 +1,175 @@
+"""Which bundle answers for which language now: follows the registry, and switches when a bundle is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from llink_ray.bundle import BundleInfo
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.languages import Language, find
+from llink_ray.registry import Registry, Version
+from llink_ray.settings import Settings
+from serve.backend import Backend, Lost, Overloaded
+from serve.encoders import encoder_name
+from serve.values import BundleRef
+
+_log = logging.getLogger("llink_ray.serve")
+_BRIEFLY = (JobFailed, Lost, Overloaded)
+"""What may be better at the next look, unlike a damaged bundle."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A language that is served."""
+
+    language: Language
+    ref: BundleRef
+    info: BundleInfo
+    settings: Settings
+    encoder: str
+    """Name of the encoder deployment that reads it."""
+    metrics: dict[str, Any]
+    """The figures that it came with."""
+
+
+class Catalog:
+    """Looks at the registry again and again.
+
+    A new version is verified and loaded first and answers then; the one before it answers until that moment,
+    and for requests that have begun. One that is refused is told and counted, and not tried again until
+    ``reload``; a language without a version any more is no longer served.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        backend: Backend,
+        encoders: Mapping[str, object],
+        count: Callable[[str, str], None] = lambda language, outcome: None,
+    ) -> None:
+        self._registry, self._backend, self._encoders, self._count = registry, backend, encoders, count
+        self.taught: dict[str, Taught] = {}
+        """By code, in alphabetical order; replaced as a whole, so a request keeps the one it began with."""
+        self.refused: dict[str, str] = {}
+        """``bo v0002`` -> why it does not answer."""
+        self.looked = False
+        """Whether the registry was read through once."""
+        self._lock = asyncio.Lock()
+
+    async def follow(self, seconds: float) -> None:
+        """Look every so often, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except LlinkError as error:
+                _log.warning("the registry cannot be read, what is loaded goes on answering: %s", error)
+            except Exception:
+                _log.exception("looking at the registry failed; trying again")
+            await asyncio.sleep(seconds)
+
+    async def reload(self) -> None:
+        """Look now, and try what was refused once more.
+
+        Raises:
+            JobFailed: the registry cannot be reached.
+        """
+        self.refused = {}
+        await self.look()
+
+    async def look(self) -> None:
+        """Bring what answers in line with the registry.
+
+        Raises:
+            JobFailed: the registry cannot be reached.
+        """
+        async with self._lock:
+            versions: dict[str, list[Version]] = {}
+            for version in await asyncio.to_thread(self._registry.list):
+                versions.setdefault(version.language, []).append(version)
+            for code in sorted(self.taught.keys() - versions.keys()):
+                _log.info("%s is no longer in the registry, and no longer served", code)
+                self._switch(code, None)
+            for code, known in versions.items():
+                await self._follow(code, known)
+            self.looked = True
+
+    async def _follow(self, code: str, versions: list[Version]) -> None:
+        """The version that the registry names; at the start, where that is refused, an older one."""
+        current = next((version for version in versions if version.current), versions[-1])
+        older = [version for version in reversed(versions) if version.number < current.number]
+        serving = self.taught.get(code)
+        gone = serving is not None and all(version.name != serving.ref.version for version in versions)
+        for version in [current, *([] if serving and not gone else older)]:
+            if serving and serving.ref.version == version.name:
+                return
+            with suppress(LlinkError):
+                self._switch(code, await self._checked(version))
+                return
+
+    async def _checked(self, version: Version) -> Taught:
+        """A version that was loaded by the models.
+
+        Raises:
+            LlinkError: it is refused; told and counted once.
+        """
+        name = f"{version.language} {version.name}"
+        if name in self.refused:
+            raise LlinkError(self.refused[name])
+        try:
+            found = await self.describe(version)
+            await self._backend.prepare(found.encoder, found.ref)
+        except LlinkError as error:
+            if not isinstance(error, _BRIEFLY):
+                self.refused[name] = str(error)
+            self._count(version.language, "refused")
+            _log.error("%s is refused: %s", name, error)
+            raise
+        self._count(version.language, "loaded")
+        return found
+
+    async def describe(self, version: Version) -> Taught:
+        """What a published bundle says of itself.
+
+        Raises:
+            LlinkError: its record is damaged, or it wants an encoder that is not served here.
+        """
+        info = await asyncio.to_thread(self._registry.info, version)
+        try:
+            settings = Settings.model_validate(info.settings)
+        except ValueError as error:
+            raise LlinkError(
+                f"{version.location} has settings that this version does not know: {error}"
+            ) from None
+        encoder = encoder_name(settings.encoder)
+        if encoder not in self._encoders:
+            served = ", ".join(self._encoders) or "none"
+            raise LlinkError(
+                f"{version.location} wants the encoder {encoder}, and those served are {served}: start the "
+                "service again, so that it is loaded"
+            )
+        ref = BundleRef(version.language, version.name, str(info.digest))
+        metrics = await asyncio.to_thread(self._registry.metrics, version)
+        return Taught(find(version.language), ref, info, settings, encoder, metrics)
+
+    async def pinned(self, code: str, version: str) -> Taught:
+        """A version by name, whichever answers by default.
+
+        Raises:
+            LlinkError: there is none, or it is refused.
+        """
+        serving = self.taught.get(code)
+        if serving and serving.ref.version == version:
+            return serving
+        return await self._checked(await asyncio.to_thread(self._registry.resolve, code, version))
+
+    def _switch(self, code: str, found: Taught | None) -> None:
+        others = {known: taught for known, taught in self.taught.items() if known != code}
+        if found is not None:
+            others[code] = found
+            _log.info("%s is answered by %s", code, found.ref.version)
+        self.taught = dict(sorted(others.items()))

@@ -1,0 +1,71 @@
+"""Which frozen models a registry's bundles want."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from llink_ray.bundle import BundleInfo
+from llink_ray.errors import LlinkError
+from llink_ray.registry import Registry, Version
+from llink_ray.settings import DecoderSettings, EncoderSettings, Settings
+
+
+def encoder_name(settings: EncoderSettings) -> str:
+    """Name of the deployment for an encoder used this way: another pooling or prompt is another reader."""
+    read = settings.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:8]
+    return f"reader-{re.sub('[^A-Za-z0-9._-]+', '-', settings.model)}-{digest}"
+
+
+def current_bundles(registry: Registry) -> list[BundleInfo]:
+    """Records of the bundles that answer, of those that can be read.
+
+    Raises:
+        JobFailed: the registry cannot be reached.
+    """
+    found = []
+    for version in registry.list():
+        if version.current and (info := _info(registry, version)) is not None:
+            found.append(info)
+    return found
+
+
+def _info(registry: Registry, version: Version) -> BundleInfo | None:
+    try:
+        return registry.info(version)
+    except LlinkError:
+        return None  # the catalog will say so
+
+
+def models_of(
+    bundles: list[BundleInfo], decoder: str | None, places: Mapping[str, str]
+) -> tuple[DecoderSettings, dict[str, EncoderSettings]]:
+    """The one decoder of these bundles and their encoders by name, at their places on this machine.
+
+    ``decoder`` and ``places`` (by the encoder's name in the bundles) name directories where the bundles' own
+    names do not lead to the models here.
+
+    Raises:
+        LlinkError: no bundles, or bundles of several decoders.
+    """
+    if not bundles:
+        raise LlinkError("no bundle to take the models from")
+    fingerprints = {info.decoder.fingerprint: info for info in bundles}
+    if len(fingerprints) > 1:
+        told = ", ".join(f"{info.language}: {info.decoder.id}" for info in fingerprints.values())
+        raise LlinkError(
+            f"the bundles are for different decoders ({told}), and one is served at a time: keep a registry "
+            "for each"
+        )
+    settings = [Settings.model_validate(info.settings) for info in bundles]
+    base = settings[0].decoder
+    encoders = {
+        encoder_name(one.encoder): one.encoder.model_copy(
+            update={"model": places.get(one.encoder.model, one.encoder.model)}
+        )
+        for one in settings
+    }
+    return base.model_copy(update={"model": decoder or base.model}), encoders

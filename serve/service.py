@@ -1,0 +1,303 @@
+"""What the API does, without HTTP: from messages to an answer, by language."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from llink_ray.conversation import FoundSpan, Layout, lay_out
+from llink_ray.decoding import Answer, Event, Sampling
+from llink_ray.errors import LlinkError
+from llink_ray.languages import find, language_of
+from llink_ray.models.prompt import Prompt
+from llink_ray.portable import model_name
+from llink_ray.registry import Registry
+from llink_ray.settings import DecoderSettings
+from serve.backend import Backend
+from serve.catalog import Catalog, Taught
+from serve.metrics import Metrics
+from serve.settings import ServeSettings
+from serve.values import Ask
+
+AUTO = "llink"
+"""The model that finds the language by itself; ``llink:bo`` is Tibetan, whatever the text looks like."""
+LEANS, APART = 0.5, 0.05
+"""Nats a token from which an answer leans on its text, and up to which it does not."""
+
+
+class NoSuchModel(LlinkError):
+    """A model that is not served."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a model's name asks for."""
+
+    taught: dict[str, Taught]
+    """Languages that may be read, by code; none for the base."""
+    forced: str | None = None
+    """Language that everything foreign is read as."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that was understood."""
+
+    model: str
+    layout: Layout
+    ask: Ask
+    """Without its slots yet."""
+    used: dict[str, Taught]
+    """Bundles that read or speak, by code."""
+    raw_tokens: int
+    """Prompt tokens with the text itself in it."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said about an answer beside it: the extension ``llink``."""
+
+    plan: Plan
+    hits: int
+    grounding: float | None = None
+
+    def extension(self) -> dict[str, Any]:
+        """As JSON."""
+        plan = self.plan
+        found: dict[str, Any] = {
+            "spans": [_span(span, plan.used) for span in plan.layout.spans],
+            "sentences": len(plan.layout.sentences),
+            "slots": 0 if plan.ask.slots is None else len(plan.ask.slots),
+            "slot_cache_hits": self.hits,
+            "prompt_tokens": len(plan.ask.ids),
+            "prompt_tokens_raw": plan.raw_tokens,
+            "adapter": plan.layout.adapter,
+            "bundles": {
+                code: {"version": one.ref.version, "digest": one.ref.digest}
+                for code, one in plan.used.items()
+            },
+            "instruction_added": plan.layout.instruction_added,
+        }
+        if self.grounding is not None:
+            found["grounding"] = {"nats": round(self.grounding, 4), "sentence": _leaning(self.grounding)}
+        return found
+
+
+def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
+    language = language_of(span.code)
+    return {
+        "message": span.message,
+        "start": span.start,
+        "end": span.end,
+        "language": span.code,
+        "name": language.name if language else None,
+        "own_name": language.own_name if language else None,
+        "direction": language.direction if language else "ltr",
+        "confidence": span.confidence,
+        "sentences": span.sentences,
+        "slots": span.sentences * used[span.code].settings.slots.count if span.code in used else 0,
+        "numerals": list(span.numerals),
+    }
+
+
+def _leaning(nats: float) -> str:
+    if nats >= LEANS:
+        return "this answer leans on your text"
+    if nats <= APART:
+        return "this answer would be much the same without your text"
+    return "this answer leans a little on your text"
+
+
+class Service:
+    """Languages, prompts and models together; what every endpoint works with."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        backend: Backend,
+        encoders: Sequence[str],
+        prompt: Prompt,
+        decoder: DecoderSettings,
+    ) -> None:
+        self.settings, self.backend, self.prompt = settings, backend, prompt
+        self.base = settings.base_name or model_name(decoder.model)
+        self.encoders = list(encoders)
+        self.metrics = Metrics()
+        self.catalog = Catalog(
+            Registry(settings.registry), backend, dict.fromkeys(encoders), self.metrics.bundle
+        )
+        self.answered = False
+        """Whether the models answered once: ready."""
+
+    async def run(self) -> None:
+        """Follow the registry and be ready once the models have answered; until cancelled."""
+        following = asyncio.create_task(self.catalog.follow(self.settings.poll_seconds))
+        try:
+            while not self.answered:
+                await asyncio.sleep(0.05)
+                if self.catalog.looked:
+                    await self._try()
+            await following
+        finally:
+            following.cancel()
+
+    async def _try(self) -> None:
+        """One token of the base, and one text read in every language."""
+        try:
+            plan = await self.plan([("user", "Hello")], self.base, Sampling(max_tokens=1))
+            await self.backend.answer(plan.ask)
+            for taught in self.catalog.taught.values():
+                await self.backend.read(taught.encoder, [(taught.ref, taught.language.own_name)])
+        except LlinkError:
+            await asyncio.sleep(1.0)
+        else:
+            self.answered = True
+
+    async def chosen(self, model: str) -> Chosen:
+        """What a model's name asks for: ``llink``, ``llink:bo``, ``llink:bo@v0001``, or the base by its name.
+
+        Raises:
+            NoSuchModel: nothing of that name.
+        """
+        taught = self.catalog.taught
+        if model == self.base:
+            return Chosen({})
+        if model == AUTO:
+            return Chosen(taught)
+        family, colon, rest = model.partition(":")
+        name, at, version = rest.partition("@")
+        if family != AUTO or not colon:
+            raise NoSuchModel(f"there is no model {model!r} here: GET /v1/models lists those there are")
+        try:
+            code = find(name).code
+            if at:
+                return Chosen({**taught, code: await self.catalog.pinned(code, version)}, code)
+        except LlinkError as error:
+            raise NoSuchModel(f"model {model!r}: {error}") from None
+        if code not in taught:
+            served = ", ".join(f"{AUTO}:{known}" for known in taught) or "none yet"
+            raise NoSuchModel(
+                f"model {model!r}: {find(name).name} is not taught here (there are: {served}). "
+                f"Teach it: python jobs/train.py --lang={code}"
+            )
+        return Chosen(taught, code)
+
+    async def plan(
+        self,
+        messages: Sequence[tuple[str, str]],
+        model: str,
+        sampling: Sampling,
+        *,
+        seconds: float | None = None,
+        grounding: bool = False,
+        instruction: str | None = None,
+    ) -> Plan:
+        """Understand a request; nothing is asked of the models yet.
+
+        Raises:
+            NoSuchModel: as ``chosen``.
+            NotTaught: text in a language that nobody taught.
+            LlinkError: more than fits.
+        """
+        chosen = await self.chosen(model)
+        if model == self.base:
+            layout = Layout(tuple(messages), tuple(messages), (), (), None, False)
+        else:
+            layout = lay_out(
+                messages,
+                {code: one.settings.slots for code, one in chosen.taught.items()},
+                chosen.forced,
+                "text" if self.settings.unknown_language == "base" else "refuse",
+                instruction,
+            )
+        most = self.settings.limits.sentences
+        if len(layout.sentences) > most:
+            raise LlinkError(
+                f"the conversation has {len(layout.sentences)} foreign sentences, and {most} fit: start it "
+                "anew, or send less of it"
+            )
+        codes = {sentence.code for sentence in layout.sentences} | {layout.adapter} - {None}
+        used = {code: chosen.taught[code] for code in sorted(c for c in codes if c)}
+        places = [used[sentence.code].settings.slots.count + 2 for sentence in layout.sentences]
+        ids = self.prompt.conversation(layout.said, places)
+        raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
+        adapter = used[layout.adapter].ref if layout.adapter else None
+        ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
+        return Plan(model, layout, ask, used, raw)
+
+    async def read(self, plan: Plan) -> tuple[Plan, int]:
+        """The plan with its slots, and how many texts were in the cache."""
+        wanted = plan.layout.sentences
+        if not wanted:
+            return plan, 0
+        slots: dict[int, Any] = {}
+        hits = 0
+        by_encoder: dict[str, list[int]] = {}
+        for place, sentence in enumerate(wanted):
+            by_encoder.setdefault(plan.used[sentence.code].encoder, []).append(place)
+        for encoder, places in by_encoder.items():
+            texts = [(plan.used[wanted[i].code].ref, wanted[i].text) for i in places]
+            found = await self.backend.read(encoder, texts)
+            slots.update(zip(places, found.slots, strict=True))
+            hits += found.hits
+        self.metrics.read(len(wanted), hits)
+        rows = np.concatenate([slots[i] for i in range(len(wanted))])
+        return replace(plan, ask=replace(plan.ask, slots=rows)), hits
+
+    async def answer(self, plan: Plan) -> tuple[Answer, Told]:
+        """The whole answer.
+
+        Raises:
+            LlinkError: as the backend.
+        """
+        plan, hits = await self.read(plan)
+        answer, grounding = await self.backend.answer(plan.ask)
+        return answer, Told(plan, hits, grounding)
+
+    async def stream(self, plan: Plan) -> AsyncIterator[Event | Told]:
+        """The answer as it comes; ``Told`` last, behind the event that ends it.
+
+        Raises:
+            LlinkError: as the backend.
+        """
+        plan, hits = await self.read(plan)
+        text = list[str]()
+        async for event in self.backend.stream(plan.ask):
+            text.append(event.text)
+            yield event
+        grounding = None
+        if plan.ask.grounding:
+            grounding = await self.backend.grounding(plan.ask, "".join(text))
+        yield Told(plan, hits, grounding)
+
+    async def embed(self, texts: Sequence[str], model: str, space: str) -> list[list[float]]:
+        """Vectors of texts in any served language.
+
+        ``projected``: foreign texts as their projector places them in the decoder's space, English ones as
+        the decoder itself does, so that they can be compared. ``encoder``: what the encoder says of any text.
+
+        Raises:
+            NoSuchModel, NotTaught: as ``plan``.
+        """
+        chosen = await self.chosen(model)
+        if space == "encoder":
+            name = chosen.taught[chosen.forced].encoder if chosen.forced else self.encoders[0]
+            return [row.tolist() for row in await self.backend.vectors(name, texts)]
+        known = {code: one.settings.slots for code, one in chosen.taught.items()}
+        codes = [lay_out([("user", text)], known, chosen.forced).adapter if known else None for text in texts]
+        groups: dict[str | None, list[int]] = {}
+        for place, code in enumerate(codes):
+            groups.setdefault(chosen.taught[code].encoder if code else None, []).append(place)
+        vectors: dict[int, list[float]] = {}
+        for encoder, places in groups.items():
+            if encoder is None:
+                rows = await self.backend.states([texts[i] for i in places])
+            else:
+                wanted = [(chosen.taught[code].ref, texts[i]) for i in places if (code := codes[i])]
+                rows = await self.backend.project(encoder, wanted)
+            vectors.update((i, row.tolist()) for i, row in zip(places, rows, strict=True))
+        return [vectors[i] for i in range(len(texts))]

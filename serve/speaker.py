@@ -1,0 +1,121 @@
+"""The decoder deployment: one base, every language's adapter on it, one running batch; no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from llink_ray.bundle import BundleInfo
+from llink_ray.decoding import Answer, BatchedEngine, Done, Event, Input, Limits, Request, Token
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.prompt import SLOT
+from llink_ray.reading import require_same
+from llink_ray.registry import Registry
+from llink_ray.settings import DecoderSettings
+from llink_ray.taught import LORA
+from serve.shelf import Shelf
+from serve.values import Ask, BundleRef, Floats, Load
+
+
+class Speaker:
+    """Answers, token by token or whole."""
+
+    def __init__(
+        self, decoder: DecoderSettings, registry: str, limits: Limits | None = None, device: str = "cpu"
+    ) -> None:
+        self.engine = BatchedEngine(Decoder.load(decoder, device), limits)
+        self.engine.start()
+        self.shelf: Shelf[str] = Shelf(
+            Registry(registry), self._load, lambda ref: self.engine.remove(ref.name)
+        )
+
+    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> str:
+        require_same(ref.language, info.decoder, self.engine.decoder.fingerprint, "decoder")
+        self.engine.put(ref.name, folder / LORA)
+        return ref.name
+
+    async def prepare(self, ref: BundleRef) -> None:
+        """Load a bundle's adapter before anybody asks for it.
+
+        Raises:
+            LlinkError: it cannot be used here.
+        """
+        await self.shelf.get(ref)
+
+    async def stream(self, ask: Ask) -> AsyncIterator[Event]:
+        """What is new, until the end; leaving it early frees its place in the batch.
+
+        Raises:
+            LlinkError: it cannot be answered here.
+            Full: the queue is.
+        """
+        async for event in self.engine.submit(await self._request(ask)):
+            yield event
+
+    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+        """The whole answer, and its grounding where that was asked for; see :meth:`grounding`.
+
+        Raises:
+            LlinkError: it cannot be answered here.
+            Full: the queue is.
+        """
+        request = await self._request(ask)
+        text, tokens, done = list[str](), list[Token](), None
+        async for event in self.engine.submit(request):
+            text.append(event.text)
+            tokens += event.tokens
+            done = event.done
+        assert isinstance(done, Done), "the last event is the end"
+        answer = Answer("".join(text), tuple(tokens), done)
+        return answer, await self.grounding(ask, answer.text) if ask.grounding else None
+
+    async def grounding(self, ask: Ask, text: str) -> float | None:
+        """Nats a token by which an answer is likelier with its slots than with zeros in their places.
+
+        None where there are no slots, or nothing was said.
+        """
+        if ask.slots is None or not text:
+            return None
+        prompt = (await self._request(ask)).prompt
+        assert prompt.slots is not None, "made of slots"
+        without = replace(prompt, slots=torch.zeros_like(prompt.slots))
+        adapter = ask.adapter.name if ask.adapter else None
+        with_slots, ablated = await asyncio.to_thread(
+            self.engine.score, [prompt, without], text, [adapter, adapter]
+        )
+        return ablated - with_slots
+
+    async def states(self, texts: Sequence[str]) -> Floats:
+        """(N, d_dec): the decoder's own vectors of English texts."""
+        states = await asyncio.to_thread(self.engine.states, texts)
+        return states.numpy()
+
+    def load(self) -> Load:
+        """What it is at."""
+        now = self.engine.snapshot()
+        return Load(
+            now.running,
+            now.waiting,
+            now.tokens,
+            now.cancels,
+            tuple(self.engine.adapters),
+            sum(rows * steps for rows, steps in now.batch_sizes.items()),
+            sum(now.batch_sizes.values()),
+        )
+
+    def check_health(self) -> None:
+        """Serve asks: a replica whose decoding thread is gone is replaced."""
+        if not self.engine.alive:
+            raise RuntimeError("the decoding thread has ended")
+
+    async def _request(self, ask: Ask) -> Request:
+        adapter = await self.shelf.get(ask.adapter) if ask.adapter else None
+        slots = None
+        if ask.slots is not None and SLOT in ask.ids:
+            slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places
+        return Request(Input(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)

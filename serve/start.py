@@ -1,0 +1,79 @@
+"""Bring the application up on the Ray that this process is connected to, and take it down again."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import httpx2
+
+from llink_ray.errors import JobFailed, LlinkError
+from serve.settings import ServeSettings
+
+_READY_SECONDS = 300.0
+_PAUSE = 0.25
+
+
+@dataclass(frozen=True)
+class Up:
+    """A service that answers."""
+
+    url: str
+    models: tuple[str, ...]
+
+
+@contextmanager
+def serving(settings: ServeSettings) -> Iterator[Up]:
+    """The application answers inside this block.
+
+    Raises:
+        LlinkError: wrong settings, an empty registry, or a port that is taken.
+        JobFailed: it did not become ready.
+    """
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    from serve.app import APPLICATION, application
+
+    bound = application(settings)
+    _require_free(settings.http.host, settings.http.port)
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options=HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75),
+    )
+    try:
+        serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
+        yield _ready(settings)
+    finally:
+        serve.shutdown()
+
+
+def _require_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise LlinkError(
+                f"port {port} on {host} cannot be used ({error.strerror}): stop what listens there, or "
+                "choose another with --port"
+            ) from None
+
+
+def _ready(settings: ServeSettings) -> Up:
+    host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+    url = f"http://{host}:{settings.http.port}"
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            told = httpx2.get(f"{url}/ready", timeout=10)
+            if told.status_code == 200:
+                return Up(f"{url}/v1", tuple(told.json()["models"]))
+        except httpx2.HTTPError:
+            pass
+        time.sleep(_PAUSE)
+    raise JobFailed(f"the service did not become ready in {_READY_SECONDS:.0f} seconds: look at Ray's logs")

@@ -1,0 +1,35 @@
+"""One registry and one running API for all tests of the service that do not change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serve_zoo import LANGUAGES, Running, teach, up
+
+from llink_ray.registry import Registry
+from llink_ray.taught import Taught
+
+
+@pytest.fixture(scope="session")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Taught]]:
+    """Bundle and taught decoder of each language."""
+    folder = tmp_path_factory.mktemp("lessons")
+    return {code: (folder / code, teach(folder / code, code)) for code in LANGUAGES}
+
+
+@pytest.fixture(scope="session")
+def registry(lessons: dict[str, tuple[Path, Taught]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with a version of each."""
+    root = tmp_path_factory.mktemp("registry")
+    for bundle, _ in lessons.values():
+        Registry(root).publish(bundle)
+    return root
+
+
+@pytest.fixture(scope="session")
+def api(registry: Path) -> Iterator[Running]:
+    """The API over it, open to everybody."""
+    with up(registry) as running:
+        yield running

@@ -1,0 +1,103 @@
+"""A registry of two languages and the API over it: real HTTP on loopback, models in this process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import uvicorn
+from model_zoo import learn, small_settings, write_taught
+
+from llink_ray.decoding import Limits
+from llink_ray.models.decoder import load_tokenizer
+from llink_ray.models.prompt import Prompt
+from llink_ray.registry import Registry
+from llink_ray.taught import Taught
+from serve.api import create_app
+from serve.backend import LocalBackend
+from serve.encoders import current_bundles, models_of
+from serve.reader import Reader
+from serve.service import Service
+from serve.settings import ServeSettings, resolve
+from serve.speaker import Speaker
+
+BO = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
+KM = "កសិករលក់ផ្លែប៉ោម៣០។"
+LANGUAGES = ("bo", "km")
+
+
+def teach(folder: Path, code: str, seed: int = 0) -> Taught:
+    """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder."""
+    settings = small_settings(
+        "embedded", "embedded", slots={"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
+    )
+    taught = learn(settings).taught
+    torch.manual_seed(7 * len(code) + ord(code[0]) + 100 * seed)
+    with torch.no_grad():
+        for name, parameter in taught.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.1)
+    taught.language = code
+    write_taught(folder, taught, language=code, seed=seed)
+    return taught
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def service_of(settings: ServeSettings) -> Service:
+    """The service with its models in this process."""
+    decoder, encoders = models_of(
+        current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
+    )
+    readers = {name: Reader(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()}
+    speaker = Speaker(decoder, settings.registry, Limits(**settings.engine.model_dump()))
+    return Service(
+        settings, LocalBackend(readers, speaker), list(readers), Prompt(load_tokenizer(decoder)), decoder
+    )
+
+
+class Running:
+    """The API, up."""
+
+    def __init__(self, service: Service, url: str) -> None:
+        self.service, self.url = service, url
+
+    @property
+    def speaker(self) -> Speaker:
+        backend: Any = self.service.backend
+        speaker: Speaker = backend.speaker
+        return speaker
+
+
+@contextmanager
+def up(registry: Path, *assignments: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
+    """The API over a registry, ready."""
+    given = (f"registry={registry}", "poll_seconds=0.1", *assignments)
+    settings = resolve(None, given, environment or {})
+    service = service_of(settings)
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(service), host="127.0.0.1", port=port, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not service.answered and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert service.answered, "the service did not become ready"
+        yield Running(service, f"http://127.0.0.1:{port}")
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        service.backend.speaker.engine.stop()  # type: ignore[attr-defined]

@@ -1,0 +1,200 @@
+"""The official client, unchanged; and that what is answered is what the taught decoder answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import openai
+import pytest
+from serve_zoo import BO, KM, Running
+
+from llink_ray.taught import Taught
+
+Lessons = dict[str, tuple[Path, Taught]]
+
+
+@pytest.fixture(scope="module")
+def client(api: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{api.url}/v1", api_key="none", max_retries=0) as made:
+        yield made
+
+
+def ask(client: openai.OpenAI, content: str, **more: Any) -> Any:
+    given = {"model": "llink", "max_tokens": 8} | more
+    return client.chat.completions.create(messages=[{"role": "user", "content": content}], **given)
+
+
+@pytest.mark.parametrize(("code", "text"), [("bo", BO), ("km", KM)])
+def test_a_chat_says_what_the_taught_decoder_says(
+    client: openai.OpenAI, lessons: Lessons, code: str, text: str
+) -> None:
+    told = ask(client, f"How many?\n{text}")
+    assert told.choices[0].message.content == lessons[code][1].answer("How many?", text)
+    extension = told.model_extra["llink"]
+    assert extension["adapter"] == code and extension["bundles"][code]["version"] == "v0001"
+    assert extension["slots"] == 5 and extension["prompt_tokens"] == told.usage.prompt_tokens
+    assert extension["prompt_tokens_raw"] > told.usage.prompt_tokens
+    (_, foreign) = extension["spans"]
+    assert foreign["language"] == code and foreign["slots"] == 3 and foreign["numerals"]
+
+
+def test_the_two_languages_differ(lessons: Lessons) -> None:
+    assert lessons["bo"][1].translate(BO) != lessons["km"][1].translate(BO)
+
+
+def test_usage_is_what_was_fed_and_made(client: openai.OpenAI, api: Running) -> None:
+    before = api.speaker.engine.snapshot()
+    told = ask(client, f"How many? {BO}", max_tokens=5)
+    after = api.speaker.engine.snapshot()
+    assert after.prompt_tokens - before.prompt_tokens == told.usage.prompt_tokens
+    assert after.tokens - before.tokens == told.usage.completion_tokens
+    assert told.usage.total_tokens == told.usage.prompt_tokens + told.usage.completion_tokens
+
+
+def test_a_stream_is_the_same_answer_in_parts(client: openai.OpenAI) -> None:
+    whole = ask(client, f"Who?\n{BO}")
+    chunks = list(ask(client, f"Who?\n{BO}", stream=True, stream_options={"include_usage": True}))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].usage == whole.usage and not chunks[-1].choices
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
+    assert {c.id for c in chunks} == {chunks[0].id}
+
+
+def test_the_stream_ends_with_done_and_every_event_is_whole_json(api: Running) -> None:
+    body = {"model": "llink", "messages": [{"role": "user", "content": BO}], "stream": True, "max_tokens": 6}
+    answer = httpx2.post(f"{api.url}/v1/chat/completions", json=body)
+    events = [line.removeprefix("data: ") for line in answer.text.split("\n") if line]
+    assert answer.headers["content-type"].startswith("text/event-stream") and events[-1] == "[DONE]"
+    assert all(json.loads(event)["object"] == "chat.completion.chunk" for event in events[:-1])
+
+
+def test_completions_logprobs_and_stop(client: openai.OpenAI) -> None:
+    told = client.completions.create(model="llink:bo", prompt=f"Who?\n{BO}", max_tokens=6, logprobs=2)
+    choice = told.choices[0]
+    assert len(choice.logprobs.tokens) == len(choice.logprobs.token_logprobs) >= 1
+    assert all(len(top) <= 2 for top in choice.logprobs.top_logprobs)
+    chat = ask(client, f"Who?\n{BO}", logprobs=True, top_logprobs=2)
+    first = chat.choices[0].logprobs.content[0]
+    assert first.logprob == max(top.logprob for top in first.top_logprobs)  # greedy
+    text = chat.choices[0].message.content
+    if len(text) > 2:
+        cut = ask(client, f"Who?\n{BO}", stop=[text[2]])
+        assert cut.choices[0].message.content == text[: text.index(text[2])].strip()
+        assert cut.choices[0].finish_reason == "stop"
+
+
+def test_a_seed_gives_the_same_drawn_answer(client: openai.OpenAI) -> None:
+    drawn = [
+        ask(client, f"Who?\n{BO}", temperature=1.5, seed=seed).choices[0].message.content
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1]
+
+
+def test_many_at_once_in_two_languages_say_what_each_says_alone(
+    client: openai.OpenAI, lessons: Lessons
+) -> None:
+    asked = [("bo", BO), ("km", KM)] * 12
+    with ThreadPoolExecutor(12) as pool:
+        told = list(pool.map(lambda one: ask(client, f"How many?\n{one[1]}"), asked))
+    for (code, text), one in zip(asked, told, strict=True):
+        assert one.choices[0].message.content == lessons[code][1].answer("How many?", text)
+
+
+def test_earlier_turns_come_from_the_cache(client: openai.OpenAI) -> None:
+    first = f"Who?\n{BO}"
+    turns = [
+        {"role": "user", "content": first},
+        {"role": "assistant", "content": "the cook"},
+        {"role": "user", "content": f"And here? {KM}"},
+    ]
+    ask(client, first)
+    told = client.chat.completions.create(model="llink", messages=turns, max_tokens=4)  # type: ignore[arg-type]
+    extension = told.model_extra["llink"]
+    assert extension["sentences"] == 2 and extension["slot_cache_hits"] >= 1
+    assert extension["adapter"] == "km" and set(extension["bundles"]) == {"bo", "km"}
+
+
+def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> None:
+    auto = ask(client, "Who sold it?\n The cook sold 30 apples.")
+    base = ask(client, "Who sold it?\n The cook sold 30 apples.", model="embedded")
+    assert auto.choices[0].message.content == base.choices[0].message.content
+    assert auto.model_extra["llink"]["adapter"] is None and auto.model_extra["llink"]["slots"] == 0
+    raw = ask(client, f"Who?\n{BO}", model="embedded")
+    assert raw.usage.prompt_tokens == raw.model_extra["llink"]["prompt_tokens_raw"]
+
+
+def test_grounding_is_told_on_request(client: openai.OpenAI) -> None:
+    told = ask(client, f"Who?\n{BO}", extra_body={"llink": {"grounding": True}})
+    grounding = told.model_extra["llink"]["grounding"]
+    assert isinstance(grounding["nats"], float) and "your text" in grounding["sentence"]
+    *_, last = ask(client, f"Who?\n{BO}", stream=True, extra_body={"llink": {"grounding": True}})
+    assert last.model_extra["llink"]["grounding"]["nats"] == pytest.approx(grounding["nats"], abs=1e-3)
+    assert ask(client, f"Who?\n{BO}").model_extra["llink"]["grounding"] is None
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert [m.id for m in client.models.list()] == ["embedded", "llink", "llink:bo", "llink:km"]
+    one = client.models.retrieve("llink:tibetan")
+    assert one.id == "llink:bo" and one.model_extra["llink"]["version"] == "v0001"
+    assert client.models.retrieve("llink:bo@v0001").id == "llink:bo"
+    for name in ("gpt-9", "llink:klingon", "llink:am", "llink:bo@v0009", "llink:"):
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(name)
+        with pytest.raises(openai.NotFoundError):
+            ask(client, "Hello", model=name)
+
+
+def test_vectors_compare_across_languages(client: openai.OpenAI, lessons: Lessons) -> None:
+    told = client.embeddings.create(model="llink", input=[BO, KM, "Thirty apples."])
+    vectors = np.array([one.embedding for one in told.data])
+    assert vectors.shape[0] == 3 and np.isfinite(vectors).all()
+    np.testing.assert_allclose(vectors[0], lessons["bo"][1].embed([BO])[0], atol=1e-4)
+    np.testing.assert_allclose(vectors[1], lessons["km"][1].embed([KM])[0], atol=1e-4)
+    english = lessons["bo"][1].decoder.teacher_states(["Thirty apples."]).numpy()[0]
+    np.testing.assert_allclose(vectors[2], english, atol=1e-4)
+    spoken = client.embeddings.create(
+        model="llink", input=BO, encoding_format="float", extra_body={"llink": {"space": "encoder"}}
+    )
+    assert len(spoken.data[0].embedding) == lessons["bo"][1].encoder.dim
+
+
+def test_detect_and_tokenize(api: Running) -> None:
+    told = httpx2.post(f"{api.url}/v1/detect", json={"input": [f"Who? {BO}", "Кто там?"]}).json()
+    first, second = (one["spans"] for one in told["data"])
+    assert [(s["language"], s["served"]) for s in first] == [("en", False), ("bo", True)]
+    assert (second[0]["language"], second[0]["served"]) == ("ru", False)
+    cost = httpx2.post(f"{api.url}/v1/tokenize", json={"model": "llink", "text": f"Who?\n{BO}"}).json()
+    assert cost["prompt_tokens"] < cost["prompt_tokens_raw"]
+
+
+def test_a_language_that_nobody_taught_is_named(client: openai.OpenAI) -> None:
+    with pytest.raises(
+        openai.UnprocessableEntityError, match=r"Russian \(ru\).*Tibetan \(bo\), Khmer \(km\)"
+    ):
+        ask(client, "Кто там?")
+
+
+def test_state(api: Running) -> None:
+    assert httpx2.get(f"{api.url}/health").json() == {"status": "ok"}
+    ready = httpx2.get(f"{api.url}/ready")
+    assert ready.status_code == 200 and "llink:bo" in ready.json()["models"]
+    text = httpx2.get(f"{api.url}/metrics").text
+    for name in (
+        "llink_requests_total",
+        "llink_first_token_seconds",
+        "llink_slot_reads_total",
+        "llink_decoder_tokens",
+    ):
+        assert name in text
+    document = httpx2.get(f"{api.url}/openapi.json").json()
+    assert {"/v1/chat/completions", "/v1/embeddings", "/v1/detect", "/v1/tokenize"} <= set(document["paths"])
+    assert httpx2.get(f"{api.url}/admin/bundles").status_code == 403
