@@ -18,6 +18,7 @@ from serve.errors import ApiError
 from serve.keys import KeyRing
 from serve.limits import Gate
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
+from serve.replies import ERRORS
 from serve.settings import ServeSettings
 
 
@@ -29,7 +30,7 @@ def edge(settings: ServeSettings | None = None, ring: KeyRing | None = None, **g
     """Echoes what it was asked, behind everything that the edge has."""
     settings, ring = settings or ServeSettings(), ring or KeyRing()
     places = Gate(settings.limits.in_flight, **gate)
-    app = FastAPI()
+    app = FastAPI(responses=ERRORS)
     middleware.install(app, settings)
     handlers.install(app, {Closed: lambda error: ApiError.overloaded(str(error), 2.5)})
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import edge_app
 import httpx2
 import pytest
+import uvicorn
 from edge_app import chat, client, edge
 from starlette.testclient import TestClient
 
@@ -316,6 +319,39 @@ def test_a_body_at_the_limit_passes() -> None:
     refusal(client(app).post(CHAT, content=body.ljust(101), headers=JSON), 413)
 
 
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server on a free port of this machine."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(edge(), log_level="critical", lifespan="off"))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_large_body_over_a_real_connection(address: str, told: bool) -> None:
+    body = b" " * 10_000_000 if told else iter([b" " * 100_000] * 100)
+    with httpx2.Client(base_url=address, trust_env=False) as asked:
+        asked.post(CHAT, json=chat())
+        begun = time.perf_counter()
+        refusal(asked.post(CHAT, content=body, headers=JSON), 413)
+        assert time.perf_counter() - begun < 0.5
+        assert asked.post(CHAT, json=chat()).status_code == 200
+
+
+def test_a_stream_that_fails_is_not_taken_for_a_whole_one(address: str) -> None:
+    with httpx2.Client(base_url=address, trust_env=False) as asked:
+        assert asked.get("/stream").text.endswith("data: [DONE]\n\n")
+        with pytest.raises(httpx2.RemoteProtocolError):
+            asked.get("/stream?fail=true")
+
+
 # Ids and log lines --------------------------------------------------------------------------------------
 
 
@@ -435,4 +471,5 @@ def test_the_document_has_examples(asked: TestClient) -> None:
     schemas = asked.get("/openapi.json").json()["components"]["schemas"]
     for name in ("ChatRequest", "CompletionRequest", "EmbeddingsRequest", "TokenizeRequest"):
         assert schemas[name]["examples"][0]["model"].startswith("llink")
+    assert "ErrorReply" in schemas and "HTTPValidationError" not in schemas
     assert "likeliest" in schemas["ChatRequest"]["properties"]["temperature"]["description"]
