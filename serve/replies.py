@@ -303,3 +303,21 @@ class ErrorReply(Reply):
     """Of everything that is refused or fails."""
 
     error: ErrorBody
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorReply, "description": told}
+    for status, told in {
+        400: "Wrong use: the field is in `param`.",
+        401: "No key, an unknown one, or one that has expired.",
+        403: "Not with this key.",
+        404: "No such model or path.",
+        413: "The body is too large.",
+        422: "Text in a language that nobody taught.",
+        429: "Too much at once or a minute: see `retry-after`.",
+        500: "Our fault.",
+        503: "Too much is asked of all of it: see `retry-after`.",
+        504: "It took too long.",
+    }.items()
+}
+"""For the document: ``FastAPI(responses=ERRORS)``; its own shape of errors never leaves."""

@@ -15,6 +15,8 @@ _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
 )
 _REFUSED = re.compile(f"[{_CONTROLS}{_SURROGATES}{_OVERRIDES}{_NONCHARACTERS}]")
 _BIDI = re.compile("[\u202a-\u202c\u2066-\u2069]")
+_DEEPEST = 125
+"""The most that Unicode's own algorithm follows."""
 _PDF, _PDI = "\u202c", "\u2069"
 _CLOSED_BY = dict.fromkeys("\u202a\u202b", _PDF) | dict.fromkeys("\u2066\u2067\u2068", _PDI)
 
@@ -35,6 +37,8 @@ def check_text(text: str, where: str) -> str:
         mark = found.group()
         if mark in _CLOSED_BY:
             open_ends.append(found.start())
+            if len(open_ends) > _DEEPEST:
+                raise _refusal(text, where, found.start(), f"direction mark {_DEEPEST + 1} in one another")
         elif not open_ends or _CLOSED_BY[text[open_ends.pop()]] != mark:
             raise _refusal(text, where, found.start(), "a direction mark that closes what is not open")
     if open_ends:

@@ -1,0 +1,128 @@
+"""A small application behind the edge, and ways to ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import StreamingResponse
+from starlette.testclient import TestClient
+
+from llink_ray.errors import JobFailed, LlinkError
+from serve import checks, handlers, logs, middleware, sse
+from serve.errors import ApiError
+from serve.keys import KeyRing
+from serve.limits import Gate
+from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
+from serve.replies import ERRORS
+from serve.settings import ServeSettings
+
+
+class Closed(LlinkError):
+    """Something that the application alone knows."""
+
+
+def edge(settings: ServeSettings | None = None, ring: KeyRing | None = None, **gate: Any) -> FastAPI:
+    """Echoes what it was asked, behind everything that the edge has."""
+    settings, ring = settings or ServeSettings(), ring or KeyRing()
+    places = Gate(settings.limits.in_flight, **gate)
+    app = FastAPI(responses=ERRORS)
+    middleware.install(app, settings)
+    handlers.install(app, {Closed: lambda error: ApiError.overloaded(str(error), 2.5)})
+
+    async def admitted(request: Request) -> AsyncIterator[None]:
+        caller = ring.authenticate(request.headers.get("authorization"))
+        logs.note(request.scope, caller=caller.name)
+        async with places.enter(caller):
+            yield
+
+    @app.post("/v1/chat/completions", dependencies=[Depends(admitted)])
+    async def chat(asked: ChatRequest, request: Request) -> Any:
+        checks.check_chat(asked, settings.limits)
+        logs.note(request.scope, prompt=asked.said[-1][1])
+        return {"said": asked.said}
+
+    @app.post("/v1/completions", dependencies=[Depends(admitted)])
+    async def complete(asked: CompletionRequest) -> Any:
+        checks.check_completion(asked, settings.limits)
+        return {"text": asked.text}
+
+    @app.post("/v1/embeddings")
+    async def embed(asked: EmbeddingsRequest) -> Any:
+        checks.check_batch(asked, settings.limits)
+        return {"texts": asked.texts}
+
+    @app.post("/v1/tokenize")
+    async def tokenize(asked: TokenizeRequest) -> Any:
+        checks.check_tokenize(asked, settings.limits)
+        return {"said": asked.said}
+
+    @app.get("/fails/{how}")
+    async def fails(how: str) -> None:
+        raise raised(how)
+
+    @app.get("/stream")
+    async def stream(fail: bool = False) -> StreamingResponse:
+        async def events() -> AsyncIterator[bytes]:
+            yield sse.event({"text": "བོད"})
+            await asyncio.sleep(0)
+            if fail:
+                raise RuntimeError("secret")
+            yield sse.DONE
+
+        return StreamingResponse(events(), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+
+    app.state.gate = places
+    return app
+
+
+def raised(how: str) -> Exception:
+    """An exception of each family."""
+    from llink_ray.conversation import NotTaught
+    from llink_ray.decoding.request import Full
+    from llink_ray.languages import find
+
+    return {
+        "full": Full("the queue is full: ask again later"),
+        "wrong": LlinkError("a \ud800 of wrong use"),
+        "failed": JobFailed("secret"),
+        "closed": Closed("closed: come back"),
+        "language": NotTaught(find("my"), ["bo"]),
+        "late": ApiError.deadline(1.5),
+        "model": ApiError.model_not_found("there is no model 'x'"),
+    }.get(how) or RuntimeError("secret")
+
+
+def client(app: FastAPI) -> TestClient:
+    """Asks without a network; what a server would log is not raised here."""
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def chat(text: Any = "hello", **fields: Any) -> dict[str, Any]:
+    """A request's body."""
+    return {"model": "llink", "messages": [{"role": "user", "content": text}], **fields}
+
+
+class Lines(logging.Handler):
+    """Gathers the log's lines, read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(json.loads(record.getMessage()))
+
+
+def logged() -> Iterator[list[dict[str, Any]]]:
+    """The lines that are written meanwhile."""
+    lines = Lines()
+    logs.access.addHandler(lines)
+    try:
+        yield lines.found
+    finally:
+        logs.access.removeHandler(lines)
