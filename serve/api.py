@@ -6,20 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 
 from serve import answering, handlers, middleware, state, texts
 from serve.edge import Edge
-from serve.replies import ErrorReply
+from serve.replies import ERRORS
 from serve.service import Service
 
 _ABOUT = """Every taught language over one English decoder, in the shape of OpenAI's API.
 
 `model`: `llink` finds the languages of each message by itself, `llink:bo` reads all that is foreign as
-Tibetan, the base's own name leaves all text as it stands. Answers carry an object `llink`: which stretch was taken for
-which language, how many slots stood for it, and what the prompt cost with and without them."""
+Tibetan, the base's own name leaves all text as it stands. Answers carry an object `llink`: which stretch was
+taken for which language, how many slots stood for it, and what the prompt cost with and without them."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -38,9 +37,6 @@ def create_app(service: Service) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await running
 
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorReply} for status in (400, 401, 404, 413, 422, 429, 503, 504)
-    }
     app = FastAPI(
         title="llink_ray",
         description=_ABOUT,
@@ -49,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
         root_path=service.settings.http.root_path,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        responses=refusals,
+        responses=ERRORS,
     )
     for part in (answering, texts, state):
         app.include_router(part.router(edge))

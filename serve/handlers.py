@@ -73,13 +73,19 @@ def _known() -> Translation:
         Full: lambda error: ApiError.rate_limited(str(error)),
         Overloaded: lambda error: ApiError.overloaded(str(error)),
         Lost: lambda error: ApiError.overloaded(str(error)),
-        JobFailed: lambda error: ApiError.overloaded(str(error)),  # the registry cannot be reached
+        JobFailed: away,
         LlinkError: lambda error: ApiError.bad_request(str(error)),
     }
 
 
 async def _handle(_request: Request, error: Exception) -> Response:
     return translated(error).response
+
+
+def away(error: JobFailed) -> ApiError:
+    """Something that the service stands on, such as the registry, is not there now."""
+    _log.warning("request %s: %s", request_id(), error)
+    return ApiError.overloaded("a part of the service is away: ask again in a moment")
 
 
 def unexpected(error: Exception) -> ApiError:

@@ -98,6 +98,7 @@ def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
         "own_name": language.own_name if language else None,
         "direction": language.direction if language else "ltr",
         "confidence": span.confidence,
+        "served": span.code in used,
         "sentences": span.sentences,
         "slots": span.sentences * used[span.code].settings.slots.count if span.code in used else 0,
         "numerals": list(span.numerals),

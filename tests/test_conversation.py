@@ -23,7 +23,9 @@ def prompt() -> Prompt:
 
 
 @pytest.mark.parametrize("code", phrasebook.languages())
-@pytest.mark.parametrize("written", ["{asked}\n{text}", "{asked} {text}", "{text} {asked}", "{text}\n{asked}"])
+@pytest.mark.parametrize(
+    "written", ["{asked}\n{text}", "{asked} {text}", "{text} {asked}", "{text}\n{asked}"]
+)
 def test_one_message_is_what_training_writes(prompt: Prompt, code: str, written: str) -> None:
     for pair in phrasebook.pairs(code, 20, 0, "bundle"):
         asked = pair.questions[0].instruction
@@ -51,7 +53,7 @@ def test_several_turns_and_languages(prompt: Prompt) -> None:
     assert found.said[2] == ("user", f"Compare:\n{PLACE} (30) {PLACE} (30) with {PLACE} (560)")
     ids = prompt.conversation(found.said, [10, 5, 5, 10])
     assert ids.count(SLOT) == 30
-    assert prompt.conversation(found.raw) == prompt.conversation(said[:2] + [("user", found.raw[2][1])])
+    assert prompt.conversation(found.raw) == prompt.conversation([*said[:2], ("user", found.raw[2][1])])
     for span in found.spans:
         assert said[span.message][1][span.start : span.end].strip()
     covered = [said[s.message][1][s.start : s.end] for s in found.spans if s.message == 2]

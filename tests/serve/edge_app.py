@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from llink_ray.errors import JobFailed, LlinkError
 from serve import checks, handlers, logs, middleware, sse
+from serve.backend import Overloaded
 from serve.errors import ApiError
 from serve.keys import KeyRing
 from serve.limits import Gate
@@ -22,17 +23,13 @@ from serve.replies import ERRORS
 from serve.settings import ServeSettings
 
 
-class Closed(LlinkError):
-    """Something that the application alone knows."""
-
-
 def edge(settings: ServeSettings | None = None, ring: KeyRing | None = None, **gate: Any) -> FastAPI:
     """Echoes what it was asked, behind everything that the edge has."""
     settings, ring = settings or ServeSettings(), ring or KeyRing()
     places = Gate(settings.limits.in_flight, **gate)
     app = FastAPI(responses=ERRORS)
     middleware.install(app, settings)
-    handlers.install(app, {Closed: lambda error: ApiError.overloaded(str(error), 2.5)})
+    handlers.install(app)
 
     async def admitted(request: Request) -> AsyncIterator[None]:
         caller = ring.authenticate(request.headers.get("authorization"))
@@ -90,7 +87,7 @@ def raised(how: str) -> Exception:
         "full": Full("the queue is full: ask again later"),
         "wrong": LlinkError("a \ud800 of wrong use"),
         "failed": JobFailed("secret"),
-        "closed": Closed("closed: come back"),
+        "closed": Overloaded("closed: come back"),
         "language": NotTaught(find("my"), ["bo"]),
         "late": ApiError.deadline(1.5),
         "model": ApiError.model_not_found("there is no model 'x'"),

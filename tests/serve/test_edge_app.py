@@ -246,9 +246,9 @@ def test_the_other_requests_pass() -> None:
     [
         ("full", 429, "rate_limit_exceeded", "1"),
         ("wrong", 400, None, None),
-        ("failed", 500, None, None),
+        ("failed", 503, "overloaded", "1"),
         ("unforeseen", 500, None, None),
-        ("closed", 503, "overloaded", "3"),
+        ("closed", 503, "overloaded", "1"),
         ("late", 504, "deadline_exceeded", None),
     ],
 )
