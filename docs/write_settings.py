@@ -43,8 +43,8 @@ SERVICE = """
 
 # The service
 
-Written from `serve/settings.py`. `python -m serve` takes a file with `--settings` and single keys with `--set`;
-`serve deploy` has them under `args` of `deploy/serve.yaml`.
+Written from `serve/settings.py`. `python -m serve` takes a file with `--settings` and single keys with
+`--set`; `serve deploy` has them under `args` of `deploy/serve.yaml`.
 """
 
 
