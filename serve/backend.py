@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from llink_ray.decoding import Answer, Event
@@ -53,7 +53,7 @@ class Backend(Protocol):
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
 
-    def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """An answer as it comes; asked again elsewhere only while nothing has come."""
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
@@ -88,7 +88,7 @@ class LocalBackend:
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         return await self.speaker.answer(ask)
 
-    def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         return self.speaker.stream(ask)
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
@@ -125,7 +125,7 @@ class RayBackend:
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         return await again(lambda: self._speaker.answer.remote(ask))
 
-    async def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         for left in reversed(range(_TRIES)):
             begun = ended = False
             events = self._speaker.stream.options(stream=True).remote(ask)

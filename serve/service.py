@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from llink_ray.portable import model_name
 from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
 from serve.backend import Backend
-from serve.catalog import Catalog, Taught
+from serve.catalog import AWAY, Catalog, Taught
 from serve.metrics import Metrics
 from serve.settings import ServeSettings
 from serve.values import Ask
@@ -177,6 +178,8 @@ class Service:
             code = find(name).code
             if at:
                 return Chosen({**taught, code: await self.catalog.pinned(code, version)}, code)
+        except AWAY:
+            raise
         except LlinkError as error:
             raise NoSuchModel(f"model {model!r}: {error}") from None
         if code not in taught:
@@ -259,7 +262,7 @@ class Service:
         answer, grounding = await self.backend.answer(plan.ask)
         return answer, Told(plan, hits, grounding)
 
-    async def stream(self, plan: Plan) -> AsyncIterator[Event | Told]:
+    async def stream(self, plan: Plan) -> AsyncGenerator[Event | Told, None]:
         """The answer as it comes; ``Told`` last, behind the event that ends it.
 
         Raises:
@@ -267,9 +270,10 @@ class Service:
         """
         plan, hits = await self.read(plan)
         text = list[str]()
-        async for event in self.backend.stream(plan.ask):
-            text.append(event.text)
-            yield event
+        async with aclosing(self.backend.stream(plan.ask)) as events:
+            async for event in events:
+                text.append(event.text)
+                yield event
         grounding = None
         if plan.ask.grounding:
             grounding = await self.backend.grounding(plan.ask, "".join(text))

@@ -40,15 +40,27 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
 
     bound = application(settings)
     _require_free(settings.http.host, settings.http.port)
-    serve.start(
-        proxy_location="HeadOnly",
-        http_options=HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75),
-    )
+    listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
     try:
+        serve.start(proxy_location="HeadOnly", http_options=listen)
         serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
         yield _ready(settings)
     finally:
         serve.shutdown()
+
+
+def require_servable(settings: ServeSettings) -> None:
+    """Refuse in a second what would be refused after Ray has started.
+
+    Raises:
+        LlinkError: wrong settings, an empty registry, or a port that is taken.
+    """
+    from serve import key_files
+    from serve.app import application
+
+    key_files.load(settings)
+    application(settings)
+    _require_free(settings.http.host, settings.http.port)
 
 
 def _require_free(host: str, port: int) -> None:
