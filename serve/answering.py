@@ -172,7 +172,7 @@ async def _next(visit: Visit, events: AsyncGenerator[Event | Told, None]) -> Eve
 
 def _note(visit: Visit, error: BaseException) -> None:
     """What it came to, for the metrics."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+    if isinstance(error, asyncio.CancelledError | GeneratorExit | Gone):
         visit.outcome = "cancelled"
     elif isinstance(error, TimeoutError):
         visit.outcome = "504"

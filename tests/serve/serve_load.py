@@ -71,6 +71,21 @@ def resealed(source: Path, folder: Path, **changes: Any) -> Path:
     return folder
 
 
+LONG = {"temperature": 1.5, "seed": 1, "max_tokens": 120}
+"""A chat that goes on for as many tokens, where answers are ``endless``."""
+
+
+@contextmanager
+def endless(engine: BatchedEngine) -> Iterator[None]:
+    """No token ends an answer: the small decoders of the tests say little."""
+    batch: Any = engine._batch
+    ends, batch._ends = batch._ends, frozenset()
+    try:
+        yield
+    finally:
+        batch._ends = ends
+
+
 @contextmanager
 def paced(engine: BatchedEngine, seconds: float = 0.05) -> Iterator[None]:
     """Every token takes so long."""
