@@ -27,7 +27,8 @@ PAGE = Path(__file__).with_name("settings.md")
 HEAD = """\
 # Settings
 
-Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/` and `serve/settings.py`; edit those.
+Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/` and `serve/settings.py`; edit
+those.
 
 Settings come in layers: preset, then `--settings FILE` (YAML), then flags. Any key below goes into the file,
 or on the command line as `--set KEY=VALUE`, e.g. `--set stage_a.steps=2000`. A value is read as YAML: `null`
@@ -42,8 +43,8 @@ SERVICE = """
 
 # The service
 
-Written from `serve/settings.py`. `python -m serve` takes a file with `--settings` and single keys with `--set`;
-`serve deploy` has them under `args` of `deploy/serve.yaml`.
+Written from `serve/settings.py`. `python -m serve` takes a file with `--settings` and single keys with
+`--set`; `serve deploy` has them under `args` of `deploy/serve.yaml`.
 """
 
 

@@ -70,8 +70,8 @@ def evaluate(step: Step) -> None:
         raise KeyboardInterrupt(STOPPED)
     if code:
         raise JobFailed(
-            f"{step.part}, {step.language} with seed {step.seed}, was not finished, see above: the same command "
-            "goes on from there; where the plan was changed, name another folder with --output"
+            f"{step.part}, {step.language} with seed {step.seed}, was not finished, see above: the same "
+            "command goes on from there; where the plan was changed, name another folder with --output"
         )
 
 
