@@ -117,7 +117,7 @@ class Speaker:
             raise RuntimeError("the decoding thread has ended")
 
     async def _request(self, ask: Ask) -> Request:
-        adapter = await self.shelf.get(ask.adapter) if ask.adapter else None
+        adapter = await self.shelf.used(ask.adapter) if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places

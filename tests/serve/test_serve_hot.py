@@ -195,6 +195,23 @@ def test_at_the_start_the_one_before_a_damaged_one_answers(
         assert "bo v0002" in bundles(running.url)["refused"]
 
 
+@pytest.mark.parametrize("half", ["reader", "speaker"])
+def test_a_bundle_that_is_damaged_after_it_was_loaded_is_no_fault_of_the_request(
+    live: Running, place: Path, half: str
+) -> None:
+    chat(live.url)
+    whole = damage(place / "bo" / "v0001")
+    assert chat(live.url)  # it is loaded, and its files are not looked at
+    reader = next(iter(live.service.backend.readers.values()))  # type: ignore[attr-defined]
+    (
+        reader if half == "reader" else live.speaker
+    ).shelf._kept.clear()  # as in a replica that was started anew
+    answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body())
+    assert answer.status_code == 503 and str(place) not in answer.text
+    (place / "bo" / "v0001" / "projector.safetensors").write_bytes(whole)
+    assert chat(live.url)
+
+
 def test_the_admins_door(live: Running) -> None:
     for method, path in (("GET", "/admin/bundles"), ("POST", "/admin/reload")):
         asked = {
