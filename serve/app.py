@@ -99,6 +99,7 @@ def _options(asked: DeploymentSettings) -> dict[str, Any]:
         "max_ongoing_requests": asked.max_ongoing_requests,
         "ray_actor_options": {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus},
         "graceful_shutdown_timeout_s": asked.shutdown_seconds,
+        "graceful_shutdown_wait_loop_s": 0.5,  # looks whether something runs; the default makes Ctrl-C slow
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
     }

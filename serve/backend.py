@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from llink_ray.decoding import Answer, Event
@@ -13,11 +13,21 @@ from serve.reader import Reader
 from serve.speaker import Speaker
 from serve.values import Ask, BundleRef, Floats, Load, Read
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 Wanted = Sequence[tuple[BundleRef, str]]
 _TRIES = 5
 _PAUSE = 0.2
 """Seconds before the second try; doubled with each."""
+
+
+class Calling(Protocol[T]):
+    """What a deployment handle gives back."""
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Its outcome."""
+
+    def cancel(self) -> object:
+        """Nobody wants it any more."""
 
 
 class Overloaded(LlinkError):
@@ -151,15 +161,21 @@ class RayBackend:
         return await again(lambda: self._speaker.load.remote())
 
 
-async def again(call: Callable[[], Awaitable[T]]) -> T:
+async def again(call: Callable[[], Calling[T]]) -> T:
     """The outcome of a call; made again, elsewhere, where a replica went away under it.
+
+    Where nobody waits for it any more the replica is told so: Ray lets it work on otherwise.
 
     Raises:
         LlinkError: as the replica did; Overloaded; Lost.
     """
     for left in reversed(range(_TRIES)):
+        calling = call()
         try:
-            return await call()
+            return await calling
+        except asyncio.CancelledError:
+            calling.cancel()
+            raise
         except Exception as error:
             told = explained(error)
             if not left or not isinstance(told, Lost):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -27,6 +25,8 @@ _TWO = [
     for least in ("max", "min")
 ]
 _SMALL = [f"deployments.{name}.num_cpus=0.1" for name in ("ingress", "reader", "speaker")]
+_LONG = {"max_tokens": 500, "temperature": 1.0, "seed": 0}
+"""A request that keeps a decoder busy for seconds."""
 _BACK = 90.0
 """Seconds in which a replica has to be there again; loading the models on busy cores takes most of it."""
 
@@ -65,11 +65,16 @@ def back(service: Started, name: str, killed: int) -> float:
     return until(two, f"two of {name}", _BACK)
 
 
-def one_stream(url: str, tokens: int) -> str:
-    """The last line of a stream."""
-    answer = httpx2.post(f"{url}/v1/chat/completions", json=body(stream=True, max_tokens=tokens), timeout=90)
-    assert answer.status_code == 200, answer.text
-    return [line for line in answer.text.split("\n") if line][-1].removeprefix("data: ")
+def one_stream(url: str, seed: int, begun: list[int]) -> str:
+    """The last line of a long stream; ``begun`` is told when its text comes."""
+    asked, last = body(stream=True, **_LONG | {"seed": seed}), ""
+    with httpx2.stream("POST", f"{url}/v1/chat/completions", json=asked, timeout=90) as told:
+        assert told.status_code == 200
+        for number, line in enumerate(filter(None, told.iter_lines())):
+            last = line.removeprefix("data: ")
+            if number == 2:
+                begun.append(seed)
+    return last
 
 
 def test_nothing_listens_beyond_this_machine(service: Started) -> None:
@@ -97,10 +102,10 @@ def test_a_killed_replica_fails_no_whole_answer_and_comes_back(service: Started,
 
 
 def test_streams_of_a_killed_decoder_end_with_an_error_event(service: Started) -> None:
+    begun: list[int] = []
     with ThreadPoolExecutor(8) as pool:
-        streams = [pool.submit(one_stream, service.url, 400) for _ in range(8)]
-        time.sleep(1.0)
-        assert not any(stream.done() for stream in streams)
+        streams = [pool.submit(one_stream, service.url, seed, begun) for seed in range(8)]
+        until(lambda: len(begun) == 8, "eight streams")
         killed = service.kill("speaker")
         endings = [stream.result() for stream in streams]
     broken = [json.loads(ending)["error"] for ending in endings if ending != "[DONE]"]
@@ -137,30 +142,21 @@ def test_a_killed_ingress_is_not_seen_through_a_client_that_tries_again(service:
 
 
 def test_who_hangs_up_is_noticed_by_the_decoder(service: Started) -> None:
-    asked = body(max_tokens=500)
-    for stream in (True, False, True, False):
-        with suppress(httpx2.TimeoutException):
-            httpx2.post(
-                f"{service.url}/v1/chat/completions",
-                json=asked | {"stream": stream},
-                timeout=httpx2.Timeout(10, read=0.3),
-            )
-        if stream:
-            with httpx2.stream(
-                "POST", f"{service.url}/v1/chat/completions", json=asked | {"stream": True}
-            ) as told:
-                next(told.iter_lines())
-    quiet = 0
+    def figures(name: str) -> set[str]:  # of either decoder, whichever is asked
+        texts = [httpx2.get(f"{service.url}/metrics").text for _ in range(12)]
+        return {
+            line for text in texts for line in text.split("\n") if line.startswith(f"llink_decoder_{name} ")
+        }
 
-    def all_quiet() -> bool:  # the figures are those of either decoder
-        nonlocal quiet
-        text = httpx2.get(f"{service.url}/metrics").text
-        quiet = quiet + 1 if "\nllink_decoder_running 0.0" in text else 0
-        return quiet >= 8
-
-    until(all_quiet, "empty batches", 3.0)
-    cancelled = {line for _ in range(8) for line in httpx2.get(f"{service.url}/metrics").text.split("\n")}
-    assert any(line.startswith("llink_decoder_cancelled") and not line.endswith(" 0.0") for line in cancelled)
+    asked, before = body(**_LONG), figures("cancelled")
+    url = f"{service.url}/v1/chat/completions"
+    for _ in range(3):
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(url, json=asked, timeout=httpx2.Timeout(10, read=0.3))
+        with httpx2.stream("POST", url, json=asked | {"stream": True}) as told:
+            next(told.iter_lines())
+    until(lambda: figures("running") == {"llink_decoder_running 0.0"}, "empty batches", 2.0)
+    assert figures("cancelled") != before
 
 
 def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers: tuple[Path, Path]) -> None:
