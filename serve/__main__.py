@@ -55,11 +55,12 @@ def run(file: str | None, assigned: list[str], address: str | None, teach: str) 
     """
     from llink_ray.cluster.local import connect
     from serve.settings import resolve
-    from serve.start import require_servable, serving
+    from serve.start import require_free, require_servable, serving
 
     settings = resolve(file, assigned)
+    require_free(settings.http.host, settings.http.port)  # before what takes a while: teaching, and Ray
     _teach(teach, settings.registry, address)
-    require_servable(settings)  # before Ray is started, which takes a while
+    require_servable(settings)
     where = Path(settings.registry).parent if "://" not in settings.registry else None
     _end_at_sigterm()
     with connect(address, where / "tmp" if where else None):

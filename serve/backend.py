@@ -191,8 +191,8 @@ def _pause(left: int) -> float:
 def explained(error: Exception) -> Exception:
     """What happened, in our own words where we know it."""
     from ray.exceptions import (
-        ActorDiedError,
-        ActorUnavailableError,
+        NodeDiedError,
+        ObjectLostError,
         RayActorError,
         RayTaskError,
         WorkerCrashedError,
@@ -203,7 +203,9 @@ def explained(error: Exception) -> Exception:
         error = error.cause
     if isinstance(error, BackPressureError):
         return Overloaded("too much is asked at once: try again in a moment")
-    gone = (ActorDiedError, ActorUnavailableError, RayActorError, WorkerCrashedError)
+    # The first has a replica that died and one that cannot be reached under it; what is large and was made
+    # by one that died a moment later is an object that is lost.
+    gone = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)
     if isinstance(error, (*gone, DeploymentUnavailableError, ReplicaUnavailableError)):
         return Lost("a replica went away: try again")
     return error

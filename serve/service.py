@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from serve.metrics import Metrics
 from serve.settings import ServeSettings
 from serve.values import Ask
 
+_log = logging.getLogger("llink_ray.serve")
 AUTO = "llink"
 """The model that finds the language by itself; ``llink:bo`` is Tibetan, whatever the text looks like."""
 LEANS, APART = 0.5, 0.05
@@ -153,11 +155,20 @@ class Service:
             plan = await self.plan([("user", "Hello")], self.base, Sampling(max_tokens=1))
             await self.backend.answer(plan.ask)
             for taught in self.catalog.taught.values():
-                await self.backend.read(taught.encoder, [(taught.ref, taught.language.own_name)])
+                await self._try_language(taught)
         except LlinkError:
             await asyncio.sleep(1.0)
         else:
             self.answered = True
+
+    async def _try_language(self, taught: Taught) -> None:
+        """One that reads nothing must not keep the others from being served."""
+        try:
+            await self.backend.read(taught.encoder, [(taught.ref, taught.language.own_name)])
+        except AWAY:
+            raise
+        except LlinkError as error:
+            _log.error("%s %s cannot be read with: %s", taught.ref.language, taught.ref.version, error)
 
     async def chosen(self, model: str) -> Chosen:
         """What a model's name asks for: ``llink``, ``llink:bo``, ``llink:bo@v0001``, or the base by its name.

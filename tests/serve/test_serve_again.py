@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from llink_ray.decoding import Done, Event, Full, Usage
@@ -91,8 +91,9 @@ def calls(*outcomes: Any) -> tuple[Callable[[], Call], list[Call]]:
 
 
 def test_a_call_is_made_again_where_a_replica_went_away() -> None:
-    call, made = calls(*_GONE, DeploymentUnavailableError(None), "answer")
-    assert asyncio.run(again(call)) == "answer" and len(made) == 4
+    lost = ObjectLostError("00", None, "here")
+    call, made = calls(*_GONE, DeploymentUnavailableError(None), lost, "answer")
+    assert asyncio.run(again(call)) == "answer" and len(made) == 5
     call, made = calls(*_GONE * 9)
     with pytest.raises(Lost):
         asyncio.run(again(call))
