@@ -16,7 +16,7 @@ from typing import Literal
 from llink_ray.detection import Detection, Span, detect, spans
 from llink_ray.errors import LlinkError
 from llink_ray.languages import DECODER_LANGUAGE, Language, find
-from llink_ray.message import numbered, sentences
+from llink_ray.message import sentences
 from llink_ray.models.prompt import PLACE, beside
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
@@ -217,22 +217,17 @@ class _Message:
             elif not body[0].foreign and body[0].text.strip():
                 asked, body = body[0].text.rstrip(), body[1:]
         texts = [piece.text if raw else piece.shown for piece in body]
-        if _listed(body):
-            text = numbered(
-                [
-                    f" {t.strip()}" if raw or not p.foreign else t.strip()
-                    for p, t in zip(body, texts, strict=True)
-                ]
-            )
+        if _in_turn(body):
+            text = " ".join(text.strip() for text in texts)
         else:
             text = "".join(texts) if asked is None else "".join(texts).strip()
         return text if not asked else f"{asked}\n{text}"
 
 
-def _listed(body: Sequence[_Piece]) -> bool:
-    """Whether these are sentences one after another, which are numbered, or foreign words within English."""
+def _in_turn(body: Sequence[_Piece]) -> bool:
+    """Whether these are sentences one after another, or foreign words within English."""
     english = [piece.text.strip() for piece in body if not piece.foreign]
-    return len(body) > 1 and any(p.foreign for p in body) and all(map(_SENTENCE.fullmatch, english))
+    return any(piece.foreign for piece in body) and all(map(_SENTENCE.fullmatch, english))
 
 
 def _cut(text: str, language: Language, slots: SlotSettings) -> list[str]:

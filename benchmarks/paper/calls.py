@@ -76,13 +76,14 @@ def evaluate(step: Step) -> None:
 
 
 def evaluate_all(steps: Sequence[Step], at_once: int) -> None:
-    """The calls, ``at_once`` at a time; those that have begun are let end where one fails.
+    """The calls, ``at_once`` at a time, the longest first; those that have begun end where one fails.
 
     Raises:
         JobFailed, KeyboardInterrupt: as ``evaluate``.
     """
     with ThreadPoolExecutor(at_once) as pool:
-        calls = [pool.submit(evaluate, step) for step in steps]
+        longest_first = sorted(steps, key=lambda step: -len(step.contestants))
+        calls = [pool.submit(evaluate, step) for step in longest_first]
         try:
             for call in calls:
                 call.result()
