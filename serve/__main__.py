@@ -54,13 +54,14 @@ def run(file: str | None, assigned: list[str], address: str | None, teach: str) 
         LlinkError: wrong settings, an empty registry, a port that is taken.
     """
     from llink_ray.cluster.local import connect
+    from serve.app import application
     from serve.settings import resolve
-    from serve.start import require_free, require_servable, serving
+    from serve.start import require_address, serving
 
     settings = resolve(file, assigned)
-    require_free(settings.http.host, settings.http.port)  # before what takes a while: teaching, and Ray
+    require_address(settings)  # first of all: what follows takes a while
     _teach(teach, settings.registry, address)
-    require_servable(settings)
+    application(settings)  # for what is wrong with it, as long as no Ray is running
     where = Path(settings.registry).parent if "://" not in settings.registry else None
     _end_at_sigterm()
     with connect(address, where / "tmp" if where else None):

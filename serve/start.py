@@ -39,7 +39,7 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     from serve.app import APPLICATION, application
 
     bound = application(settings)
-    require_free(settings.http.host, settings.http.port)
+    _require_free(settings.http.host, settings.http.port)
     listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
     try:
         serve.start(proxy_location="HeadOnly", http_options=listen)
@@ -49,25 +49,19 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
         serve.shutdown()
 
 
-def require_servable(settings: ServeSettings) -> None:
-    """Refuse in a second what would be refused after Ray has started.
+def require_address(settings: ServeSettings) -> None:
+    """Refuse at once what would be refused after Ray has started, or a language was taught.
 
     Raises:
-        LlinkError: wrong settings, keys that cannot be used, or an empty registry.
+        LlinkError: keys that cannot be used, none where other machines get in, or a port that is taken.
     """
     from serve import key_files
-    from serve.app import application
 
     key_files.load(settings)
-    application(settings)
+    _require_free(settings.http.host, settings.http.port)
 
 
-def require_free(host: str, port: int) -> None:
-    """Refuse a port that is taken.
-
-    Raises:
-        LlinkError: it cannot be listened on.
-    """
+def _require_free(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

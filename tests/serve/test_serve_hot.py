@@ -248,6 +248,7 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
             until(lambda wanted=number: serving(live.url, "bo") == wanted, "the switch")
             sizes.append(process.memory_info().rss >> 20)
             handles.append(process.num_fds())
+    print(f"{load.outcomes} {load.endings}, MiB {sizes}, handles {handles}, slowest {load.slowest:.2f} s")
     assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
     assert load.outcomes["200"] >= 20 and len({version for version, _ in load.answers}) >= 10
     assert len(shelf._kept) == 3 and len(live.speaker.engine.adapters) == 3
