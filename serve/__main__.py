@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,19 +54,33 @@ def run(file: str | None, assigned: list[str], address: str | None, teach: str) 
         LlinkError: wrong settings, an empty registry, a port that is taken.
     """
     from llink_ray.cluster.local import connect
+    from serve.app import application
     from serve.settings import resolve
-    from serve.start import serving
+    from serve.start import require_address, serving
 
     settings = resolve(file, assigned)
+    require_address(settings)  # first of all: what follows takes a while
     _teach(teach, settings.registry, address)
+    application(settings)  # for what is wrong with it, as long as no Ray is running
     where = Path(settings.registry).parent if "://" not in settings.registry else None
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with connect(address, where / "tmp" if where else None), serving(settings) as base:
-        print(f"serving {', '.join(base.models)} on {base.url}, Ctrl-C stops it", file=sys.stderr)
-        print(base.url, flush=True)
-        while not stop.wait(0.5):
-            continue
+    _end_at_sigterm()
+    with connect(address, where / "tmp" if where else None):
+        _end_at_sigterm()  # Ray has put its own way of ending there, which leaves the service no time
+        with serving(settings) as base:
+            print(f"serving {', '.join(base.models)} on {base.url}, Ctrl-C stops it", file=sys.stderr)
+            print(base.url, flush=True)
+            while True:
+                time.sleep(60)
+
+
+def _end_at_sigterm() -> None:
+    """Wherever it is, starting included; once, since what is under way then must not be broken off."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _teach(names: str, registry: str, address: str | None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from llink_ray.decoding import Done, Event, Sampling
 from serve import sse
@@ -17,12 +17,17 @@ from serve.checks import check_chat, check_completion
 from serve.edge import Edge, Visit, require_good
 from serve.errors import ApiError
 from serve.handlers import translated
+from serve.leaving import EventStream, Gone, unless_gone
 from serve.protocol import ChatRequest, CompletionRequest, Sampled
 from serve.replies import ChatCompletion, Completion
 from serve.service import Plan, Told
 from serve.shapes import ChatShape, Shape, TextShape
 
 _log = logging.getLogger("llink_ray.serve")
+_GRACE = 1.0
+"""Seconds behind the deadline in which the decoder may say by itself that it has passed."""
+_HUNG_UP = 499
+"""For the log alone, as other servers write it: nobody is there to read it."""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
@@ -60,24 +65,38 @@ async def _answer(
     visit = edge.admit(request)
     try:
         async with asyncio.timeout(edge.limits.seconds):
-            plan = await _planned(visit, asked, said, alternatives)
-            if asked.stream:
-                events = edge.service.stream(plan)
-                first = await anext(events)  # what is refused is refused with a status of its own
-                told = _told(visit, plan, first, events, shape, asked.wants_usage)
-                return StreamingResponse(told, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
-            answer, beside = await edge.service.answer(plan)
-        require_good(answer.done, edge.limits.seconds)
-        visit.answered(plan, answer.done.usage, beside.grounding)
-        reply = JSONResponse(shape.whole(answer, beside).model_dump())
+            reply = await unless_gone(request, _begun(visit, asked, said, alternatives, shape))
     except BaseException as error:
         _note(visit, error)
         visit.leave()
         if isinstance(error, TimeoutError):
             raise ApiError.deadline(edge.limits.seconds) from None
+        if isinstance(error, Gone):
+            return Response(status_code=_HUNG_UP)
         raise
-    visit.leave()
+    if not isinstance(reply, EventStream):
+        visit.leave()
     return reply
+
+
+async def _begun(
+    visit: Visit,
+    asked: ChatRequest | CompletionRequest,
+    said: Sequence[tuple[str, str]],
+    alternatives: int | None,
+    shape: Shape,
+) -> Response:
+    """The whole answer, or a stream that has its first event: what is refused has a status of its own."""
+    service, seconds = visit.edge.service, visit.edge.limits.seconds
+    plan = await _planned(visit, asked, said, alternatives)
+    if asked.stream:
+        events = service.stream(plan)
+        first = await anext(events)
+        return EventStream(_told(visit, plan, first, events, shape, asked.wants_usage), visit.hang_up)
+    answer, beside = await service.answer(plan)
+    require_good(answer.done, seconds)
+    visit.answered(plan, answer.done.usage, beside.grounding)
+    return JSONResponse(shape.whole(answer, beside).model_dump())
 
 
 async def _planned(
@@ -112,10 +131,10 @@ async def _told(
     visit: Visit,
     plan: Plan,
     first: Event | Told,
-    events: AsyncIterator[Event | Told],
+    events: AsyncGenerator[Event | Told, None],
     shape: Shape,
     with_usage: bool,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The stream as it is sent. An error in its middle is an event, and nothing comes after it."""
     done: Done | None = None
     try:
@@ -129,7 +148,7 @@ async def _told(
             done = item.done or done
             if item.done is not None:
                 require_good(item.done, visit.edge.limits.seconds)
-            item = await anext(events, None)
+            item = await _next(visit, events)
         assert isinstance(item, Told) and done is not None, "a stream ends with both"
         visit.answered(plan, done.usage, item.grounding)
         for last in shape.end(done, item, with_usage):
@@ -139,14 +158,21 @@ async def _told(
         _note(visit, error)
         yield sse.failure(translated(error))
     finally:
-        if visit.outcome == "failed":
-            visit.outcome = "cancelled"
-        visit.leave()
+        await events.aclose()
+
+
+async def _next(visit: Visit, events: AsyncGenerator[Event | Told, None]) -> Event | Told | None:
+    """What comes next; the decoder keeps the deadline by itself, unless it is lost."""
+    try:
+        async with asyncio.timeout(visit.seconds_left + _GRACE):
+            return await anext(events, None)
+    except TimeoutError:
+        raise ApiError.deadline(visit.edge.limits.seconds) from None
 
 
 def _note(visit: Visit, error: BaseException) -> None:
     """What it came to, for the metrics."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+    if isinstance(error, asyncio.CancelledError | GeneratorExit | Gone):
         visit.outcome = "cancelled"
     elif isinstance(error, TimeoutError):
         visit.outcome = "504"

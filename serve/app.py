@@ -19,6 +19,7 @@ from llink_ray.models.decoder import load_tokenizer
 from llink_ray.models.prompt import Prompt
 from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
+from serve import ports
 from serve.api import create_app
 from serve.backend import RayBackend
 from serve.encoders import current_bundles, models_of
@@ -38,11 +39,28 @@ class Ingress:
     def __init__(
         self, settings: ServeSettings, decoder: DecoderSettings, readers: dict[str, Any], speaker: Any
     ) -> None:
+        ports.close()
         prompt = Prompt(load_tokenizer(decoder))
         self._service = Service(settings, RayBackend(readers, speaker), list(readers), prompt, decoder)
 
     def __serve_build_asgi_app__(self) -> Any:
         return create_app(self._service)
+
+
+class SpeakerReplica(Speaker):
+    """A speaker in a process of Ray Serve."""
+
+    def __init__(self, *given: Any) -> None:
+        ports.close()
+        super().__init__(*given)
+
+
+class ReaderReplica(Reader):
+    """A reader in a process of Ray Serve."""
+
+    def __init__(self, *given: Any) -> None:
+        ports.close()
+        super().__init__(*given)
 
 
 def application(settings: ServeSettings) -> Application:
@@ -61,8 +79,8 @@ def application(settings: ServeSettings) -> Application:
     decoder, encoders = models_of(bundles, settings.decoder, settings.encoders)
     asked = settings.deployments
     limits = Limits(**settings.engine.model_dump())
-    speaker = serve.deployment(Speaker).options(name="speaker", **_options(asked.speaker))
-    reader = serve.deployment(Reader).options(**_options(asked.reader))
+    speaker = serve.deployment(SpeakerReplica).options(name="speaker", **_options(asked.speaker))
+    reader = serve.deployment(ReaderReplica).options(**_options(asked.reader))
     ingress = serve.deployment(Ingress).options(name="ingress", **_options(asked.ingress))
     readers = {
         name: reader.options(name=name).bind(
@@ -81,6 +99,7 @@ def _options(asked: DeploymentSettings) -> dict[str, Any]:
         "max_ongoing_requests": asked.max_ongoing_requests,
         "ray_actor_options": {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus},
         "graceful_shutdown_timeout_s": asked.shutdown_seconds,
+        "graceful_shutdown_wait_loop_s": 0.5,  # looks whether something runs; the default makes Ctrl-C slow
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
     }

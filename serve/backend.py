@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from llink_ray.decoding import Answer, Event
@@ -13,11 +13,21 @@ from serve.reader import Reader
 from serve.speaker import Speaker
 from serve.values import Ask, BundleRef, Floats, Load, Read
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 Wanted = Sequence[tuple[BundleRef, str]]
 _TRIES = 5
 _PAUSE = 0.2
 """Seconds before the second try; doubled with each."""
+
+
+class Calling(Protocol[T]):
+    """What a deployment handle gives back."""
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Its outcome."""
+
+    def cancel(self) -> object:
+        """Nobody wants it any more."""
 
 
 class Overloaded(LlinkError):
@@ -53,7 +63,7 @@ class Backend(Protocol):
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
 
-    def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """An answer as it comes; asked again elsewhere only while nothing has come."""
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
@@ -88,7 +98,7 @@ class LocalBackend:
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         return await self.speaker.answer(ask)
 
-    def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         return self.speaker.stream(ask)
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
@@ -125,7 +135,7 @@ class RayBackend:
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         return await again(lambda: self._speaker.answer.remote(ask))
 
-    async def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         for left in reversed(range(_TRIES)):
             begun = ended = False
             events = self._speaker.stream.options(stream=True).remote(ask)
@@ -151,15 +161,21 @@ class RayBackend:
         return await again(lambda: self._speaker.load.remote())
 
 
-async def again(call: Callable[[], Awaitable[T]]) -> T:
+async def again(call: Callable[[], Calling[T]]) -> T:
     """The outcome of a call; made again, elsewhere, where a replica went away under it.
+
+    Where nobody waits for it any more the replica is told so: Ray lets it work on otherwise.
 
     Raises:
         LlinkError: as the replica did; Overloaded; Lost.
     """
     for left in reversed(range(_TRIES)):
+        calling = call()
         try:
-            return await call()
+            return await calling
+        except asyncio.CancelledError:
+            calling.cancel()
+            raise
         except Exception as error:
             told = explained(error)
             if not left or not isinstance(told, Lost):
@@ -175,8 +191,8 @@ def _pause(left: int) -> float:
 def explained(error: Exception) -> Exception:
     """What happened, in our own words where we know it."""
     from ray.exceptions import (
-        ActorDiedError,
-        ActorUnavailableError,
+        NodeDiedError,
+        ObjectLostError,
         RayActorError,
         RayTaskError,
         WorkerCrashedError,
@@ -187,7 +203,9 @@ def explained(error: Exception) -> Exception:
         error = error.cause
     if isinstance(error, BackPressureError):
         return Overloaded("too much is asked at once: try again in a moment")
-    gone = (ActorDiedError, ActorUnavailableError, RayActorError, WorkerCrashedError)
+    # The first has a replica that died and one that cannot be reached under it; what is large and was made
+    # by one that died a moment later is an object that is lost.
+    gone = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)
     if isinstance(error, (*gone, DeploymentUnavailableError, ReplicaUnavailableError)):
         return Lost("a replica went away: try again")
     return error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from llink_ray.bundle import BundleInfo
+from llink_ray.decoding import Full
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.languages import Language, find
 from llink_ray.registry import Registry, Version
@@ -19,8 +21,12 @@ from serve.encoders import encoder_name
 from serve.values import BundleRef
 
 _log = logging.getLogger("llink_ray.serve")
-_BRIEFLY = (JobFailed, Lost, Overloaded)
+AWAY = (JobFailed, Lost, Overloaded, Full)
 """What may be better at the next look, unlike a damaged bundle."""
+_AGAIN_SECONDS = 60.0
+"""After which a refused one is tried once more: ``reload`` reaches one ingress replica of several."""
+_PINNED = 64
+"""Older versions whose records are kept, of those that were asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class Catalog:
     """Looks at the registry again and again.
 
     A new version is verified and loaded first and answers then; the one before it answers until that moment,
-    and for requests that have begun. One that is refused is told and counted, and not tried again until
-    ``reload``; a language without a version any more is no longer served.
+    and for requests that have begun. One that is refused is told and counted, and tried again at ``reload``
+    or after a minute; a language without a version any more is no longer served.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class Catalog:
         """``bo v0002`` -> why it does not answer."""
         self.looked = False
         """Whether the registry was read through once."""
+        self._tried: dict[str, float] = {}  # when those were
+        self._pinned: dict[tuple[str, str], Taught] = {}
         self._lock = asyncio.Lock()
 
     async def follow(self, seconds: float) -> None:
@@ -78,7 +86,7 @@ class Catalog:
         Raises:
             JobFailed: the registry cannot be reached.
         """
-        self.refused = {}
+        self.refused, self._pinned = {}, {}
         await self.look()
 
     async def look(self) -> None:
@@ -94,6 +102,9 @@ class Catalog:
             for code in sorted(self.taught.keys() - versions.keys()):
                 _log.info("%s is no longer in the registry, and no longer served", code)
                 self._switch(code, None)
+            there = {(code, one.name) for code, known in versions.items() for one in known}
+            self._pinned = {key: one for key, one in self._pinned.items() if key in there}
+            self.refused = {key: why for key, why in self.refused.items() if tuple(key.split()) in there}
             for code, known in versions.items():
                 await self._follow(code, known)
             self.looked = True
@@ -118,17 +129,22 @@ class Catalog:
             LlinkError: it is refused; told and counted once.
         """
         name = f"{version.language} {version.name}"
-        if name in self.refused:
-            raise LlinkError(self.refused[name])
+        known = self.refused.get(name)
+        if known is not None and time.monotonic() - self._tried[name] < _AGAIN_SECONDS:
+            raise LlinkError(known)
         try:
             found = await self.describe(version)
             await self._backend.prepare(found.encoder, found.ref)
-        except LlinkError as error:
-            if not isinstance(error, _BRIEFLY):
-                self.refused[name] = str(error)
-            self._count(version.language, "refused")
-            _log.error("%s is refused: %s", name, error)
+        except AWAY as error:
+            _log.warning("%s cannot be loaded now, trying again: %s", name, error)
             raise
+        except LlinkError as error:
+            self.refused[name], self._tried[name] = str(error), time.monotonic()
+            if str(error) != known:
+                self._count(version.language, "refused")
+                _log.error("%s is refused: %s", name, error)
+            raise
+        self.refused.pop(name, None)
         self._count(version.language, "loaded")
         return found
 
@@ -165,7 +181,13 @@ class Catalog:
         serving = self.taught.get(code)
         if serving and serving.ref.version == version:
             return serving
-        return await self._checked(await asyncio.to_thread(self._registry.resolve, code, version))
+        key = code, version
+        if key not in self._pinned:
+            found = await self._checked(await asyncio.to_thread(self._registry.resolve, code, version))
+            while len(self._pinned) >= _PINNED:
+                del self._pinned[next(iter(self._pinned))]
+            self._pinned[key] = found
+        return self._pinned[key]
 
     def _switch(self, code: str, found: Taught | None) -> None:
         others = {known: taught for known, taught in self.taught.items() if known != code}

@@ -63,7 +63,7 @@ class Edge:
 
 @dataclass
 class Visit:
-    """A request that was let in; ``leave`` it once, at its very end."""
+    """A request that was let in; ``leave`` it at its very end."""
 
     edge: Edge
     request: Request
@@ -73,6 +73,7 @@ class Visit:
     """Language and model, once they are known."""
     outcome: str = "failed"
     _first: float | None = None
+    _left: bool = False
 
     def __post_init__(self) -> None:
         self.edge.service.metrics.open.inc()
@@ -110,8 +111,17 @@ class Visit:
             self.request.scope, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
         )
 
+    def hang_up(self) -> None:
+        """``leave`` a stream: one that came to no end was left by its caller."""
+        if self.outcome == "failed":
+            self.outcome = "cancelled"
+        self.leave()
+
     def leave(self) -> None:
-        """Give the place back and count."""
+        """Give the place back and count; once, however often it is called."""
+        if self._left:
+            return
+        self._left = True
         metrics = self.edge.service.metrics
         self.held.release()
         metrics.open.dec()

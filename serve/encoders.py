@@ -21,15 +21,19 @@ def encoder_name(settings: EncoderSettings) -> str:
 
 
 def current_bundles(registry: Registry) -> list[BundleInfo]:
-    """Records of the bundles that answer, of those that can be read.
+    """Records of the bundles that answer; where one cannot be read, that of the newest before it.
 
     Raises:
         JobFailed: the registry cannot be reached.
     """
+    versions = registry.list()
     found = []
-    for version in registry.list():
-        if version.current and (info := _info(registry, version)) is not None:
-            found.append(info)
+    for current in (version for version in versions if version.current):
+        older = [v for v in versions if v.language == current.language and v.number < current.number]
+        for version in (current, *reversed(older)):
+            if (info := _info(registry, version)) is not None:
+                found.append(info)
+                break
     return found
 
 

@@ -51,9 +51,9 @@ class Reader:
         """Slots of texts, each by its own language's bundle; from the cache where they are in it.
 
         Raises:
-            LlinkError: a bundle that cannot be used here.
+            JobFailed: a bundle that cannot be used here any more.
         """
-        readings = {ref: await self.shelf.get(ref) for ref, _ in wanted}
+        readings = {ref: await self.shelf.used(ref) for ref, _ in wanted}
         found = {one: self.cache.get(*one) for one in wanted}
         missing = [one for one, slots in found.items() if slots is None]
         hits = sum(found[one] is not None for one in wanted)
@@ -68,9 +68,9 @@ class Reader:
         """(N, d_dec): vectors of texts in the decoder's latent space, comparable with its own of English.
 
         Raises:
-            LlinkError: a bundle that cannot be used here.
+            JobFailed: a bundle that cannot be used here any more.
         """
-        readings = {ref: await self.shelf.get(ref) for ref, _ in wanted}
+        readings = {ref: await self.shelf.used(ref) for ref, _ in wanted}
 
         def work() -> Floats:
             rows = []

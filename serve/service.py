@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +20,12 @@ from llink_ray.portable import model_name
 from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
 from serve.backend import Backend
-from serve.catalog import Catalog, Taught
+from serve.catalog import AWAY, Catalog, Taught
 from serve.metrics import Metrics
 from serve.settings import ServeSettings
 from serve.values import Ask
 
+_log = logging.getLogger("llink_ray.serve")
 AUTO = "llink"
 """The model that finds the language by itself; ``llink:bo`` is Tibetan, whatever the text looks like."""
 LEANS, APART = 0.5, 0.05
@@ -152,11 +155,20 @@ class Service:
             plan = await self.plan([("user", "Hello")], self.base, Sampling(max_tokens=1))
             await self.backend.answer(plan.ask)
             for taught in self.catalog.taught.values():
-                await self.backend.read(taught.encoder, [(taught.ref, taught.language.own_name)])
+                await self._try_language(taught)
         except LlinkError:
             await asyncio.sleep(1.0)
         else:
             self.answered = True
+
+    async def _try_language(self, taught: Taught) -> None:
+        """One that reads nothing must not keep the others from being served."""
+        try:
+            await self.backend.read(taught.encoder, [(taught.ref, taught.language.own_name)])
+        except AWAY:
+            raise
+        except LlinkError as error:
+            _log.error("%s %s cannot be read with: %s", taught.ref.language, taught.ref.version, error)
 
     async def chosen(self, model: str) -> Chosen:
         """What a model's name asks for: ``llink``, ``llink:bo``, ``llink:bo@v0001``, or the base by its name.
@@ -177,6 +189,8 @@ class Service:
             code = find(name).code
             if at:
                 return Chosen({**taught, code: await self.catalog.pinned(code, version)}, code)
+        except AWAY:
+            raise
         except LlinkError as error:
             raise NoSuchModel(f"model {model!r}: {error}") from None
         if code not in taught:
@@ -259,7 +273,7 @@ class Service:
         answer, grounding = await self.backend.answer(plan.ask)
         return answer, Told(plan, hits, grounding)
 
-    async def stream(self, plan: Plan) -> AsyncIterator[Event | Told]:
+    async def stream(self, plan: Plan) -> AsyncGenerator[Event | Told, None]:
         """The answer as it comes; ``Told`` last, behind the event that ends it.
 
         Raises:
@@ -267,9 +281,10 @@ class Service:
         """
         plan, hits = await self.read(plan)
         text = list[str]()
-        async for event in self.backend.stream(plan.ask):
-            text.append(event.text)
-            yield event
+        async with aclosing(self.backend.stream(plan.ask)) as events:
+            async for event in events:
+                text.append(event.text)
+                yield event
         grounding = None
         if plan.ask.grounding:
             grounding = await self.backend.grounding(plan.ask, "".join(text))

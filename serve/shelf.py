@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from llink_ray.bundle import BundleInfo, read_bundle
-from llink_ray.errors import LlinkError
+from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.registry import Registry
 from serve.values import BundleRef
 
@@ -50,6 +50,17 @@ class Shelf(Generic[T]):
                     self._make_room(ref)
         self._kept.move_to_end(ref)
         return self._kept[ref]
+
+    async def used(self, ref: BundleRef) -> T:
+        """``get`` for a request: that a bundle which answers cannot be loaded any more is not its fault.
+
+        Raises:
+            JobFailed: as ``get``, whatever it is.
+        """
+        try:
+            return await self.get(ref)
+        except LlinkError as error:
+            raise JobFailed(str(error)) from None
 
     def _fetched(self, ref: BundleRef) -> T:
         folder = self._registry.fetch(ref.language, ref.version)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,15 +48,16 @@ class Speaker:
         """
         await self.shelf.get(ref)
 
-    async def stream(self, ask: Ask) -> AsyncIterator[Event]:
+    async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """What is new, until the end; leaving it early frees its place in the batch.
 
         Raises:
             LlinkError: it cannot be answered here.
             Full: the queue is.
         """
-        async for event in self.engine.submit(await self._request(ask)):
-            yield event
+        async with aclosing(aiter(self.engine.submit(await self._request(ask)))) as events:
+            async for event in events:
+                yield event
 
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         """The whole answer, and its grounding where that was asked for; see :meth:`grounding`.
@@ -66,10 +68,11 @@ class Speaker:
         """
         request = await self._request(ask)
         text, tokens, done = list[str](), list[Token](), None
-        async for event in self.engine.submit(request):
-            text.append(event.text)
-            tokens += event.tokens
-            done = event.done
+        async with aclosing(aiter(self.engine.submit(request))) as events:
+            async for event in events:
+                text.append(event.text)
+                tokens += event.tokens
+                done = event.done
         assert isinstance(done, Done), "the last event is the end"
         answer = Answer("".join(text), tuple(tokens), done)
         return answer, await self.grounding(ask, answer.text) if ask.grounding else None
@@ -114,7 +117,7 @@ class Speaker:
             raise RuntimeError("the decoding thread has ended")
 
     async def _request(self, ask: Ask) -> Request:
-        adapter = await self.shelf.get(ask.adapter) if ask.adapter else None
+        adapter = await self.shelf.used(ask.adapter) if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places

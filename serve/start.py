@@ -40,15 +40,25 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
 
     bound = application(settings)
     _require_free(settings.http.host, settings.http.port)
-    serve.start(
-        proxy_location="HeadOnly",
-        http_options=HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75),
-    )
+    listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
     try:
+        serve.start(proxy_location="HeadOnly", http_options=listen)
         serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
         yield _ready(settings)
     finally:
         serve.shutdown()
+
+
+def require_address(settings: ServeSettings) -> None:
+    """Refuse at once what would be refused after Ray has started, or a language was taught.
+
+    Raises:
+        LlinkError: keys that cannot be used, none where other machines get in, or a port that is taken.
+    """
+    from serve import key_files
+
+    key_files.load(settings)
+    _require_free(settings.http.host, settings.http.port)
 
 
 def _require_free(host: str, port: int) -> None:

@@ -84,7 +84,10 @@ def router(edge: Edge) -> APIRouter:
     async def reload(request: Request) -> dict[str, Any]:
         """Look at the registry now, and try what was refused once more. Wants the admin key."""
         edge.admin(request)
-        await catalog.reload()
+        try:
+            await catalog.reload()
+        except LlinkError as error:  # nothing is wrong with the request
+            raise ApiError.overloaded(f"the registry cannot be read: {error}") from None
         return _bundles(edge)
 
     return routes

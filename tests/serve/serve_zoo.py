@@ -32,8 +32,11 @@ KM = "កសិករលក់ផ្លែប៉ោម៣០។"
 LANGUAGES = ("bo", "km")
 
 
-def teach(folder: Path, code: str, seed: int = 0) -> Taught:
-    """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder."""
+def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> Taught:
+    """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder.
+
+    Where ``noise`` is 1 it comes to no end.
+    """
     settings = small_settings(
         "embedded", "embedded", slots={"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
     )
@@ -42,7 +45,7 @@ def teach(folder: Path, code: str, seed: int = 0) -> Taught:
     with torch.no_grad():
         for name, parameter in taught.model.named_parameters():
             if "lora_B" in name:
-                parameter.normal_(0, 0.1)
+                parameter.normal_(0, noise)
     taught.language = code
     write_taught(folder, taught, language=code, seed=seed)
     return taught

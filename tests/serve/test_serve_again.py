@@ -1,0 +1,162 @@
+"""Calls through deployment handles: asked again where a replica dies, let go where nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from llink_ray.decoding import Done, Event, Full, Usage
+from llink_ray.errors import LlinkError
+from serve import backend
+from serve.backend import Lost, Overloaded, RayBackend, again
+from serve.values import Ask
+
+_ASK = Ask((1, 2))
+_END = Event("b", done=Done("stop", Usage(2, 2)))
+_GONE = [ActorDiedError(), ActorUnavailableError("away", None)]
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_PAUSE", 0.0)
+
+
+class Call:
+    """A deployment's response."""
+
+    def __init__(self, outcome: Any, seconds: float = 0.0) -> None:
+        self.outcome, self.seconds, self.cancelled = outcome, seconds, False
+
+    def __await__(self) -> Any:
+        yield from asyncio.sleep(self.seconds).__await__()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Events:
+    """A deployment's response that comes in parts."""
+
+    def __init__(self, *parts: Event | Exception) -> None:
+        self._parts, self.cancelled = iter(parts), False
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Event:
+        part = next(self._parts, None)
+        if part is None:
+            raise StopAsyncIteration
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Speaker:
+    """A handle whose calls have these outcomes, one after the other."""
+
+    def __init__(self, *outcomes: Events) -> None:
+        self.outcomes, self.calls = list(outcomes), 0
+        self.stream = self
+
+    def options(self, stream: bool) -> Speaker:
+        assert stream
+        return self
+
+    def remote(self, ask: Ask) -> Events:
+        self.calls += 1
+        return self.outcomes[self.calls - 1]
+
+
+def calls(*outcomes: Any) -> tuple[Callable[[], Call], list[Call]]:
+    made: list[Call] = []
+
+    def call() -> Call:
+        made.append(Call(outcomes[len(made)]))
+        return made[-1]
+
+    return call, made
+
+
+def test_a_call_is_made_again_where_a_replica_went_away() -> None:
+    lost = ObjectLostError("00", None, "here")
+    call, made = calls(*_GONE, DeploymentUnavailableError(None), lost, "answer")
+    assert asyncio.run(again(call)) == "answer" and len(made) == 5
+    call, made = calls(*_GONE * 9)
+    with pytest.raises(Lost):
+        asyncio.run(again(call))
+    assert len(made) == 5
+
+
+@pytest.mark.parametrize("error", [Full("wait"), LlinkError("no"), RuntimeError("a defect")])
+def test_what_a_replica_says_is_said_as_it_is_and_once(error: Exception) -> None:
+    wrapped = RayTaskError("answer", "traceback", error).as_instanceof_cause()
+    for raised in (error, wrapped):
+        call, made = calls(raised)
+        with pytest.raises(type(error)) as told:
+            asyncio.run(again(call))
+        assert told.value is error and len(made) == 1
+
+
+def test_too_much_at_once_is_told_and_not_asked_again() -> None:
+    call, made = calls(BackPressureError(num_queued_requests=3, max_queued_requests=3))
+    with pytest.raises(Overloaded):
+        asyncio.run(again(call))
+    assert len(made) == 1
+
+
+def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
+    call = Call("answer", 30)
+
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await again(lambda: call)
+
+    asyncio.run(run())
+    assert call.cancelled
+
+
+def heard(speaker: Speaker, most: int = 9) -> list[Event]:
+    async def run() -> list[Event]:
+        found = []
+        stream: AsyncGenerator[Event, None] = RayBackend({}, speaker).stream(_ASK)
+        async with aclosing(stream) as events:
+            async for event in events:
+                found.append(event)
+                if len(found) == most:
+                    break
+        return found
+
+    return asyncio.run(run())
+
+
+def test_a_stream_is_asked_for_again_only_while_nothing_of_it_came() -> None:
+    speaker = Speaker(Events(_GONE[0]), Events(_GONE[1]), Events(Event("a"), _END))
+    assert heard(speaker) == [Event("a"), _END] and speaker.calls == 3
+    begun = Speaker(Events(Event("a"), _GONE[0]), Events(Event("a"), _END))
+    with pytest.raises(Lost):
+        heard(begun)
+    assert begun.calls == 1
+    full = Speaker(Events(Full("wait")))
+    with pytest.raises(Full):
+        heard(full)
+
+
+def test_a_stream_that_is_left_is_cancelled_and_one_that_ended_is_not() -> None:
+    left, whole = Events(Event("a"), _END), Events(Event("a"), _END)
+    heard(Speaker(left), most=1)
+    heard(Speaker(whole))
+    assert left.cancelled and not whole.cancelled

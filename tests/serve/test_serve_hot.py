@@ -1,0 +1,258 @@
+"""Bundles that come, go, and are damaged while the service answers: nobody notices but by the answers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+from serve_load import ADMIN, ADMINS, Load, body, chat, held, resealed, said, serving, until, version_of
+from serve_zoo import BO, KM, Running, teach, up
+
+from llink_ray.bundle import INDEX, read_bundle
+from llink_ray.registry import Registry
+from llink_ray.taught import Taught
+
+Lessons = dict[str, tuple[Path, Taught]]
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Taught]:
+    """Another bundle for Tibetan, which answers otherwise."""
+    folder = tmp_path_factory.mktemp("second") / "bo"
+    return folder, teach(folder, "bo", seed=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _admin_key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLINK_ADMIN_KEY", ADMIN)
+        yield
+
+
+@pytest.fixture
+def place(lessons: Lessons, tmp_path: Path) -> Path:
+    """A registry of this test's own: Tibetan, v0001."""
+    Registry(tmp_path / "registry").publish(lessons["bo"][0])
+    return tmp_path / "registry"
+
+
+@pytest.fixture
+def live(place: Path) -> Iterator[Running]:
+    with up(place) as running:
+        yield running
+
+
+def metric(url: str, name: str, **labels: str) -> float:
+    for line in httpx2.get(f"{url}/metrics").text.splitlines():
+        if re.match(rf"{name}[ {{]", line) and all(
+            f'{key}="{value}"' in line for key, value in labels.items()
+        ):
+            return float(line.rsplit(" ", 1)[1])
+    return 0.0
+
+
+def bundles(url: str) -> dict[str, dict[str, dict[str, str]]]:
+    answer = httpx2.get(f"{url}/admin/bundles", headers=ADMINS)
+    assert answer.status_code == 200
+    found: dict[str, dict[str, dict[str, str]]] = answer.json()
+    return found
+
+
+def damage(folder: Path) -> bytes:
+    """Spoil one byte; what it was before."""
+    file = folder / "projector.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    return whole
+
+
+def test_a_new_version_is_switched_to_without_failing_a_request(
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+) -> None:
+    first, then = lessons["bo"][1].answer("Who?", BO), second[1].answer("Who?", BO)
+    assert first != then
+    with Load(live.url, more={"max_tokens": 256}).running() as load:
+        until(lambda: load.outcomes["200"] > 3, "first answers")
+        Registry(place).publish(second[0])
+        until(lambda: serving(live.url, "bo") == "v0002", "the switch")
+        count = load.outcomes["200"]
+        until(lambda: load.outcomes["200"] > count + 6, "answers of the new one")
+    assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
+    assert set(load.answers) == {("v0001", first), ("v0002", then)}  # never a mixture
+    assert bundles(live.url)["answering"]["bo"]["version"] == "v0002"
+    older = chat(live.url, model="llink:bo@v0001", max_tokens=256)
+    assert (version_of(older), said(older)) == ("v0001", first)
+    loads = metric(live.url, "llink_bundle_loads_total", outcome="loaded")
+    for _ in range(3):
+        chat(live.url, model="llink:bo@v0001")
+    assert (
+        metric(live.url, "llink_bundle_loads_total", outcome="loaded") == loads
+    )  # loaded once, not each time
+
+
+def test_a_request_that_has_begun_ends_with_the_version_it_began_with(
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+) -> None:
+    with ThreadPoolExecutor(1) as pool, held(live.speaker.engine):
+        running = pool.submit(chat, live.url, max_tokens=256)
+        until(lambda: live.speaker.engine.snapshot().waiting == 1, "the request")
+        for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long off the shelf
+            Registry(place).publish(bundle)
+            version = Registry(place).resolve("bo").name
+            until(lambda wanted=version: serving(live.url, "bo") == wanted, "the switch")
+    told = running.result(30)
+    assert (version_of(told), said(told)) == ("v0001", lessons["bo"][1].answer("Who?", BO))
+    assert len([name for name in live.speaker.engine.adapters if name.startswith("bo@")]) == 3
+    assert version_of(chat(live.url)) == "v0005"
+
+
+def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
+    live: Running, place: Path, second: tuple[Path, Taught]
+) -> None:
+    staging = Registry(place.parent / "staging")
+    for _ in range(2):
+        staging.publish(second[0])
+    whole = damage(place.parent / "staging" / "bo" / "v0002")
+    with Load(live.url, clients=2).running() as load:
+        (place.parent / "staging" / "bo" / "v0002").rename(place / "bo" / "v0002")
+        until(lambda: "bo v0002" in bundles(live.url)["refused"], "the refusal")
+        until(lambda: load.outcomes["200"] > 3, "answers")
+        assert "projector.safetensors" in bundles(live.url)["refused"]["bo v0002"]
+        assert serving(live.url, "bo") == "v0001"
+        assert metric(live.url, "llink_bundle_loads_total", language="bo", outcome="refused") == 1
+        pinned = httpx2.post(f"{live.url}/v1/chat/completions", json=body(model="llink:bo@v0002"))
+        assert pinned.status_code == 404 and "projector.safetensors" in pinned.json()["error"]["message"]
+        (place / "bo" / "v0002" / "projector.safetensors").write_bytes(whole)
+        assert serving(live.url, "bo") == "v0001"  # not before somebody says so
+        reloaded = httpx2.post(f"{live.url}/admin/reload", headers=ADMINS, timeout=30)
+        assert reloaded.status_code == 200 and reloaded.json()["refused"] == {}
+        assert reloaded.json()["answering"]["bo"]["version"] == "v0002"
+        assert version_of(chat(live.url)) == "v0002"
+    assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
+
+
+def test_roll_back_and_removal(
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+) -> None:
+    registry = Registry(place)
+    registry.publish(second[0])
+    registry.publish(lessons["km"][0])
+    until(lambda: (serving(live.url, "bo"), serving(live.url, "km")) == ("v0002", "v0001"), "both")
+    assert version_of(chat(live.url, f"Who?\n{KM}"), "km") == "v0001"  # a language that was not there before
+    with Load(live.url).running() as load:
+        until(lambda: load.outcomes["200"] > 3, "answers")
+        registry.roll_back("bo")
+        until(lambda: serving(live.url, "bo") == "v0001", "the roll back")
+        registry.remove("bo", "v0002")
+        registry.remove("km", "v0001")
+        until(lambda: serving(live.url, "km") is None, "the removal")
+    assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
+    gone = httpx2.post(f"{live.url}/v1/chat/completions", json=body(f"Who?\n{KM}"))
+    assert gone.status_code == 422 and "Khmer (km)" in gone.json()["error"]["message"]
+    for name in ("llink:km", "llink:bo@v0002"):
+        answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body(model=name))
+        assert answer.status_code == 404, name
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_bundle_of_other_models_is_refused_with_a_sentence(
+    live: Running, place: Path, second: tuple[Path, Taught], part: str, tmp_path: Path
+) -> None:
+    model = getattr(read_bundle(second[0]), part).model_copy(update={"fingerprint": "f" * 64})
+    Registry(place).publish(resealed(second[0], tmp_path / "other", **{part: model}))
+    until(lambda: bool(bundles(live.url)["refused"]), "the refusal")
+    assert f"was trained on another {part} than" in bundles(live.url)["refused"]["bo v0002"]
+    assert version_of(chat(live.url)) == "v0001"
+
+
+def test_an_encoder_that_is_not_served_is_named(
+    live: Running, place: Path, second: tuple[Path, Taught], tmp_path: Path
+) -> None:
+    settings = read_bundle(second[0]).settings
+    settings = settings | {"encoder": settings["encoder"] | {"model": "org/another"}}
+    Registry(place).publish(resealed(second[0], tmp_path / "other", settings=settings, language="am"))
+    until(lambda: bool(bundles(live.url)["refused"]), "the refusal")
+    why = bundles(live.url)["refused"]["am v0001"]
+    assert "reader-org-another" in why and "start the service again" in why
+    assert serving(live.url, "am") is None
+
+
+@pytest.mark.parametrize("file", ["projector.safetensors", INDEX])
+def test_at_the_start_the_one_before_a_damaged_one_answers(
+    place: Path, second: tuple[Path, Taught], file: str
+) -> None:
+    Registry(place).publish(second[0])
+    broken = place / "bo" / "v0002" / file
+    broken.write_bytes(broken.read_bytes()[:-3])
+    with up(place) as running:
+        assert version_of(chat(running.url)) == "v0001"
+        assert "bo v0002" in bundles(running.url)["refused"]
+
+
+@pytest.mark.parametrize("half", ["reader", "speaker"])
+def test_a_bundle_that_is_damaged_after_it_was_loaded_is_no_fault_of_the_request(
+    live: Running, place: Path, half: str
+) -> None:
+    chat(live.url)
+    whole = damage(place / "bo" / "v0001")
+    assert chat(live.url)  # it is loaded, and its files are not looked at
+    reader = next(iter(live.service.backend.readers.values()))  # type: ignore[attr-defined]
+    (
+        reader if half == "reader" else live.speaker
+    ).shelf._kept.clear()  # as in a replica that was started anew
+    answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body())
+    assert answer.status_code == 503 and str(place) not in answer.text
+    (place / "bo" / "v0001" / "projector.safetensors").write_bytes(whole)
+    assert chat(live.url)
+
+
+def test_the_admins_door(live: Running) -> None:
+    for method, path in (("GET", "/admin/bundles"), ("POST", "/admin/reload")):
+        asked = {
+            None: 401,
+            "Bearer a-key-of-somebody-else": 403,
+            f"Bearer {ADMIN}x": 403,
+            f"Bearer {ADMIN}": 200,
+        }
+        for key, status in asked.items():
+            headers = {} if key is None else {"authorization": key}
+            answer = httpx2.request(method, f"{live.url}{path}", headers=headers)
+            assert answer.status_code == status, (path, key)
+
+
+def test_a_registry_that_is_away_is_no_fault_of_the_request(live: Running, place: Path) -> None:
+    pin = place / "bo" / "current.json"
+    pin.write_text("{")
+    answer = httpx2.post(f"{live.url}/admin/reload", headers=ADMINS)
+    assert answer.status_code == 503 and "current.json" in answer.json()["error"]["message"]
+    assert version_of(chat(live.url)) == "v0001"
+    pin.unlink()
+    assert httpx2.post(f"{live.url}/admin/reload", headers=ADMINS).status_code == 200
+
+
+def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+) -> None:
+    registry, process = Registry(place), psutil.Process(os.getpid())
+    pool, shelf = live.speaker.engine.pool, live.speaker.shelf
+    sizes, handles = [], []
+    with Load(live.url, clients=4, streams=1).running() as load:
+        for turn in range(20):
+            number = registry.publish((second, lessons["bo"])[turn % 2][0]).name
+            until(lambda wanted=number: serving(live.url, "bo") == wanted, "the switch")
+            sizes.append(process.memory_info().rss >> 20)
+            handles.append(process.num_fds())
+    print(f"{load.outcomes} {load.endings}, MiB {sizes}, handles {handles}, slowest {load.slowest:.2f} s")
+    assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
+    assert load.outcomes["200"] >= 20 and len({version for version, _ in load.answers}) >= 10
+    assert len(shelf._kept) == 3 and len(live.speaker.engine.adapters) == 3
+    assert pool._size <= 1 + 3 + 3, "rows of the pool: three versions, and those that requests still held"
+    assert all(len(reader.shelf._kept) == 3 for reader in live.service.backend.readers.values())  # type: ignore[attr-defined]
+    assert sizes[-1] - sizes[4] < 40, sizes
+    assert handles[-1] - handles[4] < 10, handles
