@@ -77,3 +77,7 @@ def _ready(settings: ServeSettings) -> Up:
             pass
         time.sleep(_PAUSE)
     raise JobFailed(f"the service did not become ready in {_READY_SECONDS:.0f} seconds: look at Ray's logs")
+
+
+def tuned() -> None:
+    """Before Ray starts here: what its processes read when they are started."""
