@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import repository  # noqa: F401
 from starlette.responses import JSONResponse
 
 from llink_ray.decoding import Answer, Limits, Request, Sampling
@@ -34,7 +35,9 @@ class Bare:
             current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
         )
         self._settings = settings
-        readers = {name: Reader(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()}
+        readers = {
+            name: Reader(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()
+        }
         self.encoder = next(iter(readers))
         self.speaker = Speaker(decoder, settings.registry, Limits(**settings.engine.model_dump()))
         backend = LocalBackend(readers, self.speaker)

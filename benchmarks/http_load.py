@@ -99,7 +99,9 @@ def _text(event: dict[str, Any]) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in event.get("choices", ()))
 
 
-def together(clients: Sequence[Client], questions: Sequence[T], ask: Callable[[Client, T], Reply]) -> list[Reply]:
+def together(
+    clients: Sequence[Client], questions: Sequence[T], ask: Callable[[Client, T], Reply]
+) -> list[Reply]:
     """All questions, each client asking the next one when it has its answer."""
     waiting = iter(questions)
 

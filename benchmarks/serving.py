@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -24,8 +23,8 @@ from typing import Any
 
 import torch
 from http_load import Client
-from serving_figures import Overhead, accounting, caching, chats, speed
 from processes import Below
+from serving_figures import Overhead, accounting, caching, chats, speed
 
 from llink_ray import phrasebook
 from llink_ray.cluster.command import quiet
@@ -61,7 +60,7 @@ def service(registry: str, assignments: Sequence[str] = ()) -> Iterator[tuple[st
 
     from llink_ray.cluster.local import connect
     from serve.settings import resolve
-    from serve.start import serving, tuned
+    from serve.start import lean, serving
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -70,8 +69,7 @@ def service(registry: str, assignments: Sequence[str] = ()) -> Iterator[tuple[st
             random_bundles.publish(folder / "registry")
         given = [f"registry={registry}", f"http.port={free_port()}", *assignments]
         settings = resolve(None, given)
-        os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"
-        tuned()
+        lean()
         stack.enter_context(connect(None, folder))
         up = stack.enter_context(serving(settings))
         yield up.url.removesuffix("/v1"), settings
@@ -146,7 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=8, help="how often each way is timed")
     parser.add_argument("--turns", type=int, default=40, help="questions for each of the other figures")
     parser.add_argument("--seed", type=int, default=0, help="of the sentences")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for python -m serve")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for python -m serve"
+    )
     asked = parser.parse_args(arguments)
     if min(asked.clients, asked.requests, asked.rounds, asked.turns) < 1:
         parser.error("--clients, --requests, --rounds and --turns are at least 1")

@@ -47,6 +47,8 @@ class Overhead:
         self.bare, self._client = Bare(settings), client
         self.speaker = serve.get_deployment_handle("speaker", APPLICATION)
         self._reader = serve.get_deployment_handle(self.bare.encoder, APPLICATION)
+        for handle in (self.speaker, self._reader):  # no event loop runs here, unlike in the ingress
+            handle._init(_run_router_in_separate_loop=True)
 
     def measure(self, questions: Sequence[str]) -> dict[str, float]:
         """Medians in milliseconds; the first few do not count."""

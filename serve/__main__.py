@@ -6,7 +6,6 @@ python -m serve --registry s3://bucket/registry --set http.port=8080
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -53,9 +52,10 @@ def run(file: str | None, assigned: list[str], address: str | None) -> None:
     """
     from llink_ray.cluster.local import connect
     from serve.settings import resolve
-    from serve.start import serving
+    from serve.start import lean, serving
 
     settings = resolve(file, assigned)
+    lean()
     where = Path(settings.registry).parent if "://" not in settings.registry else None
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -68,5 +68,4 @@ def run(file: str | None, assigned: list[str], address: str | None) -> None:
 
 if __name__ == "__main__":
     quiet()
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     app()
