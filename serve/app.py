@@ -75,6 +75,7 @@ def _options(asked: DeploymentSettings) -> dict[str, Any]:
         "graceful_shutdown_timeout_s": asked.shutdown_seconds,
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
+        "logging_config": {"enable_access_log": False},  # the ingress writes a line for each request itself
     }
     if asked.min_replicas == asked.max_replicas:
         return found | {"num_replicas": asked.min_replicas}

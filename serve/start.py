@@ -20,7 +20,6 @@ _LEAN = {
     # ours blocks it, and each way from thread to thread costs a millisecond on busy cores.
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
     "RAY_SERVE_LOG_TO_STDERR": "0",
 }
 """What Ray Serve's processes read when they start; see docs/experiments.md."""
@@ -53,6 +52,7 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     serve.start(
         proxy_location="HeadOnly",
         http_options=HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75),
+        logging_config={"enable_access_log": False},
     )
     try:
         serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
