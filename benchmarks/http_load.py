@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -66,6 +67,8 @@ class Client:
                 if events is not None and len(found) >= events:
                     self.close()
                     break
+            else:
+                response.read()  # nothing more, which frees the connection
         except BaseException:
             self.close()
             raise
@@ -78,7 +81,8 @@ class Client:
     def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
         begun = time.perf_counter()
         try:
-            self._connection.request(method, path, body, JSON if body is not None else {})
+            with suppress(BrokenPipeError, ConnectionResetError):  # it said no before it had read all
+                self._connection.request(method, path, body, JSON if body is not None else {})
             response = self._connection.getresponse()
             told = response.read()
         except BaseException:

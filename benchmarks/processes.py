@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,15 +44,13 @@ class Below:
                 count += 1
         return Taken(cpu, memory, handles, count)
 
-    def by_name(self) -> dict[str, tuple[float, int]]:
-        """Seconds of the processor and bytes of memory, by what a process calls itself."""
-        found: dict[str, tuple[float, int]] = {}
+    def seconds(self) -> dict[str, float]:
+        """Of the processor, by what a process of Ray calls itself; all others together."""
+        found: dict[str, float] = {}
         for process in self._all():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied, IndexError):
-                words = process.cmdline()
-                name = words[0] if words[0].startswith("ray::") else os.path.basename(words[0])
-                if name.startswith("python") and len(words) > 1:
-                    name = os.path.basename(next((w for w in words[1:] if w.endswith(".py")), words[1]))
-                times, (cpu, memory) = process.cpu_times(), found.get(name, (0.0, 0))
-                found[name] = cpu + times.user + times.system, memory + process.memory_info().rss
+                name = process.cmdline()[0].strip()
+                name = name.rpartition(":")[2] if name.startswith("ray::") else "others"
+                times = process.cpu_times()
+                found[name] = found.get(name, 0.0) + times.user + times.system
         return found

@@ -31,7 +31,7 @@ WRONG: dict[str, tuple[int, object]] = {
     "unknown model": (404, chat("Hello", model="gpt-9")),
     "unknown language": (422, chat("Кто там?")),
 }
-"""Name -> the status that is right, and the body. An expired key is refused as quickly as these: see the tests."""
+"""Name -> the status that is right, and the body. Keys that expired have their test."""
 
 
 def refusals(url: str) -> dict[str, float]:

@@ -16,6 +16,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 from http_load import Client
 from processes import Below
+from refusals import refusals
 from serving_figures import Overhead, accounting, caching, chats, speed
 
 from llink_ray import phrasebook
@@ -92,7 +94,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         for client in clients:
             client.chat(questions.draw(1, code)[0])
     few = max(4, asked.requests // 8)
-    rounds = []
+    rounds, spent = [], Counter[str]()
     for turn in range(asked.rounds):
         code = questions.codes[turn % len(questions.codes)]
         ways = {
@@ -100,8 +102,13 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
             "one language": (clients, questions.draw(asked.requests, code)),
             "all languages": (clients, questions.draw(asked.requests)),
         }
-        names = list(ways) if turn % 2 else list(reversed(ways))
-        rounds.append({name: speed(below, *ways[name]) for name in names})
+        seen = {}
+        for name in list(ways) if turn % 2 else list(reversed(ways)):
+            before = below.seconds() if name == "all languages" else {}
+            seen[name] = speed(below, *ways[name])
+            if before:
+                spent.update({part: now - before.get(part, 0.0) for part, now in below.seconds().items()})
+        rounds.append(seen)
         told = {name: f"{figure['requests_per_second']:.1f}/s" for name, figure in rounds[-1].items()}
         print(f"round {turn + 1}: {told}", file=sys.stderr)
 
@@ -110,6 +117,9 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
 
     def median(way: str) -> dict[str, float]:
         return {key: round(statistics.median(r[way][key] for r in rounds), 2) for key in rounds[0][way]}
+
+    def per_request(seconds: float) -> float:
+        return round(1e3 * seconds / (asked.rounds * asked.requests), 2)
 
     overhead = Overhead(settings, clients[0])
     try:
@@ -123,6 +133,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         "requests": asked.requests,
         "rounds": asked.rounds,
         "ways": {way: median(way) for way in rounds[0]},
+        "cpu_ms_by_process": {part: per_request(seconds) for part, seconds in spent.most_common()},
         "clients_over_alone": ratio("one language", "alone", "requests_per_second"),
         "clients_over_alone_cpu": ratio("alone", "one language", "cpu_ms"),
         "mixed_over_one_language": ratio("all languages", "one language", "requests_per_second"),
@@ -130,6 +141,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         "overhead_ms": found,
         "slot_cache": caching(clients[0], questions.draw(asked.turns)) | chats(clients[0], questions),
         "accounting": same,
+        "refusals_ms": refusals(url),
     }
 
 

@@ -81,7 +81,7 @@ def document(api: Running, examples: int) -> int:
 
 
 def test_what_the_document_allows_and_forbids(api: Running) -> None:
-    assert document(api, 6) >= 100
+    assert document(api, 10) >= 100
 
 
 @pytest.mark.slow
