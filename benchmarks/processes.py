@@ -50,7 +50,7 @@ class Below:
         for process in self._all():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied, IndexError):
                 name = process.cmdline()[0].strip()
-                name = name.rpartition(":")[2] if name.startswith("ray::") else "others"
+                name = name.rpartition(":")[2].partition(".")[0] if name.startswith("ray::") else "others"
                 times = process.cpu_times()
                 found[name] = found.get(name, 0.0) + times.user + times.system
         return found

@@ -56,13 +56,13 @@ class Reader:
         readings = {ref: await self.shelf.get(ref) for ref, _ in wanted}
         found = {one: self.cache.get(*one) for one in wanted}
         missing = [one for one, slots in found.items() if slots is None]
-        known = [found[one] is not None for one in wanted]
+        hits = sum(found[one] is not None for one in wanted)
         # One forward of the encoder for whoever asks at the same time, in whatever languages.
         made = await asyncio.gather(*(self._slots_of((readings[ref], text)) for ref, text in missing))
         for one, slots in zip(missing, made, strict=True):
             self.cache.put(*one, slots)
             found[one] = slots
-        return Read([kept for one in wanted if (kept := found[one]) is not None], known)
+        return Read([kept for one in wanted if (kept := found[one]) is not None], hits)
 
     async def project(self, wanted: Sequence[tuple[BundleRef, str]]) -> Floats:
         """(N, d_dec): vectors of texts in the decoder's latent space, comparable with its own of English.

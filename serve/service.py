@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
 from serve.backend import Backend
 from serve.catalog import Catalog, Taught
-from serve.gathered import Gathered
 from serve.metrics import Metrics
 from serve.settings import ServeSettings
 from serve.values import Ask
@@ -129,7 +127,6 @@ class Service:
         self.settings, self.backend, self.prompt = settings, backend, prompt
         self.base = settings.base_name or model_name(decoder.model)
         self.encoders = list(encoders)
-        self._reads = {name: Gathered(partial(backend.read, name)) for name in self.encoders}
         self.metrics = Metrics()
         self.catalog = Catalog(
             Registry(settings.registry), backend, dict.fromkeys(encoders), self.metrics.bundle
@@ -245,9 +242,9 @@ class Service:
             by_encoder.setdefault(plan.used[sentence.code].encoder, []).append(place)
         for encoder, places in by_encoder.items():
             texts = [(plan.used[wanted[i].code].ref, wanted[i].text) for i in places]
-            found = await self._reads[encoder](texts)
+            found = await self.backend.read(encoder, texts)
             slots.update(zip(places, found.slots, strict=True))
-            hits += sum(found.known)
+            hits += found.hits
         self.metrics.read(len(wanted), hits)
         rows = np.concatenate([slots[i] for i in range(len(wanted))])
         return replace(plan, ask=replace(plan.ask, slots=rows)), hits

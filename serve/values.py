@@ -35,8 +35,8 @@ class Read:
 
     slots: list[Floats]
     """(K+2, d_dec) each."""
-    known: list[bool]
-    """Which of them were in the cache."""
+    hits: int
+    """How many of them were in the cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,9 @@ def test_what_the_document_allows_and_forbids(api: Running) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 def test_what_the_document_allows_and_forbids_at_length(api: Running) -> None:
-    document(api, 20)
+    document(api, 30)
     before = memory()
-    assert document(api, 60) >= 1_000
+    assert document(api, 120) >= 1_000
     assert memory() - before < GROWTH
 
 
