@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import threading
@@ -112,7 +113,12 @@ class Soak:
             self._next = max(self._next + 1 / self._asked.rate, time.monotonic())
             return self._next
 
-    def told(self) -> dict[str, Any]:
+    def left(self) -> float:
+        """Streams that were left, by the decoder's own count of requests whose caller went away."""
+        page = str(Client(self._url).get("/metrics").body)
+        return float(re.findall(r"^llink_decoder_cancelled (\S+)", page, re.MULTILINE)[0])
+
+    def told(self, left: float) -> dict[str, Any]:
         """All figures."""
         span = 60.0 * self._asked.minutes
         found = {name: growth(seen, span) for name, seen in self.seen.items()}
@@ -122,6 +128,7 @@ class Soak:
             "minutes": self._asked.minutes,
             "requests": dict(self.kinds),
             "failed": sum(self.failed.values()),
+            "left_by_the_decoders_count": left,
             **found,
             "allowed": ALLOWED,
             "flat": flat,
@@ -168,10 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             soak = Soak(url, asked)
             soak.run()
+            left = soak.left()
     except LlinkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(soak.told()))
+    print(json.dumps(soak.told(left)))
     return 0
 
 
