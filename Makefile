@@ -8,7 +8,7 @@ STAMP := $(VENV)/.llink-ray-setup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow soak lint tiny paper-table docs lock clean
+.PHONY: help setup demo serve test test-slow soak lint tiny paper-table docs lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup ## Teach the tiny decoder Tibetan and show what came of it
 	@$(BIN)/python jobs/train.py --lang=tibetan
+
+serve: setup ## Serve every language of runs/registry over HTTP (LANGS=all: teach them first)
+	@$(BIN)/python -m serve $(if $(LANGS),--teach $(LANGS))
 
 test: lint ## Lint, types, and every test that is not slow
 	@$(BIN)/python -m pytest -m "not slow"

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the packag
 
 from paper import docs as inside
 from paper.bars import Bar, bars, bars_sheet
-from paper.calls import commit, evaluate, recorded, say
+from paper.calls import commit, evaluate_all, recorded, say
 from paper.pages import Measured, body, collect, draw, page
 from paper.plan import ROOT, Plan, read_plan, steps
 
@@ -39,13 +39,17 @@ def introduction(plan: Plan, parts: Mapping[str, Measured], now: str) -> list[st
     commits = list(dict.fromkeys(call["commit"] for call in calls)) or [now]
     cores = " and ".join(dict.fromkeys(str(call["cores"]) for call in calls))
     where = f", on {cores} cores" if cores else ""
-    lines = [f"`make paper-table` at commit {' and '.join(f'`{name}`' for name in commits)}{where}.", ""]
+    beside = f", {plan.at_once} languages side by side" if plan.at_once > 1 else ""
+    lines = [
+        f"`make paper-table` at commit {' and '.join(f'`{name}`' for name in commits)}{where}{beside}.",
+        "",
+    ]
     for name, part in plan.parts().items():
         given = ", ".join(f"`{text}`" for text in part.assignments()) or "as it is"
         minutes = sum(call["seconds"] for call in recorded(parts[name].steps)) / 60
         lines.append(
             f"- *{name}*: {', '.join(parts[name].by_language)}; seed {', '.join(map(str, part.seeds))}; "
-            f"preset `{part.preset}`, {given}; {minutes:.0f} minutes"
+            f"preset `{part.preset}`, {given}; {minutes:.0f} minutes, all runs added up"
         )
     return lines
 
@@ -87,8 +91,7 @@ def make(asked: argparse.Namespace) -> dict[str, Any]:
         inside.between_markers(inside.RESULTS.read_text(encoding="utf-8"), [], inside.RESULTS)
     if not asked.tables_only:
         check_output(output)
-        for step in wanted:
-            evaluate(step)
+        evaluate_all(wanted, plan.at_once)
     parts = collect(wanted)
     found = bars([one for name, part in parts.items() if name != "ablations" for one in part.documents])
     markdown = write(plan, output, parts, found, asked.docs)

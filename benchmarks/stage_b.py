@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from llink_ray import configure, phrasebook
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.instructions import training_examples
+from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.llink import LlinkModel, Sources, collate, new_slots, with_lora
@@ -39,6 +40,7 @@ from llink_ray.training import losses
 from llink_ray.training.examples import ExampleSource, tokenise
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
 
+LANGUAGE = find("bo")
 MICRO = 8
 
 
@@ -59,7 +61,7 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.encoder = Encoder.load(settings.encoder)
-        self.pairs = phrasebook.pairs("bo", 10 * settings.stage_b.batch_size, seed=0)
+        self.pairs = phrasebook.pairs(LANGUAGE.code, 10 * settings.stage_b.batch_size, seed=0)
         self.counts = {"ours": 0, "authors": 0, "peft": 0}
         self.stage = self._ours()
         self.theirs, self.their_model = model_of(settings, self.encoder, "mean")
@@ -79,7 +81,7 @@ class Bench:
         tokens = RaggedRows([(encoded.tokens[encoded.mask].numpy(), offsets)], n)
         features = Features("", "", ShardedRows([encoded.vectors.numpy()], n), tokens)
         s = self.settings
-        source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0, None)
+        source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0, LANGUAGE)
         optimizer = torch.optim.AdamW(parameter_groups(model, s.stage_b))
         engine = PlainEngine(Objective(model, s.stage_b), optimizer, s.stage_b.clip)
         teacher = torch.randn(n, decoder.dim)
@@ -103,7 +105,7 @@ class Bench:
         slots_settings = self.settings.slots
         for start in range(0, len(examples), MICRO):
             part = examples[start : start + MICRO]
-            rows = tokenise(self.theirs.prompt, part, slots_settings)
+            rows = tokenise(self.theirs.prompt, part, slots_settings, LANGUAGE)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
             sources = Sources(self.encoder.encode([e.foreign for e in part]).vectors)
             teacher = self.frozen.teacher_states([e.english for e in part])
@@ -163,7 +165,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
-        named: dict[str, Any] = {"stage_b": {"batch_size": asked.batch_size}}
+        # Single sentences: what the authors' step takes.
+        named: dict[str, Any] = {"stage_b": {"batch_size": asked.batch_size, "passage_share": 0.0}}
         if asked.models == "paper":
             places = shapes.write_encoder(Path(folder) / "e"), shapes.write_decoder(Path(folder) / "d")
             named["encoder"] = {"model": str(places[0]), "pooling": "mean"}

@@ -1,4 +1,4 @@
-"""Write docs/settings.md from ``llink_ray.settings`` and the presets.
+"""Write docs/settings.md from ``llink_ray.settings`` with the presets, and from ``serve.settings``.
 
 python docs/write_settings.py            # or: make docs
 python docs/write_settings.py --check    # only say whether the file is current
@@ -18,12 +18,17 @@ from pydantic.fields import FieldInfo
 from llink_ray.configure import preset, presets
 from llink_ray.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serve/ is not installed
+
+from serve.settings import ServeSettings
+
 PAGE = Path(__file__).with_name("settings.md")
 
 HEAD = """\
 # Settings
 
-Written by `make docs` from `llink_ray/settings.py` and `llink_ray/presets/`; edit those.
+Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/` and `serve/settings.py`; edit
+those.
 
 Settings come in layers: preset, then `--settings FILE` (YAML), then flags. Any key below goes into the file,
 or on the command line as `--set KEY=VALUE`, e.g. `--set stage_a.steps=2000`. A value is read as YAML: `null`
@@ -31,6 +36,15 @@ for nothing, `[0.9, 0.98]` for a list. Unknown keys and impossible values are re
 The settings that a run was started with are printed at its start and kept in its `run.json`.
 
 The last column has what the presets say, where they say something: {legend}.
+"""
+
+
+SERVICE = """
+
+# The service
+
+Written from `serve/settings.py`. `python -m serve` takes a file with `--settings` and single keys with
+`--set`; `serve deploy` has them under `args` of `deploy/serve.yaml`.
 """
 
 
@@ -44,6 +58,10 @@ def page() -> str:
     parts = [HEAD.replace("{legend}", legend), *_section("", Settings, "One run as a whole.", trees)]
     for key, model, told in _sections(Settings, ""):
         parts += _section(key, model, told, trees)
+    parts.append(SERVICE)
+    parts += _section("", ServeSettings, "The service as a whole.", {})
+    for key, model, told in _sections(ServeSettings, ""):
+        parts += _section(key, model, told, {})
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -57,7 +75,7 @@ def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[B
 
 
 def _section(key: str, model: type[BaseModel], told: str, trees: dict[str, Any]) -> list[str]:
-    rows, defaults = [], Settings().model_dump()
+    rows, defaults = [], (Settings() if trees else ServeSettings()).model_dump()
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             continue
@@ -66,8 +84,10 @@ def _section(key: str, model: type[BaseModel], told: str, trees: dict[str, Any])
         said = ", ".join(f"{letter} {_shown(value)}" for letter, value in found.items() if value is not ...)
         what = (field.description or "").replace("``", "`").replace("|", "\\|")
         default = _shown(_at(defaults, full))
-        rows.append(f"| `{full}` | {default} | {_allowed(field)} | {what} | {said} |")
-    head = ["| key | default | values | what it is | presets |", "|---|---|---|---|---|"]
+        presets_say = f" {said} |" if trees else ""
+        rows.append(f"| `{full}` | {default} | {_allowed(field)} | {what} |{presets_say}")
+    last = (" presets |", "---|") if trees else ("", "")
+    head = [f"| key | default | values | what it is |{last[0]}", f"|---|---|---|---|{last[1]}"]
     return [f"\n## {key or 'Top'}\n", f"{told}\n", *head, *rows]
 
 
@@ -119,6 +139,8 @@ def _words(annotation: Any) -> str:
         return " or ".join(f"`{a}`" for a in arguments)
     if get_origin(annotation) is tuple:
         return "list of texts" if str in arguments else f"{len(arguments)} numbers"
+    if get_origin(annotation) is dict:
+        return "texts by name"
     return {bool: "true or false", int: "whole number", float: "number", str: "text"}[annotation]
 
 

@@ -7,6 +7,7 @@ that of the language most is said in.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from llink_ray.models.prompt import PLACE, beside
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
 
+_SENTENCE = re.compile(r"[A-Z0-9\"'(].*[.?!][\"')]*", re.DOTALL)
+"""English that stands by itself, not inside a sentence with foreign words."""
 _READ = ("user", "system", "developer")
 """Roles whose text is looked at; what the decoder itself said stays as it was."""
 
@@ -115,9 +118,20 @@ def lay_out(
         adapter = one.adapter or adapter
         with_instruction = instruction if one.alone and role == "user" else None
         added = added or with_instruction is not None
-        said.append((role, one.content(one.pieces, with_instruction)))
-        raw.append((role, one.content(one.texts, with_instruction)))
+        said.append((role, one.content(with_instruction, raw=False)))
+        raw.append((role, one.content(with_instruction, raw=True)))
     return Layout(tuple(said), tuple(raw), tuple(placed), tuple(found), adapter, added)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A sentence of a foreign stretch, or a sentence of English."""
+
+    text: str
+    """As it was written, with the blanks around it."""
+    shown: str
+    """With a place instead of the words; as it was written where it stays text."""
+    foreign: bool
 
 
 class _Message:
@@ -126,11 +140,7 @@ class _Message:
     def __init__(
         self, number: int, text: str, taught: Mapping[str, SlotSettings], forced: str | None, unknown: str
     ) -> None:
-        self.texts: list[str] = []
-        """Stretches as they were written."""
-        self.pieces: list[str] = []
-        """The same with places for foreign sentences."""
-        self.foreign: list[bool] = []
+        self.pieces: list[_Piece] = []
         self.spans: list[FoundSpan] = []
         self.sentences: list[Sentence] = []
         self.counts = Counter[str]()
@@ -140,13 +150,17 @@ class _Message:
             told = Detection(span.code, 1.0, span.script) if forced else detect(stretch)
             code = self._code(span, taught, forced, unknown)
             cut = _cut(stretch, find(code), taught[code]) if code else []
-            self._add(stretch, code, cut, taught)
-            lane = [n for one in cut for n in self._numerals(one, code, taught)] if code else []
-            shown = code or span.code
-            self.spans.append(
-                FoundSpan(number, span.start, span.end, shown, told.confidence, len(cut), tuple(lane))
+            lane = self._add(stretch, code, cut, taught)
+            found = FoundSpan(
+                number, span.start, span.end, code or span.code, told.confidence, len(cut), lane
             )
-        self._check(taught)
+            self.spans.append(found)
+        for code, count in self.counts.items():
+            if count > taught[code].max_sentences:
+                raise LlinkError(
+                    f"a message has {count} {find(code).name} sentences, and its bundle reads "
+                    f"{taught[code].max_sentences} at once: send it in parts"
+                )
 
     @staticmethod
     def _code(span: Span, taught: Mapping[str, SlotSettings], forced: str | None, unknown: str) -> str | None:
@@ -164,30 +178,24 @@ class _Message:
 
     def _add(
         self, stretch: str, code: str | None, cut: list[str], taught: Mapping[str, SlotSettings]
-    ) -> None:
-        piece = stretch
-        if code and cut and taught[code].variant != "none":
-            body = " ".join(f"{PLACE}{beside(self._numerals(one, code, taught))}" for one in cut)
-            lead = stretch[: len(stretch) - len(stretch.lstrip())]
-            piece = f"{lead}{body}{stretch[len(stretch.rstrip()) :]}"
+    ) -> tuple[str, ...]:
+        """A stretch in its sentences; the numerals beside them."""
+        if code is None:
+            self.pieces.append(_Piece(stretch, stretch, False))
+            return ()
+        slots, lane = taught[code], []
+        lead, trail = stretch[: len(stretch) - len(stretch.lstrip())], stretch[len(stretch.rstrip()) :]
+        for place, one in enumerate(cut):
+            numbers = numerals(one, find(code)) if slots.numerals else []
+            before = lead if place == 0 else " "
+            after = trail if place == len(cut) - 1 else ""
+            shown = one if slots.variant == "none" else f"{PLACE}{beside(numbers)}"
+            self.pieces.append(_Piece(f"{before}{one}{after}", f"{before}{shown}{after}", True))
+            lane += numbers
+        self.counts[code] += len(cut)
+        if slots.variant != "none":
             self.sentences += [Sentence(code, one) for one in cut]
-        self.counts.update([code] * len(cut) if code else [])
-        self.texts.append(stretch)
-        self.pieces.append(piece)
-        self.foreign.append(code is not None)
-
-    @staticmethod
-    def _numerals(sentence: str, code: str, taught: Mapping[str, SlotSettings]) -> list[str]:
-        return numerals(sentence, find(code)) if taught[code].numerals else []
-
-    def _check(self, taught: Mapping[str, SlotSettings]) -> None:
-        for code, count in self.counts.items():
-            most = taught[code].max_sentences
-            if count > most:
-                raise LlinkError(
-                    f"a message has {count} {find(code).name} sentences, and its bundle reads {most} at "
-                    "once: send it in parts"
-                )
+        return tuple(lane)
 
     @property
     def adapter(self) -> str | None:
@@ -197,20 +205,29 @@ class _Message:
     @property
     def alone(self) -> bool:
         """Whether there is foreign text and no word beside it."""
-        beside_it = "".join(
-            t for t, is_foreign in zip(self.texts, self.foreign, strict=True) if not is_foreign
-        )
-        return any(self.foreign) and not any(letter.isalpha() for letter in beside_it)
+        english = (letter for piece in self.pieces if not piece.foreign for letter in piece.text)
+        return any(piece.foreign for piece in self.pieces) and not any(map(str.isalpha, english))
 
-    def content(self, pieces: Sequence[str], instruction: str | None) -> str:
+    def content(self, instruction: str | None, raw: bool) -> str:
         """The pieces put together as training does: instruction, line break, text."""
-        if instruction is not None:
-            return f"{instruction}\n{''.join(pieces)}"
-        if self.foreign == [True, False]:  # text, then what is asked about it
-            return f"{pieces[1].strip()}\n{pieces[0].strip()}"
-        if len(pieces) > 1 and not self.foreign[0] and self.foreign[1] and pieces[0].strip():
-            return f"{pieces[0].rstrip()}\n{''.join(pieces[1:]).lstrip()}"
-        return "".join(pieces)
+        asked, body = instruction, self.pieces
+        if asked is None and self.counts:
+            if not body[-1].foreign and all(piece.foreign for piece in body[:-1]):
+                asked, body = body[-1].text.strip(), body[:-1]  # text, then what is asked about it
+            elif not body[0].foreign and body[0].text.strip():
+                asked, body = body[0].text.rstrip(), body[1:]
+        texts = [piece.text if raw else piece.shown for piece in body]
+        if _in_turn(body):
+            text = " ".join(text.strip() for text in texts)
+        else:
+            text = "".join(texts) if asked is None else "".join(texts).strip()
+        return text if not asked else f"{asked}\n{text}"
+
+
+def _in_turn(body: Sequence[_Piece]) -> bool:
+    """Whether these are sentences one after another, or foreign words within English."""
+    english = [piece.text.strip() for piece in body if not piece.foreign]
+    return any(piece.foreign for piece in body) and all(map(_SENTENCE.fullmatch, english))
 
 
 def _cut(text: str, language: Language, slots: SlotSettings) -> list[str]:

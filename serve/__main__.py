@@ -18,7 +18,6 @@ from llink_ray.cluster.command import assignments, quiet
 from llink_ray.errors import LlinkError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-_READY_SECONDS = 180.0
 
 
 @app.command(help="Serve every language of a registry over HTTP, on Ray Serve.")
@@ -31,11 +30,14 @@ def main(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster. (else: RAY_ADDRESS, or a local one)")
     ] = None,
+    teach: Annotated[
+        str, typer.Option(help="Teach these languages first, where the registry lacks them; 'all' embedded.")
+    ] = "",
 ) -> None:
     """Read the command line; see the module's docstring."""
     flags: dict[str, Any] = {"registry": registry, "http.host": host, "http.port": port}
     try:
-        run(settings, assignments(flags, assign), address)
+        run(settings, assignments(flags, assign), address, teach)
     except LlinkError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
@@ -44,7 +46,7 @@ def main(
         raise typer.Exit(130) from None
 
 
-def run(file: str | None, assigned: list[str], address: str | None) -> None:
+def run(file: str | None, assigned: list[str], address: str | None, teach: str) -> None:
     """Start, say where, and stay until told to stop.
 
     Raises:
@@ -55,6 +57,7 @@ def run(file: str | None, assigned: list[str], address: str | None) -> None:
     from serve.start import lean, serving
 
     settings = resolve(file, assigned)
+    _teach(teach, settings.registry, address)
     lean()
     where = Path(settings.registry).parent if "://" not in settings.registry else None
     stop = threading.Event()
@@ -64,6 +67,26 @@ def run(file: str | None, assigned: list[str], address: str | None) -> None:
         print(base.url, flush=True)
         while not stop.wait(0.5):
             continue
+
+
+def _teach(names: str, registry: str, address: str | None) -> None:
+    """Have what is missing taught, as ``jobs/train.py`` does it.
+
+    Raises:
+        LlinkError: an unknown language, or a training that failed.
+    """
+    if not names:
+        return
+    from llink_ray.cluster.job import Request, asked_languages
+    from llink_ray.cluster.job import run as train
+    from llink_ray.registry import Registry
+
+    known = Registry(registry)
+    missing = [
+        one.code for one in asked_languages(Request(languages=names), None) if not known.list(one.code)
+    ]
+    if missing:
+        train(Request(languages=",".join(missing), registry=registry, address=address))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ serve deploy deploy/serve.yaml                       # the same from a file
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ray import serve
 from ray.serve import Application
 
 from llink_ray.decoding import Limits
+from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.models.prompt import Prompt
 from llink_ray.registry import Registry
@@ -50,7 +52,13 @@ def application(settings: ServeSettings) -> Application:
         LlinkError: an empty registry, bundles of several decoders, or impossible settings.
     """
     registry = Registry(settings.registry)
-    decoder, encoders = models_of(current_bundles(registry), settings.decoder, settings.encoders)
+    bundles = current_bundles(registry)
+    if not bundles:
+        raise LlinkError(
+            f"{registry.name} holds no bundle yet: teach a language first, python jobs/train.py "
+            "--lang=tibetan, or have it done now with --teach tibetan (--teach all: the embedded ones)"
+        )
+    decoder, encoders = models_of(bundles, settings.decoder, settings.encoders)
     asked = settings.deployments
     limits = Limits(**settings.engine.model_dump())
     speaker = serve.deployment(Speaker).options(name="speaker", **_options(asked.speaker))
@@ -94,5 +102,9 @@ def build(args: dict[str, Any]) -> Application:
     Raises:
         LlinkError: what is wrong with them.
     """
-    assignments = [f"{key}={value}" for key, value in args.items() if key != "settings"]
+    given = {key: value for key, value in args.items() if key != "settings"}
+    # The command line gives text, which is read as YAML; a config file gives values.
+    assignments = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()
+    ]
     return application(resolve(args.get("settings"), assignments))

@@ -43,16 +43,14 @@ def _info(registry: Registry, version: Version) -> BundleInfo | None:
 def models_of(
     bundles: list[BundleInfo], decoder: str | None, places: Mapping[str, str]
 ) -> tuple[DecoderSettings, dict[str, EncoderSettings]]:
-    """The one decoder of these bundles and their encoders by name, at their places on this machine.
+    """The decoder of these bundles, and their encoders by name, at their places on this machine.
 
     ``decoder`` and ``places`` (by the encoder's name in the bundles) name directories where the bundles' own
     names do not lead to the models here.
 
     Raises:
-        LlinkError: no bundles, or bundles of several decoders.
+        LlinkError: bundles of several decoders.
     """
-    if not bundles:
-        raise LlinkError("no bundle to take the models from")
     fingerprints = {info.decoder.fingerprint: info for info in bundles}
     if len(fingerprints) > 1:
         told = ", ".join(f"{info.language}: {info.decoder.id}" for info in fingerprints.values())

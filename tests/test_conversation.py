@@ -60,6 +60,23 @@ def test_several_turns_and_languages(prompt: Prompt) -> None:
     assert "".join(covered) == said[2][1]
 
 
+def test_sentences_one_after_another_are_as_in_training(prompt: Prompt) -> None:
+    for said, asked in (
+        (f"Sentence 2: Who?\n{BO}{BO}", "Sentence 2: Who?"),
+        (f"Sentence 1: Who? {BO} {BO}{BO}", "Sentence 1: Who?"),
+        (f"Sentence 2: Who?\n{BO} The cook sold 3 apples. {BO}", "Sentence 2: Who?"),
+    ):
+        found = lay_out([("user", said)], {"bo": SLOTS})
+        text = said.removeprefix(asked).strip()
+        trained = prompt.with_slots(asked, message_parts(text, find("bo"), 3), SLOTS, find("bo"))
+        assert prompt.conversation(found.said, [10] * len(found.sentences)) == trained
+
+
+def test_foreign_words_within_english_stay_where_they_are() -> None:
+    found = lay_out([("user", f"What does {BO} mean?")], {"bo": SLOTS})
+    assert found.said[0][1] == f"What does\n{PLACE} (560) mean?"
+
+
 def test_english_stays_text_and_goes_to_the_base() -> None:
     found = lay_out([("user", "Who sold 30 apples?")], {"bo": SLOTS})
     assert found.said == found.raw == (("user", "Who sold 30 apples?"),)

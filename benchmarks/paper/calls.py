@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llink_ray.errors import JobFailed
@@ -44,8 +45,8 @@ def evaluate(step: Step) -> None:
         JobFailed: it ended with an error, which it has told.
         KeyboardInterrupt: stopped by the person; its text says how to go on.
     """
-    say(f"== {step.part}, seed {step.seed}: {', '.join(step.comparisons)}; {step.folder}")
-    complete = step.documents().keys() == step.comparisons.keys()
+    say(f"== {step.part}, seed {step.seed}: {step.language}; {step.folder}")
+    complete = step.document() is not None
     started, at = time.monotonic(), commit()
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(  # noqa: S603
@@ -60,14 +61,38 @@ def evaluate(step: Step) -> None:
         raise KeyboardInterrupt(STOPPED) from None
     finally:
         if not complete and step.folder.is_dir():
-            _record(step, {"commit": at, "cores": os.cpu_count(), "seconds": time.monotonic() - started})
+            seconds = time.monotonic() - started
+            _record(
+                step,
+                {"language": step.language, "commit": at, "cores": os.cpu_count(), "seconds": seconds},
+            )
     if code == 130:
         raise KeyboardInterrupt(STOPPED)
     if code:
         raise JobFailed(
-            f"{step.part} with seed {step.seed} was not finished, see above: the same command goes on from "
-            "there; where the plan was changed, name another folder with --output"
+            f"{step.part}, {step.language} with seed {step.seed}, was not finished, see above: the same "
+            "command goes on from there; where the plan was changed, name another folder with --output"
         )
+
+
+def evaluate_all(steps: Sequence[Step], at_once: int) -> None:
+    """The calls, ``at_once`` at a time, the longest first; those that have begun end where one fails.
+
+    Raises:
+        JobFailed, KeyboardInterrupt: as ``evaluate``.
+    """
+    with ThreadPoolExecutor(at_once) as pool:
+        longest_first = sorted(steps, key=lambda step: -len(step.contestants))
+        calls = [pool.submit(evaluate, step) for step in longest_first]
+        try:
+            for call in calls:
+                call.result()
+        except KeyboardInterrupt:  # the jobs have it too, and end by themselves
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise KeyboardInterrupt(STOPPED) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _record(step: Step, call: dict[str, Any]) -> None:
@@ -77,7 +102,7 @@ def _record(step: Step, call: dict[str, Any]) -> None:
 
 def recorded(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """The calls of these steps that had something to do."""
-    files = [step.folder / RECORD for step in steps]
+    files = dict.fromkeys(step.folder / RECORD for step in steps)
     return [
         json.loads(line) for file in files if file.exists() for line in file.read_text("utf-8").splitlines()
     ]

@@ -51,7 +51,7 @@ def draw(folder: Path, part: Measured) -> dict[str, Path]:
     first = part.steps[0]
     found = [averaged(part.documents, name) for name in first.contestants]
     drawn = draw_comparison(folder, Found(found, part.judged(), "reference"))
-    curves = next(iter(first.comparisons.values())) / PLOTS / "stage_a.png"
+    curves = first.comparison / PLOTS / "stage_a.png"
     if curves.is_file():
         drawn["Stage A"] = Path(shutil.copyfile(curves, folder / curves.name))
     return drawn
@@ -68,12 +68,10 @@ def collect(steps: Sequence[Step]) -> dict[str, Measured]:
         own = [step for step in steps if step.part == name]
         told: dict[str, list[Told]] = {}
         for step in own:
-            documents = step.documents()
-            missing = [folder for code, folder in step.comparisons.items() if code not in documents]
-            if missing:
-                raise LlinkError(f"{missing[0]} holds no finished comparison: leave out --tables-only")
-            for code, document in documents.items():
-                told.setdefault(code, []).append(document)
+            document = step.document()
+            if document is None:
+                raise LlinkError(f"{step.comparison} holds no finished comparison: leave out --tables-only")
+            told.setdefault(step.language, []).append(document)
         found[name] = Measured(own, told)
     return found
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from llink_ray import configure, phrasebook
 from llink_ray.cluster.rundir import RunDir
@@ -86,6 +87,8 @@ class Plan(Section):
     seeds: Part | None = None
     """Other seeds of some contestants; they enter the bars beside ``table``."""
     ablations: Part | None = None
+    at_once: PositiveInt = 1
+    """Languages measured side by side, a processor's share each: a tiny model hardly gains by two threads."""
 
     def parts(self) -> dict[str, Part]:
         """By name."""
@@ -95,33 +98,31 @@ class Plan(Section):
 
 @dataclass(frozen=True)
 class Step:
-    """One call of ``jobs/evaluate.py``: a part with one of its seeds, in all its languages."""
+    """One call of ``jobs/evaluate.py``: a part with one of its seeds, in one language."""
 
     part: str
     seed: int
+    language: str
+    """Code."""
     folder: Path
     """Where its runs and comparisons lie."""
     flags: tuple[str, ...]
-    comparisons: dict[str, Path]
-    """Each language's folder, by code."""
+    comparison: Path
+    """The folder of its own."""
     contestants: tuple[str, ...]
     """Ours and the others."""
 
-    def documents(self) -> dict[str, dict[str, Any]]:
-        """What is measured already, by language: comparisons with every contestant asked for.
+    def document(self) -> dict[str, Any] | None:
+        """What is measured already: a comparison with every contestant asked for; None where there is none.
 
         Raises:
             LlinkError: a document that is damaged.
         """
-        found = {}
-        for code, folder in self.comparisons.items():
-            run = RunDir(folder)
-            if not run.document.exists():
-                continue
-            document = run.read_json(run.document)
-            if set(self.contestants) <= set(document["contestants"]):
-                found[code] = document
-        return found
+        run = RunDir(self.comparison)
+        if not run.document.exists():
+            return None
+        document: dict[str, Any] = run.read_json(run.document)
+        return document if set(self.contestants) <= set(document["contestants"]) else None
 
 
 def read_plan(path: str) -> Plan:
@@ -143,15 +144,18 @@ def read_plan(path: str) -> Plan:
     return plan
 
 
+def _threads(at_once: int) -> int:
+    return max(1, (os.cpu_count() or 1) // at_once)
+
+
 def steps(plan: Plan, output: Path) -> list[Step]:
     """The calls in order. All share one store of features."""
     found = []
     for name, part in plan.parts().items():
-        codes = [language.code for language in part.chosen()]
-        for seed in part.seeds:
+        for seed, code in ((seed, language.code) for seed in part.seeds for language in part.chosen()):
             folder = output / name / f"seed-{seed}"
             flags = (
-                f"--lang={','.join(codes)}",
+                f"--lang={code}",
                 f"--against={part.against}",
                 f"--preset={part.preset}",
                 f"--seed={seed}",
@@ -160,7 +164,8 @@ def steps(plan: Plan, output: Path) -> list[Step]:
                 "--set",
                 f"features.directory={json.dumps(str(output / 'features'))}",
                 *(word for given in part.assignments() for word in ("--set", given)),
+                *(("--set", f"cluster.threads={_threads(plan.at_once)}") if plan.at_once > 1 else ()),
             )
-            places = {code: folder / "comparisons" / f"{code}-{part.preset}" for code in codes}
-            found.append(Step(name, seed, folder, flags, places, tuple(part.contestants())))
+            place = folder / "comparisons" / f"{code}-{part.preset}"
+            found.append(Step(name, seed, code, folder, flags, place, tuple(part.contestants())))
     return found

@@ -117,10 +117,12 @@ class Objective(nn.Module):
             scaled = F.layer_norm(slots, slots.shape[-1:])
             head = self.model.decoder.get_output_embeddings()
             read = head(scaled.to(head.weight.dtype)).float()  # (N, K, V)
-            parts["bag_of_words"] = losses.bag_of_words(read, words).sum() * row_scale
-            parts["words_in_order"] = losses.words_in_order(read, words).sum() * row_scale
-            total = total + s.bag_of_words_weight * parts["bag_of_words"]
-            total = total + s.words_in_order_weight * parts["words_in_order"]
+            if s.bag_of_words_weight:
+                parts["bag_of_words"] = losses.bag_of_words(read, words).sum() * row_scale
+                total = total + s.bag_of_words_weight * parts["bag_of_words"]
+            if s.words_in_order_weight:
+                parts["words_in_order"] = losses.words_in_order(read, words).sum() * row_scale
+                total = total + s.words_in_order_weight * parts["words_in_order"]
         return total
 
 

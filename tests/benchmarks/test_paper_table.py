@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.image import imread
+from paper import calls
 from paper.bars import bars
 from paper.docs import BEGIN, END, between_markers, shown
 from paper.figures import averaged, over, pooled, spread
 from paper.pages import collect, draw
-from paper.plan import Plan, read_plan, steps
+from paper.plan import Plan, Step, read_plan, steps
 
-from llink_ray.errors import LlinkError
+from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.summary import bootstrap
 
 ROOT = Path(__file__).parents[2]
@@ -72,9 +74,9 @@ def measured(plan: Plan, tmp_path: Path) -> Path:
     """A folder as if all were measured; Khmer is better by .02 than Tibetan."""
     output = tmp_path / "out"
     for step in steps(plan, output):
-        for code, folder in step.comparisons.items():
-            folder.mkdir(parents=True)
-            (folder / "document.json").write_text(json.dumps(document(0.02 if code == "km" else 0.0)))
+        step.comparison.mkdir(parents=True)
+        told = document(0.02 if step.language == "km" else 0.0)
+        (step.comparison / "document.json").write_text(json.dumps(told))
         call = {"commit": "abc1234", "cores": 2, "seconds": 90.0}
         (step.folder / "calls.jsonl").write_text(json.dumps(call) + "\n")
     return output
@@ -85,20 +87,50 @@ def command(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-def test_a_part_is_a_call_for_each_seed_with_a_folder_of_its_own(plan: Plan) -> None:
+def test_a_part_is_a_call_for_each_seed_and_language(plan: Plan) -> None:
     calls = steps(plan, Path("/out"))
-    assert [(call.part, call.seed) for call in calls] == [("table", 0), ("table", 1), ("ablations", 0)]
-    assert calls[1].flags[:6] == (
-        "--lang=bo,km",
+    assert [(call.part, call.seed, call.language) for call in calls] == [
+        ("table", 0, "bo"),
+        ("table", 0, "km"),
+        ("table", 1, "bo"),
+        ("table", 1, "km"),
+        ("ablations", 0, "bo"),
+    ]
+    assert calls[3].flags[:6] == (
+        "--lang=km",
         "--against=base,finetune,paper-recipe",
         "--preset=tiny",
         "--seed=1",
         "--output=/out/table/seed-1",
         "--judge=reference",
     )
-    assert calls[1].flags[6:] == ("--set", 'features.directory="/out/features"', "--set", "stage_b.steps=6")
-    assert calls[1].comparisons["km"] == Path("/out/table/seed-1/comparisons/km-tiny")
-    assert len({call.folder for call in calls}) == 3
+    assert calls[3].flags[6:] == ("--set", 'features.directory="/out/features"', "--set", "stage_b.steps=6")
+    assert calls[3].comparison == Path("/out/table/seed-1/comparisons/km-tiny")
+    assert len({call.comparison for call in calls}) == 5
+
+
+def test_side_by_side_each_call_has_its_share_of_the_processors(plan: Plan) -> None:
+    (call, *_) = steps(plan.model_copy(update={"at_once": 1_000}), Path("/out"))
+    assert call.flags[-2:] == ("--set", "cluster.threads=1")
+
+
+def test_calls_run_side_by_side_and_a_failure_stops_the_rest(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, int]] = []
+    together = threading.Barrier(2, timeout=10)
+
+    def evaluate(step: Step) -> None:
+        begun.append((step.language, step.seed))
+        if len(begun) <= 2:
+            together.wait()
+        if step.language == "km":
+            raise JobFailed("no")
+
+    monkeypatch.setattr(calls, "evaluate", evaluate)
+    with pytest.raises(JobFailed, match="no"):
+        calls.evaluate_all(steps(plan, tmp_path)[:4], 2)
+    assert begun[:2] == [("bo", 0), ("km", 0)] and len(begun) <= 4
 
 
 def test_the_plan_that_is_shipped_can_be_carried_out() -> None:
@@ -205,7 +237,7 @@ def test_the_command_writes_the_page_and_one_json_line(measured: Path, tmp_path:
     text = (measured / "paper-table.md").read_text("utf-8")
     assert (
         "at commit `abc1234`, on 2 cores" in text
-        and "seed 0, 1; preset `tiny`, `stage_b.steps=6`; 3 minutes" in text
+        and "seed 0, 1; preset `tiny`, `stage_b.steps=6`; 3 minutes, all runs added up" in text
     )
     assert "| Khmer | ours | 0.920 (0.920 to 0.920) |" in text and "| k2 | 0.900 |" in text
     assert "| finetune | 24 / 16 / 40 |" in text and "- *no-usage*: without the usage term" in text
