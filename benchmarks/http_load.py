@@ -95,7 +95,7 @@ class Client:
 
 def chat(content: str, model: str = "llink", max_tokens: int = 10, **more: Any) -> dict[str, Any]:
     """The body of a question."""
-    messages = more.pop("messages", None) or [{"role": "user", "content": content}]
+    messages = more.pop("messages", [{"role": "user", "content": content}])
     return {"model": model, "max_tokens": max_tokens, "messages": messages, **more}
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -62,7 +63,7 @@ def service(registry: str, assignments: Sequence[str] = ()) -> Iterator[tuple[st
 
     from llink_ray.cluster.local import connect
     from serve.settings import resolve
-    from serve.start import lean, serving
+    from serve.start import serving
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -71,7 +72,7 @@ def service(registry: str, assignments: Sequence[str] = ()) -> Iterator[tuple[st
             random_bundles.publish(folder / "registry")
         given = [f"registry={registry}", f"http.port={free_port()}", *assignments]
         settings = resolve(None, given)
-        lean()
+        os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # as python -m serve does
         stack.enter_context(connect(None, folder))
         up = stack.enter_context(serving(settings))
         yield up.url.removesuffix("/v1"), settings

@@ -6,6 +6,7 @@ python -m serve --registry s3://bucket/registry --set http.port=8080
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -54,11 +55,10 @@ def run(file: str | None, assigned: list[str], address: str | None, teach: str) 
     """
     from llink_ray.cluster.local import connect
     from serve.settings import resolve
-    from serve.start import lean, serving
+    from serve.start import serving
 
     settings = resolve(file, assigned)
     _teach(teach, settings.registry, address)
-    lean()
     where = Path(settings.registry).parent if "://" not in settings.registry else None
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -91,4 +91,5 @@ def _teach(names: str, registry: str, address: str | None) -> None:
 
 if __name__ == "__main__":
     quiet()
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     app()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -15,14 +14,6 @@ from llink_ray.errors import JobFailed, LlinkError
 from serve.settings import ServeSettings
 
 _READY_SECONDS = 300.0
-_LEAN = {
-    # Calls of other deployments, and our own code, run in the loop that the request came in on: nothing of
-    # ours blocks it, and each way from thread to thread costs a millisecond on busy cores.
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_LOG_TO_STDERR": "0",
-}
-"""What Ray Serve's processes read when they start; see docs/experiments.md."""
 _PAUSE = 0.25
 
 
@@ -87,9 +78,3 @@ def _ready(settings: ServeSettings) -> Up:
             pass
         time.sleep(_PAUSE)
     raise JobFailed(f"the service did not become ready in {_READY_SECONDS:.0f} seconds: look at Ray's logs")
-
-
-def lean() -> None:
-    """Before Ray starts here: settings of its processes, where the environment does not say otherwise."""
-    for name, value in _LEAN.items():
-        os.environ.setdefault(name, value)
