@@ -8,7 +8,7 @@ STAMP := $(VENV)/.llink-ray-setup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow lint tiny paper-table docs lock clean
+.PHONY: help setup demo serve test test-slow soak lint tiny paper-table docs lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: lint ## Lint, types, and every test that is not slow
 
 test-slow: setup ## The slow tests: kill and resume, long trainings
 	@$(BIN)/python -m pytest -m slow
+
+soak: setup ## Half an hour of mixed load on the service: does anything grow (ARGS=--minutes=3)?
+	@$(BIN)/python benchmarks/soak.py $(ARGS)
 
 lint: setup ## Lint and types alone
 	@$(BIN)/ruff check .

@@ -102,6 +102,7 @@ def _options(asked: DeploymentSettings) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.5,  # looks whether something runs; the default makes Ctrl-C slow
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
+        "logging_config": {"enable_access_log": False},  # the ingress writes a line for each request itself
     }
     if asked.min_replicas == asked.max_replicas:
         return found | {"num_replicas": asked.min_replicas}

@@ -48,7 +48,8 @@ def write(fields: Mapping[str, Any], notes: Mapping[str, Any], log_prompts: bool
 def to_stderr() -> None:
     """Lines go to stderr as they are, unless somebody has said already where they go."""
     if not access.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        # Ray Serve puts something in the place of stderr that looks for its caller at every line.
+        handler = logging.StreamHandler(sys.__stderr__ or sys.stderr)
         handler.setFormatter(logging.Formatter("%(message)s"))
         access.addHandler(handler)
         access.propagate = False

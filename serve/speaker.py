@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from llink_ray.bundle import BundleInfo
-from llink_ray.decoding import Answer, BatchedEngine, Done, Event, Input, Limits, Request, Token
+from llink_ray.decoding import Answer, BatchedEngine, Done, Event, Input, Limits, Request
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.prompt import SLOT
 from llink_ray.reading import require_same
@@ -66,16 +66,27 @@ class Speaker:
             LlinkError: it cannot be answered here.
             Full: the queue is.
         """
-        request = await self._request(ask)
-        text, tokens, done = list[str](), list[Token](), None
-        async with aclosing(aiter(self.engine.submit(request))) as events:
-            async for event in events:
-                text.append(event.text)
-                tokens += event.tokens
-                done = event.done
-        assert isinstance(done, Done), "the last event is the end"
-        answer = Answer("".join(text), tuple(tokens), done)
+        answer = await self._whole(await self._request(ask))
         return answer, await self.grounding(ask, answer.text) if ask.grounding else None
+
+    async def _whole(self, request: Request) -> Answer:
+        """All events at once: this loop is woken at the end alone, and not for each token."""
+        loop = asyncio.get_running_loop()
+        events: list[Event] = []
+        ended: asyncio.Future[Done] = loop.create_future()
+
+        def listen(event: Event) -> None:
+            events.append(event)
+            if event.done is not None:
+                loop.call_soon_threadsafe(_settle, ended, event.done)
+
+        handle = self.engine.submit(request, listen)
+        try:
+            done = await ended
+        finally:
+            handle.cancel()  # a no-op unless whoever asked has gone
+        tokens = tuple(token for event in events for token in event.tokens)
+        return Answer("".join(event.text for event in events), tokens, done)
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
         """Nats a token by which an answer is likelier with its slots than with zeros in their places.
@@ -122,3 +133,8 @@ class Speaker:
         if ask.slots is not None and SLOT in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places
         return Request(Input(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)
+
+
+def _settle(ended: asyncio.Future[Done], done: Done) -> None:
+    if not ended.done():
+        ended.set_result(done)

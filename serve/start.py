@@ -42,7 +42,11 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     _require_free(settings.http.host, settings.http.port)
     listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
     try:
-        serve.start(proxy_location="HeadOnly", http_options=listen)
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options=listen,
+            logging_config={"enable_access_log": False},  # the ingress writes a line of its own
+        )
         serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
         yield _ready(settings)
     finally:

@@ -1,0 +1,86 @@
+"""The service's own parts in this process, without HTTP or Ray: what the API is measured against."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import repository  # noqa: F401
+from starlette.responses import JSONResponse
+
+from llink_ray.decoding import Answer, Limits, Request, Sampling
+from llink_ray.models.decoder import load_tokenizer
+from llink_ray.models.prompt import Prompt
+from llink_ray.registry import Registry
+from serve.backend import LocalBackend
+from serve.checks import check_chat
+from serve.encoders import current_bundles, models_of
+from serve.protocol import ChatRequest
+from serve.reader import Reader
+from serve.service import Plan, Service, Told
+from serve.settings import ServeSettings
+from serve.shapes import ChatShape
+from serve.speaker import Speaker
+
+T = TypeVar("T")
+
+
+class Bare:
+    """Reader, engine and planning, step by step."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        decoder, encoders = models_of(
+            current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
+        )
+        self._settings = settings
+        readers = {
+            name: Reader(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()
+        }
+        self.encoder = next(iter(readers))
+        self.speaker = Speaker(decoder, settings.registry, Limits(**settings.engine.model_dump()))
+        backend = LocalBackend(readers, self.speaker)
+        self.service = Service(settings, backend, list(readers), Prompt(load_tokenizer(decoder)), decoder)
+        self._loop = asyncio.new_event_loop()
+        self.wait(self.service.catalog.look())
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Its outcome."""
+        return self._loop.run_until_complete(work)
+
+    def understood(self, body: bytes) -> tuple[ChatRequest, Plan]:
+        """From the request's bytes to its plan: validation, languages, prompt."""
+        asked = ChatRequest.model_validate_json(body)
+        check_chat(asked, self._settings.limits)
+        sampling = Sampling(max_tokens=asked.most_tokens or 1)
+        return asked, self.wait(self.service.plan(asked.said, asked.model, sampling))
+
+    def read(self, plan: Plan) -> Plan:
+        """With its slots."""
+        return self.wait(self.service.read(plan))[0]
+
+    def request(self, plan: Plan) -> Request:
+        """As the engine takes it."""
+        return self.wait(self.speaker._request(plan.ask))
+
+    def answer(self, request: Request) -> Answer:
+        """The engine alone."""
+        return self.speaker.engine.submit(request).result(60)
+
+    def reply(self, plan: Plan, answer: Answer) -> bytes:
+        """What is sent back."""
+        whole = ChatShape(plan.model, False).whole(answer, Told(plan, 0))
+        return bytes(JSONResponse(whole.model_dump()).body)
+
+    def stop(self) -> None:
+        """The decoding thread, too."""
+        self.speaker.engine.stop()
+        self._loop.close()
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Outcome and milliseconds."""
+    begun = time.perf_counter()
+    outcome = work()
+    return outcome, 1e3 * (time.perf_counter() - begun)
