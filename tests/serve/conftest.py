@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from serve_zoo import LANGUAGES, Running, teach, up
 
 from llink_ray.registry import Registry
 from llink_ray.taught import Taught
+
+
+# A line for each request goes to stderr itself, past pytest, unless somebody else takes it.
+logging.getLogger("llink_ray.serve.access").addHandler(logging.NullHandler())
 
 
 @pytest.fixture(scope="session")

@@ -111,10 +111,7 @@ def test_closed_marks_pass_and_one_taken_out_does_not(text: str, place: int) -> 
 
 @pytest.mark.parametrize("text", ["1" * 100_000, "ཀ" * 100_000, "\u2067a\u2069" * 33_333, "\u2067" * 100_000])
 def test_long_texts_are_looked_through_quickly(text: str) -> None:
-    took = []
-    for _ in range(3):  # the best of three: a busy machine is no failure
-        begun = time.perf_counter()
-        with suppress(ApiError):
-            check_text(text, "x")
-        took.append(time.perf_counter() - begun)
-    assert min(took) < 0.1
+    begun = time.process_time()  # a busy machine is no failure; what takes the square of the length is
+    with suppress(ApiError):
+        check_text(text, "x")
+    assert time.process_time() - begun < 5
