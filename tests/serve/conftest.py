@@ -12,7 +12,6 @@ from serve_zoo import LANGUAGES, Running, teach, up
 from llink_ray.registry import Registry
 from llink_ray.taught import Taught
 
-
 # A line for each request goes to stderr itself, past pytest, unless somebody else takes it.
 logging.getLogger("llink_ray.serve.access").addHandler(logging.NullHandler())
 
