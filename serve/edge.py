@@ -85,7 +85,7 @@ class Visit:
 
     def understood(self, plan: Plan) -> None:
         """Languages and model are known now."""
-        self.labels = plan.layout.adapter or "none", plan.model.partition("@")[0]
+        self.labels = plan.layout.adapter or "none", plan.model
         logs.note(
             self.request.scope,
             model=plan.model,

@@ -40,6 +40,8 @@ class NoSuchModel(LlinkError):
 class Chosen:
     """What a model's name asks for."""
 
+    model: str
+    """The one name that it is counted under: people write a language in many ways."""
     taught: dict[str, Taught]
     """Languages that may be read, by code; none for the base."""
     forced: str | None = None
@@ -51,6 +53,7 @@ class Plan:
     """A request that was understood."""
 
     model: str
+    """As ``Chosen.model``."""
     layout: Layout
     ask: Ask
     """Without its slots yet."""
@@ -178,9 +181,9 @@ class Service:
         """
         taught = self.catalog.taught
         if model == self.base:
-            return Chosen({})
+            return Chosen(model, {})
         if model == AUTO:
-            return Chosen(taught)
+            return Chosen(model, taught)
         family, colon, rest = model.partition(":")
         name, at, version = rest.partition("@")
         if family != AUTO or not colon:
@@ -188,7 +191,8 @@ class Service:
         try:
             code = find(name).code
             if at:
-                return Chosen({**taught, code: await self.catalog.pinned(code, version)}, code)
+                pinned = await self.catalog.pinned(code, version)
+                return Chosen(f"{AUTO}:{code}", {**taught, code: pinned}, code)
         except AWAY:
             raise
         except LlinkError as error:
@@ -199,7 +203,7 @@ class Service:
                 f"model {model!r}: {find(name).name} is not taught here (there are: {served}). "
                 f"Teach it: python jobs/train.py --lang={code}"
             )
-        return Chosen(taught, code)
+        return Chosen(f"{AUTO}:{code}", taught, code)
 
     async def plan(
         self,
@@ -242,7 +246,7 @@ class Service:
         raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
         adapter = used[layout.adapter].ref if layout.adapter else None
         ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
-        return Plan(model, layout, ask, used, raw)
+        return Plan(chosen.model, layout, ask, used, raw)
 
     async def read(self, plan: Plan) -> tuple[Plan, int]:
         """The plan with its slots, and how many texts were in the cache."""

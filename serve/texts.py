@@ -25,7 +25,7 @@ def router(edge: Edge) -> APIRouter:
         """Vectors of texts in any served language and in English, which compare with one another."""
         check_batch(asked, edge.limits)
         async with edge.visit(request) as visit:
-            visit.labels = "many", asked.model.partition("@")[0]
+            visit.labels = "many", (await service.chosen(asked.model)).model
             rows = await service.embed(asked.texts, asked.model, asked.space)
             visit.outcome = "ok"
         tokens = sum(len(service.prompt.ids(text)) for text in asked.texts)

@@ -195,6 +195,11 @@ def test_state(api: Running) -> None:
         "llink_decoder_tokens",
     ):
         assert name in text
+    for name in ("llink:TIBETAN", "llink:bod_Tibt", "nobody-knows-this"):  # callers make no new series
+        httpx2.post(f"{api.url}/v1/embeddings", json={"model": name, "input": BO})
+        httpx2.post(f"{api.url}/v1/completions", json={"model": name, "prompt": BO, "max_tokens": 1})
+    told = httpx2.get(f"{api.url}/metrics").text
+    assert not [line for line in told.splitlines() if "TIBETAN" in line or "Tibt" in line or "nobody" in line]
     document = httpx2.get(f"{api.url}/openapi.json").json()
     assert {"/v1/chat/completions", "/v1/embeddings", "/v1/detect", "/v1/tokenize"} <= set(document["paths"])
     assert httpx2.get(f"{api.url}/admin/bundles").status_code == 403
