@@ -89,7 +89,10 @@ class Told:
             "instruction_added": plan.layout.instruction_added,
         }
         if self.grounding is not None:
-            found["grounding"] = {"nats": round(self.grounding, 4), "sentence": _leaning(self.grounding)}
+            found["grounding"] = {
+                "nats": round(self.grounding, 4),
+                "sentence": _leaning(self.grounding, plan.layout),
+            }
         return found
 
 
@@ -111,9 +114,11 @@ def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
     }
 
 
-def _leaning(nats: float) -> str:
+def _leaning(nats: float, layout: Layout) -> str:
     if nats >= LEANS:
         return "this answer leans on your text"
+    if nats <= APART and any(span.numerals for span in layout.spans):
+        return "the numbers of your text alone would give much the same answer"  # they stand beside the slots
     if nats <= APART:
         return "this answer would be much the same without your text"
     return "this answer leans a little on your text"

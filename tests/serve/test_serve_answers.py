@@ -14,7 +14,11 @@ import openai
 import pytest
 from serve_zoo import BO, KM, Running
 
+from llink_ray.conversation import lay_out
+from llink_ray.settings import SlotSettings
 from llink_ray.taught import Taught
+from serve.service import Plan, Told
+from serve.values import Ask
 
 Lessons = dict[str, tuple[Path, Taught]]
 
@@ -130,6 +134,18 @@ def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> No
     assert auto.model_extra["llink"]["adapter"] is None and auto.model_extra["llink"]["slots"] == 0
     raw = ask(client, f"Who?\n{BO}", model="embedded")
     assert raw.usage.prompt_tokens == raw.model_extra["llink"]["prompt_tokens_raw"]
+
+
+def test_grounding_in_words() -> None:
+    def said(nats: float, text: str) -> str:
+        layout = lay_out([("user", text)], {"bo": SlotSettings()})
+        told = Told(Plan("llink", layout, Ask((1,)), {}, 1), 0, nats).extension()
+        sentence: str = told["grounding"]["sentence"]
+        return sentence
+
+    assert said(2.0, BO) == said(2.0, "ང་") == "this answer leans on your text"
+    assert said(0.01, "ང་") == "this answer would be much the same without your text"
+    assert said(0.01, BO) == "the numbers of your text alone would give much the same answer"
 
 
 def test_grounding_is_told_on_request(client: openai.OpenAI) -> None:
