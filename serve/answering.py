@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ from serve.replies import ChatCompletion, Completion
 from serve.service import Plan, Told
 from serve.shapes import ChatShape, Shape, TextShape
 
-_log = logging.getLogger("llink_ray.serve")
 _GRACE = 1.0
 """Seconds behind the deadline in which the decoder may say by itself that it has passed."""
 _HUNG_UP = 499

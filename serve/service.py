@@ -96,16 +96,23 @@ class Told:
         return found
 
 
-def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
-    language = language_of(span.code)
+def named(code: str | None) -> dict[str, Any]:
+    """What a span says of its language."""
+    language = language_of(code)
     return {
-        "message": span.message,
-        "start": span.start,
-        "end": span.end,
-        "language": span.code,
+        "language": code,
         "name": language.name if language else None,
         "own_name": language.own_name if language else None,
         "direction": language.direction if language else "ltr",
+    }
+
+
+def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
+    return {
+        **named(span.code),
+        "message": span.message,
+        "start": span.start,
+        "end": span.end,
         "confidence": span.confidence,
         "served": span.code in used,
         "sentences": span.sentences,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fastapi import APIRouter
 from starlette.requests import Request
 
 from llink_ray.decoding import Sampling
 from llink_ray.detection import detect, spans
-from llink_ray.languages import language_of
 from serve.checks import check_batch, check_tokenize
 from serve.edge import Edge
 from serve.protocol import DetectRequest, EmbeddingsRequest, TokenizeRequest
 from serve.replies import Detection, Detections, Embeddings, Extension, SpanReply, Tokenized
-from serve.service import Told
+from serve.service import Told, named
 
 
 def router(edge: Edge) -> APIRouter:
@@ -38,7 +39,7 @@ def router(edge: Edge) -> APIRouter:
         async with edge.visit(request) as visit:
             visit.labels = "many", "detect"
             found = [
-                Detection(index=index, spans=_spans(index, text, service.catalog.taught.keys()))
+                Detection(index=index, spans=_spans(index, text, service.catalog.taught))
                 for index, text in enumerate(asked.texts)
             ]
             visit.outcome = "ok"
@@ -64,22 +65,15 @@ def router(edge: Edge) -> APIRouter:
     return routes
 
 
-def _spans(index: int, text: str, served: object) -> list[SpanReply]:
-    known = set(served)  # type: ignore[call-overload]
-    found = []
-    for span in spans(text):
-        language = language_of(span.code)
-        found.append(
-            SpanReply(
-                message=index,
-                start=span.start,
-                end=span.end,
-                language=span.code,
-                name=language.name if language else None,
-                own_name=language.own_name if language else None,
-                direction=language.direction if language else "ltr",
-                confidence=detect(text[span.start : span.end]).confidence,
-                served=span.code in known,
-            )
+def _spans(index: int, text: str, served: Collection[str]) -> list[SpanReply]:
+    return [
+        SpanReply(
+            **named(span.code),
+            message=index,
+            start=span.start,
+            end=span.end,
+            confidence=detect(text[span.start : span.end]).confidence,
+            served=span.code in served,
         )
-    return found
+        for span in spans(text)
+    ]
