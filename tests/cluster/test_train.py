@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outcome, task
+from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outcome, slots_learn, task
 
 from llink_ray.bundle import read_bundle
 from llink_ray.cluster.teach import teach
-from llink_ray.evaluation import history
 from llink_ray.registry import Registry
 
 pytestmark = pytest.mark.timeout(900)
@@ -66,13 +65,11 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
         assert heading.casefold() in told.casefold(), told
 
 
-def test_losses_fall_in_both_stages(one_worker: Job) -> None:
+def test_both_stages_learn(one_worker: Job) -> None:
     run = Path(one_worker.document()["run_dir"])
     curve = losses(run, "a")
     assert sum(curve[-5:]) < sum(curve[:5])
-    # Answers differ between batches by more than they improve in so few steps; what slots name does not.
-    read = [r["loss/words_in_order"] for r in history.read(run / history.NAME) if r["stage"] == "b"]
-    assert sum(read[-5:]) < sum(read[:5])
+    assert slots_learn(run)
 
 
 @pytest.mark.slow
@@ -117,7 +114,7 @@ def test_bf16_stays_near(two_workers: dict[str, Any], store: Path, tmp_path: Pat
     teach(task(tmp_path / "run", store, "cluster.num_workers=2", "deepspeed.bf16=true"))
     mine, theirs = (losses(run, "b") for run in (tmp_path / "run", Path(two_workers["run_dir"])))
     assert 0 < apart(mine, theirs) < 0.5
-    assert sum(mine[-5:]) < sum(mine[:5])
+    assert slots_learn(tmp_path / "run")
 
 
 @pytest.mark.slow
