@@ -65,6 +65,7 @@ def test_sentences_one_after_another_are_as_in_training(prompt: Prompt) -> None:
         (f"Sentence 2: Who?\n{BO}{BO}", "Sentence 2: Who?"),
         (f"Sentence 1: Who? {BO} {BO}{BO}", "Sentence 1: Who?"),
         (f"Sentence 2: Who?\n{BO} The cook sold 3 apples. {BO}", "Sentence 2: Who?"),
+        (f"Sentence 3: Who?\n{BO} The cook sold 3 apples. A girl left.", "Sentence 3: Who?"),
     ):
         found = lay_out([("user", said)], {"bo": SLOTS})
         text = said.removeprefix(asked).strip()

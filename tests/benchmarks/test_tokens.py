@@ -54,7 +54,12 @@ def test_a_bare_vocabulary_counts_what_it_must(
 
 def test_what_the_encoder_cuts_and_what_does_not_fit_is_told(tokens: ModuleType) -> None:
     settings = configure.resolve(
-        configure.preset("tiny"), {"encoder": {"max_characters": 6}, "slots": {"max_sentences": 2}}
+        configure.preset("tiny"),
+        {
+            "encoder": {"max_characters": 6},
+            "slots": {"max_sentences": 2},
+            "stage_b": {"passage_sentences": 2},
+        },
     )
     prompt = Prompt(tokens.tokenizer_of("embedded", settings))
     texts = ["កខគ។", "កខគឃងចឆ។", "ក។ ខ។ គ។"]
