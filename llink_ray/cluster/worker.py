@@ -28,7 +28,7 @@ from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.training.collective import world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import AlignmentData, StageA, validate
+from llink_ray.training.stage_a import AlignmentData, StageA, fresh_projector, sow, validate
 from llink_ray.training.stage_b import StageB, gathered
 
 
@@ -92,9 +92,7 @@ class Run:
         self._stage_b(projector, folder)
 
     def _projector(self) -> Projector:
-        torch.manual_seed(self.settings.seed)
-        vectors, teacher = self.features["foreign"], self.features["english"]
-        return Projector(vectors.dim, teacher.dim, self.settings.projector)
+        return fresh_projector(self.features["foreign"].dim, self.features["english"].dim, self.settings)
 
     def _check_adapters(self) -> None:
         """Find out before Stage A, not after it, that the decoder has none of the layers to adapt."""
@@ -122,7 +120,7 @@ class Run:
         projector.to(self.device)
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
         stage = StageA(projector, data, settings, self.settings.seed)
-        torch.manual_seed(self.settings.seed * 1_000 + self.rank)
+        sow(self.settings, self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
         self._rewind("a", stage.step)
@@ -162,7 +160,7 @@ class Run:
         stage = StageB(
             engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
         )
-        torch.manual_seed(settings.seed * 1_000 + self.rank)
+        sow(settings, self.rank)
         if folder is not None:
             stage.step = checkpoints.restore_stage_b(folder, engine)
         self._rewind("b", stage.step)

@@ -1,0 +1,286 @@
+"""The sweep job between the command line and Ray Tune: choose, check, compute features, search, tell."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from llink_ray import configure
+from llink_ray.cluster.checks import check_output
+from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
+from llink_ray.cluster.local import connect, everywhere, places
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.sweep_trial import Told, world_name
+from llink_ray.cluster.teach import Task, extract_run, prepare_run
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.languages import find
+from llink_ray.settings import Settings
+from llink_ray.sweeps import space as spaces
+from llink_ray.sweeps.journal import JOINT, NAME, Journal, Trial
+from llink_ray.sweeps.objective import objectives
+from llink_ray.sweeps.plan import Plan, Search
+from llink_ray.sweeps.results import best_yaml, write_results
+
+RECORD = "sweep.json"
+_IN_STAGE_A = ("encoder.", "projector.", "stage_a.")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the command line asked for."""
+
+    request: Request
+    """Languages, the settings that are not searched, where everything goes."""
+    space: str = ""
+    spaces: Path = field(default_factory=Path)
+    """Folder of the spaces that go by name."""
+    trials: int | None = None
+    algorithm: str = "tpe"
+    scheduler: str | None = None
+    """``asha``, ``none``; nothing: the former where there is one objective."""
+    objective: str | None = None
+    joint: bool = False
+    at_a_time: int | None = None
+    looks: int = 10
+    resume: str | None = None
+
+
+def sweep(asked: Sweep) -> dict[str, Any]:
+    """Carry out, or go on with, a sweep. Returns the JSON document that ends the job.
+
+    Raises:
+        LlinkError: what was asked is wrong, found before the first trial.
+        JobFailed: it could not be done.
+        KeyboardInterrupt: stopped by the person; its text says how to go on.
+    """
+    started = time.monotonic()
+    if asked.resume:
+        folder = Path(asked.resume)
+        record = _read(folder)
+        output = folder.parent
+    else:
+        record = _begun(asked)
+        output = Path(asked.request.output) if asked.request.output else default_output()
+    check_output(output)
+    with connect(asked.request.address, output / "tmp"):
+        if not asked.resume:
+            record |= _placed(asked, record, output)
+            folder = _fresh(output, record["space"]["name"])
+        elif asked.trials is not None:
+            record["trials"] = asked.trials
+        try:
+            return _searched(folder, record, started)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"go on with: python jobs/tune.py --resume {folder}") from None
+
+
+def _begun(asked: Sweep) -> dict[str, Any]:
+    """What can be known, and found wrong, without Ray."""
+    languages = asked_languages(asked.request, None)
+    space = spaces.load(asked.space, asked.spaces)
+    r = asked.request
+    layers = configure.layers(r.preset or "tiny", r.settings_file, r.assignments)
+    space.check(*layers)
+    in_stage_a = all(key.startswith(_IN_STAGE_A) for key in space.ranges)
+    goals = objectives(asked.objective or ("retrieval.r1" if in_stage_a else "answers.exact"))
+    stage_b = not in_stage_a or any(goal.needs_stage_b for goal in goals)
+    prune = asked.scheduler or ("asha" if len(goals) == 1 and not (asked.joint and stage_b) else "none")
+    if prune == "asha" and len(goals) > 1:
+        raise LlinkError(
+            "--scheduler=asha gives up trials by one figure, which would thin out the others' best: leave it "
+            "out, or name one --objective"
+        )
+    return {
+        "job": "tune",
+        "space": space.as_json(),
+        "languages": [language.code for language in languages],
+        "joint": asked.joint,
+        "objectives": [goal.name for goal in goals],
+        "modes": ["max" if goal.larger_is_better else "min" for goal in goals],
+        "algorithm": asked.algorithm,
+        "scheduler": prune,
+        "trials": asked.trials or 16,
+        "looks": asked.looks,
+        "stage_b": stage_b,
+    }
+
+
+def _placed(asked: Sweep, record: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """What depends on the cluster: models, room, how many at a time."""
+    tasks = [new_task(asked.request, find(code), None, output, alone=False) for code in record["languages"]]
+    settings = [_with_threads(task.settings) for task in tasks]
+    room = _room(settings[0], record["stage_b"])
+    at_a_time = min(room, asked.at_a_time or room)
+    return {
+        "bases": {
+            code: one.model_dump(mode="json")
+            for code, one in zip(record["languages"], settings, strict=True)
+        },
+        "store": tasks[0].store,
+        "seed": settings[0].seed,
+        "window": 2 * at_a_time if at_a_time > 1 else 1,
+        "at_a_time": asked.at_a_time,
+    }
+
+
+def _with_threads(settings: Settings) -> Settings:
+    """Threads are written down, so that a later run of the best trial adds up in the same order."""
+    cluster = settings.cluster
+    threads = cluster.threads or max(1, int(cluster.cpus_per_worker))
+    return settings.model_copy(update={"cluster": cluster.model_copy(update={"threads": threads})})
+
+
+def _room(settings: Settings, stage_b: bool) -> int:
+    """Trials that the cluster can hold at a time, each whole: more would wait for each other's workers."""
+    cluster = settings.cluster
+    room = places(cluster.cpus_per_worker, cluster.gpus_per_worker)
+    return max(1, room // cluster.num_workers if stage_b else room)
+
+
+def _fresh(output: Path, name: str) -> Path:
+    stem = f"sweep-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return next(
+        p for i in range(1, 1_000) if not (p := output / (stem if i == 1 else f"{stem}-{i}")).exists()
+    )
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise LlinkError(
+            f"{folder} is not the directory of a sweep: it has no {RECORD} that can be read"
+        ) from None
+    return record
+
+
+def _searched(folder: Path, record: dict[str, Any], started: float) -> dict[str, Any]:
+    from llink_ray.cluster.sweep_table import Table
+    from llink_ray.cluster.sweep_tune import carry_out
+
+    told = Told(
+        folder=str(folder.resolve()),
+        bases=record["bases"],
+        languages={},
+        looks=record["looks"],
+        stage_b=record["stage_b"],
+        environment=everywhere(),
+    )
+    search = Search(
+        space=spaces.from_json(record["space"]),
+        languages=tuple(record["languages"]),
+        joint=record["joint"],
+        trials=record["trials"],
+        objectives=objectives(",".join(record["objectives"])),
+        algorithm=record["algorithm"],
+        seed=record["seed"],
+        prune=record["scheduler"] == "asha",
+        window=record["window"],
+    )
+    told = replace(told, languages={study: search.languages_of(study) for study in search.studies})
+    say(f"sweep {folder}")
+    record["forwards"] = record.get("forwards", 0) + _worlds(folder, record, search.space)
+    RunDir(folder).write_json(folder / RECORD, record)
+    plan = Plan(search, Journal(folder / NAME), lambda trial: _possible(told, trial))
+    settings = Settings.model_validate(record["bases"][record["languages"][0]])
+    at_a_time = _room(settings, record["stage_b"])
+    at_a_time = min(at_a_time, record["at_a_time"] or at_a_time)
+    ready = time.monotonic()
+    with Table(plan, folder) as table:
+        carry_out(plan, told, _resources(settings, record["stage_b"]), at_a_time, table.changed, [])
+    searched = time.monotonic()
+    return _closed(folder, record, plan, told) | {
+        "seconds": round(time.monotonic() - started, 1),
+        "parts": {
+            "before": round(ready - started, 1),
+            "trials": round(searched - ready, 1),
+            "after": round(time.monotonic() - searched, 1),
+        },
+    }
+
+
+def _resources(settings: Settings, stage_b: bool) -> dict[str, float]:
+    """What Ray Tune sets aside for a trial's own process; workers inside it ask for themselves."""
+    if stage_b:
+        return {"CPU": 0}
+    wanted = {"CPU": settings.cluster.cpus_per_worker, "GPU": settings.cluster.gpus_per_worker}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def _possible(told: Told, trial: Trial) -> None:
+    for language in told.languages[trial.study]:
+        told.settings(language, trial.config)
+
+
+def _worlds(folder: Path, record: Mapping[str, Any], space: spaces.Space) -> int:
+    """Pairs and features for every language and every encoder that trials may meet; forwards it took."""
+    forwards = 0
+    for code in record["languages"]:
+        for models in space.models():
+            settings = configure.resolve(record["bases"][code], spaces.tree(models))
+            if "resampler" in getattr(space.ranges.get("slots.variant"), "values", ()):
+                settings = configure.resolve(settings.model_dump(mode="json"), {"slots": {"variant": "resampler"}})
+            path = folder / "worlds" / world_name(code, settings)
+            task = Task(find(code), settings, path, record["store"], None)
+            run = RunDir(path)
+            config, spent = extract_run(run, task, prepare_run(run, task, lambda _: None), say)
+            run.write_json(path / "world.json", config)
+            forwards += spent
+    return forwards
+
+
+def _closed(folder: Path, record: Mapping[str, Any], plan: Plan, told: Told) -> dict[str, Any]:
+    write_results(plan, folder)
+    studies: dict[str, Any] = {}
+    for study in plan.search.studies:
+        trials = plan.trials(study)
+        counts = {
+            state: sum(t.state == state for t in trials) for state in ("finished", "pruned", "failed")
+        }
+        best = plan.best(study)
+        studies[study] = {
+            **counts,
+            "steps": sum(trial.steps for trial in trials),
+            "best": [_told(plan, trial) for trial in best],
+        }
+        if best:
+            _write_best(folder, plan, told, study, best[0])
+    if not any(found["best"] for found in studies.values()):
+        causes = {trial.cause for study in plan.search.studies for trial in plan.trials(study) if trial.cause}
+        raise JobFailed(
+            f"no trial was finished: {'; '.join(sorted(causes)[:3])}; what each came to is in {folder}"
+        )
+    return {
+        "job": "tune",
+        "space": record["space"]["name"],
+        "run_dir": str(folder),
+        "objectives": record["objectives"],
+        "studies": studies,
+        "features": {"forwards": record["forwards"]},
+        "seed": record["seed"],
+    }
+
+
+def _told(plan: Plan, trial: Trial) -> dict[str, Any]:
+    last = {
+        code: dict(plan.judged(trial, code)[-1].metrics) for code in plan.search.languages_of(trial.study)
+    }
+    return {"trial": trial.name, "config": trial.config, "metrics": last}
+
+
+def _write_best(folder: Path, plan: Plan, told: Told, study: str, trial: Trial) -> None:
+    codes = plan.search.languages_of(study)
+    only = len(plan.search.studies) == 1
+    for code in codes:
+        names = [folder / f"best-{code}.yaml"] + [folder / "best.yaml"] * (only and code == codes[0])
+        last = plan.judged(trial, code)[-1].metrics
+        figures = {o.name: last[o.name] for o in plan.search.objectives if o.name in last}
+        for path in names:
+            command = f"python jobs/train.py --lang={','.join(codes)} --settings {path.name}"
+            text = best_yaml(trial, told.settings(code, trial.config), figures, command)
+            path.write_text(text, encoding="utf-8")
+    assert study != JOINT or only  # noqa: S101 - a joint study stands alone
