@@ -27,6 +27,9 @@ from llink_ray.sweeps.results import best_yaml, write_results
 
 RECORD = "sweep.json"
 _IN_STAGE_A = ("encoder.", "projector.", "stage_a.")
+_ANSWERS = 128
+"""Validation questions that a trial answers at each look, where settings name no number."""
+_WAITING_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ def _begun(asked: Sweep) -> dict[str, Any]:
             "--scheduler=asha gives up trials by one figure, which would thin out the others' best: leave it "
             "out, or name one --objective"
         )
+    if prune == "asha" and asked.joint and stage_b:
+        raise LlinkError(
+            "--scheduler=asha cannot compare --joint trials that train Stage B, whose languages take turns: "
+            "leave it out"
+        )
     return {
         "job": "tune",
         "space": space.as_json(),
@@ -112,7 +120,7 @@ def _begun(asked: Sweep) -> dict[str, Any]:
 def _placed(asked: Sweep, record: Mapping[str, Any], output: Path) -> dict[str, Any]:
     """What depends on the cluster: models, room, how many at a time."""
     tasks = [new_task(asked.request, find(code), None, output, alone=False) for code in record["languages"]]
-    settings = [_with_threads(task.settings) for task in tasks]
+    settings = [_compared(task.settings, record["stage_b"]) for task in tasks]
     room = _room(settings[0], record["stage_b"])
     at_a_time = min(room, asked.at_a_time or room)
     return {
@@ -127,11 +135,16 @@ def _placed(asked: Sweep, record: Mapping[str, Any], output: Path) -> dict[str, 
     }
 
 
-def _with_threads(settings: Settings) -> Settings:
-    """Threads are written down, so that a later run of the best trial adds up in the same order."""
+def _compared(settings: Settings, stage_b: bool) -> Settings:
+    """Settings with what trials are compared by.
+
+    Threads are written down, so that a later run of the best trial adds up in the same order.
+    """
     cluster = settings.cluster
-    threads = cluster.threads or max(1, int(cluster.cpus_per_worker))
-    return settings.model_copy(update={"cluster": cluster.model_copy(update={"threads": threads})})
+    over: dict[str, Any] = {"cluster.threads": cluster.threads or max(1, int(cluster.cpus_per_worker))}
+    if stage_b and not settings.stage_b.validation_answers:
+        over["stage_b.validation_answers"] = _ANSWERS
+    return configure.resolve(settings.model_dump(mode="json"), spaces.tree(over))
 
 
 def _room(settings: Settings, stage_b: bool) -> int:
@@ -204,9 +217,13 @@ def _searched(folder: Path, record: dict[str, Any], started: float) -> dict[str,
 
 
 def _resources(settings: Settings, stage_b: bool) -> dict[str, float]:
-    """What Ray Tune sets aside for a trial's own process; workers inside it ask for themselves."""
+    """What Ray Tune sets aside for a trial's own process; workers inside it ask for themselves.
+
+    Such a process only waits. It has to ask for something, but a share of a CPU would be one that its own
+    worker may then lack.
+    """
     if stage_b:
-        return {"CPU": 0}
+        return {"memory": _WAITING_BYTES}
     wanted = {"CPU": settings.cluster.cpus_per_worker, "GPU": settings.cluster.gpus_per_worker}
     return {name: amount for name, amount in wanted.items() if amount}
 

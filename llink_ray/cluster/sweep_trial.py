@@ -68,12 +68,15 @@ def run_trial(config: dict[str, Any], told: Told) -> None:
     os.environ.update(told.environment)
     started = time.monotonic()
     study, number = config["study"], config["number"]
+    name = f"{study}-{number:04d}"
     searched = {key: value for key, value in config.items() if key not in ("study", "number")}
     try:
         by_language = {code: told.settings(code, searched) for code in told.languages[study]}
-        _stage_a(told, by_language, started)
+        if told.stage_b:
+            _both_stages(told, name, by_language, started)
+        else:
+            _stage_a(told, by_language, started)
     except Exception as error:
-        name = f"{study}-{number:04d}"
         folder = Path(told.folder) / "errors"
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.txt").write_text(traceback.format_exc(), encoding="utf-8")
@@ -100,6 +103,21 @@ def _stage_a(told: Told, by_language: Mapping[str, Settings], started: float) ->
         if step % every == 0 or step == steps:
             figures = {code: alignment.look() for code, alignment in running.items()}
             tune.report({"step": step, "seconds": time.monotonic() - started, "figures": figures})
+
+
+def _both_stages(told: Told, name: str, by_language: Mapping[str, Settings], started: float) -> None:
+    from ray import tune
+
+    from llink_ray.cluster.sweep_fit import run_both_stages
+
+    for code, settings in by_language.items():
+
+        def tell(step: int, figures: dict[str, float], code: str = code) -> None:
+            seconds = time.monotonic() - started
+            tune.report({"step": step, "seconds": seconds, "figures": {code: figures}})
+
+        path = Path(told.folder) / "trials" / f"{name}-{code}"
+        run_both_stages(path, told.world(code, settings), settings, tell)
 
 
 def cause_of(error: BaseException) -> str:

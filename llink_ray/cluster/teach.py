@@ -102,6 +102,7 @@ def extract_run(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) ->
         "features": {name: spec.key for name, spec in specs.items()},
         "token_dim": tokens.dim if tokens is not None else features["foreign"].dim,
         "trained": run.draft.is_dir(),
+        "measured": True,
     }
     return config, found.forwards
 

@@ -18,6 +18,7 @@ from llink_ray.cluster import engine as engines
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
+from llink_ray.evaluation.held_out import HeldOut
 from llink_ray.features import FeatureStore
 from llink_ray.instructions import training_examples
 from llink_ray.languages import find
@@ -67,15 +68,16 @@ class Run:
         torch.manual_seed(seed)
         self.device = ray.train.torch.get_device()
         self.trained: bool = config["trained"]
+        self.measured: bool = config["measured"]
         self.checkpoint = ray.train.get_checkpoint()
 
     def go(self) -> None:
-        """Both stages, where they are not done already, then the figures."""
+        """Both stages, where they are not done already, then the figures where they are wanted."""
         if not self.trained:
             with self.checkpoint.as_directory() if self.checkpoint else nullcontext() as folder:
                 self._learn(Path(folder) if folder else None)
         gc.collect()  # the engine's memory, before the first worker loads the bundle
-        if self.rank == 0:
+        if self.rank == 0 and self.measured:
             from llink_ray.cluster.finish import finish
 
             finish(self.dir, self.settings, self.device, self.features)
@@ -166,9 +168,15 @@ class Run:
         self._rewind("b", stage.step)
         engine.train()
         batches = self._validation_batches(decoder, len(train))
+        held_out = self._held_out(model, decoder, len(train))
 
         def look() -> dict[str, float]:
-            return {"validation/loss": stage.held_out(batches)} if batches else {}
+            found = {"validation/loss": stage.held_out(batches)} if batches else {}
+            if held_out is not None:
+                engine.train(False)
+                found |= {f"validation/{name}": value for name, value in held_out.look().items()}
+                engine.train()
+            return found
 
         self._loop(
             "b",
@@ -184,6 +192,13 @@ class Run:
 
                 draft(self.dir, trained)
         torch.distributed.barrier()
+
+    def _held_out(self, model: LlinkModel, decoder: Decoder, offset: int) -> HeldOut | None:
+        if not self.settings.stage_b.validation_answers:
+            return None
+        pairs = self.dir.read_pairs("validation")
+        foreign, teacher = self.features["foreign"], self.features["english"]
+        return HeldOut(model, decoder, self.settings, self.language, pairs, foreign, teacher, offset)
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Sources]]:
         pairs: list[Pair] = self.dir.read_pairs("validation")[:128]
