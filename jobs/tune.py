@@ -14,8 +14,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # a submitted job is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a submitted job is not installed
 
 import typer
 
@@ -23,6 +22,7 @@ from llink_ray.cluster.command import assignments, carry_out, quiet
 from llink_ray.cluster.job import Request
 from llink_ray.cluster.sweep import Sweep, sweep
 
+SPACES = Path(__file__).resolve().parents[1] / "tune_spaces"
 WHAT, HOW, FIXED, WHERE = "What to search", "How", "What is not searched", "Where"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -35,8 +35,11 @@ def main(
         typer.Option(help="Names or codes, with commas between; 'all' embedded ones.", rich_help_panel=WHAT),
     ] = "",
     space: Annotated[
-        str, typer.Option(help="projector, slots, joint, smoke, or a Python file.", rich_help_panel=WHAT)
-    ] = "projector",
+        str | None,
+        typer.Option(
+            help="projector, slots, joint, smoke, or a Python file. (else: projector)", rich_help_panel=WHAT
+        ),
+    ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +58,7 @@ def main(
         str | None, typer.Option(help="asha or none. (else: asha for one objective)", rich_help_panel=HOW)
     ] = None,
     looks: Annotated[int, typer.Option(min=1, help="Evaluations in each stage.", rich_help_panel=HOW)] = 10,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same suggestions.", rich_help_panel=HOW)] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same search.", rich_help_panel=HOW)] = None,
     at_a_time: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time. (else: what fits)", rich_help_panel=HOW)
     ] = None,
@@ -117,7 +120,7 @@ def main(
     asked = Sweep(
         request=request,
         space=space,
-        spaces=ROOT / "tune_spaces",
+        spaces=SPACES,
         trials=trials,
         algorithm=algorithm,
         scheduler=scheduler,

@@ -346,8 +346,8 @@ class Settings(Section):
             )
         if self.stage_b.validation_answers and self.deepspeed.zero_stage == 3:
             raise ValueError(
-                "stage_b.validation_answers wants whole weights on every worker, which deepspeed.zero_stage=3 "
-                "does not keep: set deepspeed.zero_stage=2, or stage_b.validation_answers=0"
+                "stage_b.validation_answers wants whole weights on every worker, which "
+                "deepspeed.zero_stage=3 does not keep: set that to 2, or stage_b.validation_answers=0"
             )
         if self.stage_a.hard_negatives and not self.stage_a.queue:
             raise ValueError(

@@ -10,7 +10,9 @@ SPACE = {
         128, 3072, log=True, why="From narrower than most encoders to the paper's width, by ratio."
     ),
     "projector.depth": integer(1, 3, why="The paper has one hidden layer; more seldom helps and is slow."),
-    "projector.dropout": real(0.0, 0.3, why="None suits much text, the paper's 0.1 little; above 0.3 starves."),
+    "projector.dropout": real(
+        0.0, 0.3, why="None suits much text, the paper's 0.1 little; above 0.3 starves."
+    ),
     "stage_a.temperature_start": real(
         0.05, 0.3, log=True, why="Around the paper's 0.17; high at first, all negatives count alike."
     ),

@@ -7,7 +7,10 @@ from llink_ray.sweeps import choice, integer, real
 
 SPACE = {
     "slots.count": integer(
-        1, 32, log=True, why="K from one vector a sentence to about the tokens of its English; the paper has 8."
+        1,
+        32,
+        log=True,
+        why="K from one vector a sentence to about the tokens of its English; the paper has 8.",
     ),
     "slots.variant": choice(
         "mean", "resampler", why="The paper's one vector against token states, which cost more and keep more."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from llink_ray.sweeps.journal import JOINT, NAME, Journal, Trial
 from llink_ray.sweeps.objective import objectives
 from llink_ray.sweeps.plan import Plan, Search
 from llink_ray.sweeps.results import best_yaml, write_results
+from llink_ray.sweeps.suggest import ALGORITHMS
 
 RECORD = "sweep.json"
 _IN_STAGE_A = ("encoder.", "projector.", "stage_a.")
@@ -38,7 +40,7 @@ class Sweep:
 
     request: Request
     """Languages, the settings that are not searched, where everything goes."""
-    space: str = ""
+    space: str | None = None
     spaces: Path = field(default_factory=Path)
     """Folder of the spaces that go by name."""
     trials: int | None = None
@@ -63,7 +65,7 @@ def sweep(asked: Sweep) -> dict[str, Any]:
     started = time.monotonic()
     if asked.resume:
         folder = Path(asked.resume)
-        record = _read(folder)
+        record = _resumed(asked, folder)
         output = folder.parent
     else:
         record = _begun(asked)
@@ -71,12 +73,16 @@ def sweep(asked: Sweep) -> dict[str, Any]:
     check_output(output)
     with connect(asked.request.address, output / "tmp"):
         if not asked.resume:
-            record |= _placed(asked, record, output)
+            record |= _placed(asked, record, output) | {"forwards": 0}
             folder = _fresh(output, record["space"]["name"])
         elif asked.trials is not None:
             record["trials"] = asked.trials
         try:
             return _searched(folder, record, started)
+        except LlinkError:
+            if not (folder / NAME).exists():  # no trial was begun: nothing to go on with
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"go on with: python jobs/tune.py --resume {folder}") from None
 
@@ -84,10 +90,16 @@ def sweep(asked: Sweep) -> dict[str, Any]:
 def _begun(asked: Sweep) -> dict[str, Any]:
     """What can be known, and found wrong, without Ray."""
     languages = asked_languages(asked.request, None)
-    space = spaces.load(asked.space, asked.spaces)
+    space = spaces.load(asked.space or "projector", asked.spaces)
     r = asked.request
     layers = configure.layers(r.preset or "tiny", r.settings_file, r.assignments)
     space.check(*layers)
+    for name, given, known in (
+        ("algorithm", asked.algorithm, ALGORITHMS),
+        ("scheduler", asked.scheduler or "none", ("asha", "none")),
+    ):
+        if given not in known:
+            raise LlinkError(f"there is no --{name}={given}: choose {' or '.join(known)}")
     in_stage_a = all(key.startswith(_IN_STAGE_A) for key in space.ranges)
     goals = objectives(asked.objective or ("retrieval.r1" if in_stage_a else "answers.exact"))
     stage_b = not in_stage_a or any(goal.needs_stage_b for goal in goals)
@@ -125,8 +137,7 @@ def _placed(asked: Sweep, record: Mapping[str, Any], output: Path) -> dict[str, 
     at_a_time = min(room, asked.at_a_time or room)
     return {
         "bases": {
-            code: one.model_dump(mode="json")
-            for code, one in zip(record["languages"], settings, strict=True)
+            code: one.model_dump(mode="json") for code, one in zip(record["languages"], settings, strict=True)
         },
         "store": tasks[0].store,
         "seed": settings[0].seed,
@@ -161,7 +172,13 @@ def _fresh(output: Path, name: str) -> Path:
     )
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _resumed(asked: Sweep, folder: Path) -> dict[str, Any]:
+    """The record of a sweep that is gone on with; only more trials may be asked of it."""
+    r = asked.request
+    if asked.space or r.languages or r.preset or r.settings_file or r.assignments or asked.objective:
+        raise LlinkError(
+            f"sweep {folder} has its languages, space and settings: leave them out; --trials may be raised"
+        )
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -196,7 +213,8 @@ def _searched(folder: Path, record: dict[str, Any], started: float) -> dict[str,
     )
     told = replace(told, languages={study: search.languages_of(study) for study in search.studies})
     say(f"sweep {folder}")
-    record["forwards"] = record.get("forwards", 0) + _worlds(folder, record, search.space)
+    RunDir(folder).write_json(folder / RECORD, record)
+    record["forwards"] += _worlds(folder, record, search.space)
     RunDir(folder).write_json(folder / RECORD, record)
     plan = Plan(search, Journal(folder / NAME), lambda trial: _possible(told, trial))
     settings = Settings.model_validate(record["bases"][record["languages"][0]])
@@ -240,7 +258,9 @@ def _worlds(folder: Path, record: Mapping[str, Any], space: spaces.Space) -> int
         for models in space.models():
             settings = configure.resolve(record["bases"][code], spaces.tree(models))
             if "resampler" in getattr(space.ranges.get("slots.variant"), "values", ()):
-                settings = configure.resolve(settings.model_dump(mode="json"), {"slots": {"variant": "resampler"}})
+                settings = configure.resolve(
+                    settings.model_dump(mode="json"), {"slots": {"variant": "resampler"}}
+                )
             path = folder / "worlds" / world_name(code, settings)
             task = Task(find(code), settings, path, record["store"], None)
             run = RunDir(path)
@@ -255,9 +275,7 @@ def _closed(folder: Path, record: Mapping[str, Any], plan: Plan, told: Told) -> 
     studies: dict[str, Any] = {}
     for study in plan.search.studies:
         trials = plan.trials(study)
-        counts = {
-            state: sum(t.state == state for t in trials) for state in ("finished", "pruned", "failed")
-        }
+        counts = {state: sum(t.state == state for t in trials) for state in ("finished", "pruned", "failed")}
         best = plan.best(study)
         studies[study] = {
             **counts,
@@ -300,4 +318,4 @@ def _write_best(folder: Path, plan: Plan, told: Told, study: str, trial: Trial) 
             command = f"python jobs/train.py --lang={','.join(codes)} --settings {path.name}"
             text = best_yaml(trial, told.settings(code, trial.config), figures, command)
             path.write_text(text, encoding="utf-8")
-    assert study != JOINT or only  # noqa: S101 - a joint study stands alone
+    assert study != JOINT or only

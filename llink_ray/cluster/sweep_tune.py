@@ -1,4 +1,4 @@
-"""A plan carried out by Ray Tune: it asks for trials, is told their reports, and stops those that are given up."""
+"""A plan carried out by Ray Tune: it asks for trials, is told their reports, stops those given up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ Changed = Callable[[], None]
 
 
 def carry_out(
-    plan: Plan, told: Told, resources: dict[str, float], at_a_time: int, changed: Changed, callbacks: list[Any]
+    plan: Plan,
+    told: Told,
+    resources: dict[str, float],
+    at_a_time: int,
+    changed: Changed,
+    callbacks: list[Any],
 ) -> None:
     """Run what is left of a plan; trials that fail do not stop it."""
     from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner

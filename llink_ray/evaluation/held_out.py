@@ -1,4 +1,4 @@
-"""A model in the middle of Stage B on held-out pairs: answers, retrieval, prompt tokens. From stored features."""
+"""A model in mid Stage B on held-out pairs: answers, retrieval, prompt tokens; from stored features."""
 
 from __future__ import annotations
 

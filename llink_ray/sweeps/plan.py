@@ -63,7 +63,7 @@ class Plan:
         """Trials of a study so far, in order."""
         return self.journal.study(study)
 
-    def next(self) -> Trial | None | Literal["done"]:
+    def next(self) -> Trial | Literal["done"] | None:
         """The trial to start now; None: not before one that runs has ended."""
         while True:
             trial = self._next()
@@ -77,7 +77,7 @@ class Plan:
             self.running.append(trial)
             return trial
 
-    def _next(self) -> Trial | None | Literal["done"]:
+    def _next(self) -> Trial | Literal["done"] | None:
         if self._lost:
             trial = self._lost.pop(0)
             self.journal.again(trial)

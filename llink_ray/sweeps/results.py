@@ -1,4 +1,4 @@
-"""What a sweep leaves: ``results.parquet``, and settings that ``jobs/train.py --settings`` takes as they are."""
+"""What a sweep leaves: ``results.parquet``, and settings that ``jobs/train.py`` takes as they are."""
 
 from __future__ import annotations
 

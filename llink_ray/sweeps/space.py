@@ -10,6 +10,7 @@ from typing import Any
 
 from llink_ray import configure
 from llink_ray.errors import LlinkError
+from llink_ray.settings import Settings
 
 Value = bool | int | float | str | None
 
@@ -102,7 +103,7 @@ class Space:
             LlinkError: names the setting, and near ones where it is unknown.
         """
         for key, distribution in self.ranges.items():
-            known = configure.all_keys(configure.Settings)
+            known = configure.all_keys(Settings)
             section = key.partition(".")[0]
             if section in _FIXED and key in known:
                 raise LlinkError(
@@ -167,9 +168,11 @@ def load(name: str, folder: Path) -> Space:
         if own:
             raise LlinkError(f"space {name} does not exist: give a Python file with a mapping SPACE in it")
         there = sorted(file.stem for file in folder.glob("*.py"))
-        raise LlinkError(f"there is no space {name!r}: choose one of {', '.join(there)}, or give a file's path")
+        raise LlinkError(
+            f"there is no space {name!r}: choose one of {', '.join(there)}, or give a file's path"
+        )
     spec = importlib.util.spec_from_file_location(f"llink_space_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # noqa: S101 - it ends in .py
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -192,7 +195,7 @@ def _check_one(path: Path, key: object, distribution: object) -> None:
             raise LlinkError(f"space {path}: {key} is a choice of nothing: give it values")
         for value in distribution.values:
             if not isinstance(value, bool | int | float | str | None):
-                raise LlinkError(f"space {path}: {key} = {value!r} is no number, text, true, false or nothing")
+                raise LlinkError(f"space {path}: {key} = {value!r} is no number, text, true, false or null")
         return
     if not distribution.low < distribution.high:
         raise LlinkError(
