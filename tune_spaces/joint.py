@@ -14,6 +14,6 @@ SPACE = {
     ),
     "slots.count": choice(2, 4, 8, 16, why="K around the paper's 8: quality against prompt tokens."),
     "lora.rank": choice(4, 16, 64, why="Around the paper's 16: how much the decoder has to bend."),
-    "stage_b.lora_learning_rate": real(1e-4, 1e-2, log=True, why="As in space slots."),
-    "stage_b.slot_learning_rate": real(3e-5, 1e-2, log=True, why="As in space slots."),
+    "stage_b.lora_learning_rate": real(1e-4, 1e-2, log=True, why="From the paper's up, as in space slots."),
+    "stage_b.slot_learning_rate": real(3e-5, 1e-2, log=True, why="From the paper's up, as in space slots."),
 }

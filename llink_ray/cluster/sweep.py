@@ -189,6 +189,7 @@ def _resumed(asked: Sweep, folder: Path) -> dict[str, Any]:
 
 
 def _searched(folder: Path, record: dict[str, Any], started: float) -> dict[str, Any]:
+    from llink_ray.cluster.sweep_loggers import loggers
     from llink_ray.cluster.sweep_table import Table
     from llink_ray.cluster.sweep_tune import carry_out
 
@@ -222,7 +223,14 @@ def _searched(folder: Path, record: dict[str, Any], started: float) -> dict[str,
     at_a_time = min(at_a_time, record["at_a_time"] or at_a_time)
     ready = time.monotonic()
     with Table(plan, folder) as table:
-        carry_out(plan, told, _resources(settings, record["stage_b"]), at_a_time, table.changed, [])
+        carry_out(
+            plan,
+            told,
+            _resources(settings, record["stage_b"]),
+            at_a_time,
+            table.changed,
+            loggers(folder.name, say),
+        )
     searched = time.monotonic()
     return _closed(folder, record, plan, told) | {
         "seconds": round(time.monotonic() - started, 1),

@@ -85,7 +85,6 @@ def run_trial(config: dict[str, Any], told: Told) -> None:
 
 def _stage_a(told: Told, by_language: Mapping[str, Settings], started: float) -> None:
     import torch
-    from ray import tune
 
     from llink_ray.cluster.sweep_stage_a import Alignment
 
@@ -102,22 +101,27 @@ def _stage_a(told: Told, by_language: Mapping[str, Settings], started: float) ->
             alignment.advance()
         if step % every == 0 or step == steps:
             figures = {code: alignment.look() for code, alignment in running.items()}
-            tune.report({"step": step, "seconds": time.monotonic() - started, "figures": figures})
+            _tell(step, started, figures)
 
 
 def _both_stages(told: Told, name: str, by_language: Mapping[str, Settings], started: float) -> None:
-    from ray import tune
-
     from llink_ray.cluster.sweep_fit import run_both_stages
 
     for code, settings in by_language.items():
 
         def tell(step: int, figures: dict[str, float], code: str = code) -> None:
-            seconds = time.monotonic() - started
-            tune.report({"step": step, "seconds": seconds, "figures": {code: figures}})
+            _tell(step, started, {code: figures})
 
         path = Path(told.folder) / "trials" / f"{name}-{code}"
         run_both_stages(path, told.world(code, settings), settings, tell)
+
+
+def _tell(step: int, started: float, figures: Mapping[str, Mapping[str, float]]) -> None:
+    from ray import tune
+    from ray.tune.result import TIMESTEPS_TOTAL  # what TensorBoard's curves are drawn over
+
+    seconds = time.monotonic() - started
+    tune.report({"step": step, TIMESTEPS_TOTAL: step, "seconds": seconds, "figures": figures})
 
 
 def cause_of(error: BaseException) -> str:
