@@ -93,6 +93,10 @@ def _begun(asked: Sweep) -> dict[str, Any]:
     space = spaces.load(asked.space or "projector", asked.spaces)
     r = asked.request
     layers = configure.layers(r.preset or "tiny", r.settings_file, r.assignments)
+    if configure.resolve(*layers).corpus.path and len(languages) > 1:
+        raise LlinkError(
+            f"a corpus goes with one language, but --lang names {len(languages)}: run one job each"
+        )
     space.check(*layers)
     for name, given, known in (
         ("algorithm", asked.algorithm, ALGORITHMS),

@@ -35,8 +35,6 @@ def _wanted(package: str, variables: tuple[str, ...], say: Callable[[str], None]
     if not there:
         return False
     if importlib.util.find_spec(package) is None:
-        say(
-            f"{there[0]} is set, but {package} is not installed: nothing is sent there (pip install {package})"
-        )
+        say(f"{there[0]} is set, but {package} is not installed: nothing is sent; pip install {package}")
         return False
     return True

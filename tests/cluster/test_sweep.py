@@ -85,7 +85,8 @@ def test_a_failing_trial_is_kept_with_its_cause_and_the_others_go_on(
     why = "why='some cannot be'"
     space = own_space(
         tmp_path,
-        f"{{'stage_a.learning_rate': choice(1e-3, 1e30, {why}), 'projector.hidden': choice(64, 10**12, {why})}}",
+        f"{{'stage_a.learning_rate': choice(1e-3, 1e30, {why}),"
+        f" 'projector.hidden': choice(64, 10**12, {why})}}",
     )
     document = run(tmp_path, store, "stage_a.clip=1e30", space=space, trials=8, algorithm="random")
     told = document["studies"]["bo"]
