@@ -190,9 +190,9 @@ def progress(sweep: Sweep, language: str) -> Progress:
 
 
 def worth_showing(values: Sequence[float], sign: float) -> tuple[float, float]:
-    """From the best to as far off as the better half of the trials reaches, four times over."""
+    """From the best to as far off as the better half of the trials reaches, three times over."""
     goodness = sorted(sign * value for value in values)
     top, middle = goodness[-1], goodness[len(goodness) // 2]
-    least = max(goodness[0], top - 4 * (top - middle)) if top > middle else goodness[0]
+    least = max(goodness[0], top - 3 * (top - middle)) if top > middle else goodness[0]
     low, high = sorted((sign * least, sign * top))
     return low, high

@@ -151,7 +151,9 @@ def _outcome(objective: Objective, values: Sequence[float], low: float, high: fl
 
     ticks = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     far = low if objective.sign > 0 else high
-    shown = [(place(tick), f"{tick:g}") for tick in ticks if not reach or abs(tick - far) > 0.06 * reach]
+    digits = max((len(f"{tick:g}".partition(".")[2]) for tick in ticks), default=0)
+    apart = [tick for tick in ticks if not reach or abs(tick - far) > 0.06 * reach]
+    shown = [(place(tick), f"{tick:.{digits}f}") for tick in apart]
     beyond = any(not low <= value <= high for value in values)
     sign = ("≤ " if objective.sign > 0 else "≥ ") if beyond else ""
     shown.append((place(far), sign + measured(objective.name, far)))
@@ -161,7 +163,7 @@ def _outcome(objective: Objective, values: Sequence[float], low: float, high: fl
 def _uprights(axes: Axes, scales: Sequence[Scale], lowest: float) -> None:
     from matplotlib.patheffects import withStroke
 
-    stroke = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
+    stroke = [withStroke(linewidth=2.6, foreground="white")]
     for x, scale in enumerate(scales):
         axes.plot([x, x], [0, 1], color=GREY, linewidth=0.8, zorder=5)
         last = x == len(scales) - 1

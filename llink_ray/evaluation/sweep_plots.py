@@ -1,17 +1,15 @@
-"""PNG plots of a sweep: best so far, what mattered, and one setting beside each language's own best."""
+"""PNG plots of a sweep: best so far, and one setting beside each language's own best."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from llink_ray.evaluation.drawing import COLOURS, GREY, INK, PALE, blank, literal, save, style
 from llink_ray.evaluation.sweep_choice import Shared, best, progress, worth_showing
 from llink_ray.evaluation.sweep_data import Objective, Sweep, called
-from llink_ray.evaluation.sweep_importance import Importance
-from llink_ray.evaluation.sweep_words import measured, named, short
+from llink_ray.evaluation.sweep_words import measured, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +28,8 @@ def colour_of(languages: Sequence[str], language: str) -> tuple[str, str]:
 
 
 def best_so_far(sweep: Sweep, path: Path) -> Path | None:
-    """Over trials, and over the time that they took; None before the first has finished."""
-    languages = [code for code in sweep.languages if best(sweep, code)]
+    """Over trials, and over the time that they took; None before one has finished and another ended."""
+    languages = [code for code in sweep.languages if best(sweep, code) and len(sweep.of(code)) > 1]
     if not languages:
         return None
     longest = max(progress(sweep, code).seconds[-1] for code in languages)
@@ -42,10 +40,11 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
         drawing = blank(3.9 + 0.2 * ((len(languages) - 1) // 4))
         left, right = drawing.subplots(1, 2, sharey=True)
         shown: list[float] = []
+        few = len(languages) <= APART  # more languages' dots would hide their lines
         for language in languages:
             found, (colour, dashes) = progress(sweep, language), colour_of(sweep.languages, language)
             scores = [trial.score(sweep.main.name) for trial in sweep.of(language)]
-            shown += [score for score in scores if score is not None]
+            shown += [score for score in (scores if few else found.values) if score is not None]
             places = [float(i + 1) for i in range(len(scores))]
             for axes, across in ((left, places), (right, [seconds / unit for seconds in found.seconds])):
                 steps = [(x, y) for x, y in zip(across, found.values, strict=True) if y is not None]
@@ -58,17 +57,20 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
                     linestyle=dashes,
                     label=label,
                 )
-                dots = [(x, y) for x, y in zip(across, scores, strict=True) if y is not None]
-                axes.plot(
-                    [x for x, _ in dots], [y for _, y in dots], ".", color=colour, markersize=4, alpha=0.45
-                )
-        _frame(left, shown, sweep.main)
+                dots = [(x, y) for x, y in zip(across, scores, strict=True) if few and y is not None]
+                where = [x for x, _ in dots], [y for _, y in dots]
+                axes.plot(*where, ".", color=colour, markersize=4, alpha=0.45)
+        ends = [value for code in languages if (value := progress(sweep, code).values[-1]) is not None]
+        beyond = _frame(left, shown, ends, sweep.main)
+        if few and beyond:
+            _tell(left, beyond, sweep.main)
         left.set_ylabel(named(sweep.main.name))
         left.set_xlabel("trials, in the order in which they began")
         right.set_xlabel(f"{name} of trials so far, added up")
         left.set_title("Best so far over trials")
         right.set_title("Best so far over time")
         _whole_numbers(left)
+        right.set_xlim(left=0)
         handles, names = left.get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
         return save(drawing, path)
@@ -82,24 +84,31 @@ def _whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
 
 
-def _frame(axes: Axes, values: Sequence[float], objective: Objective) -> None:
-    """What is worth telling apart; a search's far-off failures would press it together, so they are counted."""
+def _frame(axes: Axes, values: Sequence[float], ends: Sequence[float], objective: Objective) -> int:
+    """What is worth telling apart, ``ends`` in any case; how many values lie beyond.
+
+    A search's far-off failures would press the rest together.
+    """
     low, high = worth_showing(values, objective.sign)
+    low, high = min(low, *ends), max(high, *ends)
     room = 0.06 * (high - low or abs(high) or 1.0)
     axes.set_ylim(low - room, high + room)
-    beyond = sum(not low <= value <= high for value in values)
-    if beyond:
-        under = objective.sign > 0
-        axes.text(
-            0.98,
-            0.02 if under else 0.98,
-            f"{beyond} trials {'below' if under else 'above'}",
-            transform=axes.transAxes,
-            ha="right",
-            va="bottom" if under else "top",
-            fontsize=8,
-            color=GREY,
-        )
+    return sum(not low <= value <= high for value in values)
+
+
+def _tell(axes: Axes, beyond: int, objective: Objective) -> None:
+    """How many trials lie where nothing is drawn, and on which side."""
+    under = objective.sign > 0
+    axes.text(
+        0.98,
+        0.02 if under else 0.98,
+        f"{beyond} {'trial' if beyond == 1 else 'trials'} {'below' if under else 'above'}",
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom" if under else "top",
+        fontsize=8,
+        color=GREY,
+    )
 
 
 def joint_choice(sweep: Sweep, chosen: Shared, path: Path) -> Path:
@@ -132,7 +141,7 @@ def joint_choice(sweep: Sweep, chosen: Shared, path: Path) -> Path:
         axes.grid(visible=False, axis="y")
         axes.set_ylim(-0.6, len(rows) - 0.4)
         beyond = sum(not low <= value <= high for value in shown)
-        axes.set_xlabel(named(metric) + (f" ({beyond} trials farther off are not shown)" if beyond else ""))
+        axes.set_xlabel(named(metric) + (f"; farther off, not shown: {beyond}" if beyond else ""))
         axes.set_title("One setting for all, beside each language's own best")
         drawing.legend(
             _marks(),
@@ -150,62 +159,3 @@ def _marks() -> list[Line2D]:
         Line2D([], [], linestyle="", marker=mark, color=colour, markersize=7, markeredgewidth=width)
         for mark, colour, width in (("|", PALE, 1.4), ("o", COLOURS[0], 0), ("D", COLOURS[1], 0))
     ]
-
-
-def importance_dots(sweep: Sweep, found: Mapping[str, Mapping[str, Importance]], path: Path) -> Path | None:
-    """A row for each setting, a dot for each language, with its interval where there are few languages.
-
-    None where there is nothing to tell.
-    """
-    found = {code: shares for code, shares in found.items() if shares}
-    if not found:
-        return None
-    settings = list(dict.fromkeys(name for shares in found.values() for name in shares))
-    means = {
-        name: fmean(shares[name].share for shares in found.values() if name in shares) for name in settings
-    }
-    rows, names = sorted(settings, key=means.__getitem__), short(settings)
-    few = len(found) <= APART
-    with style():
-        drawing = blank(1.7 + (max(0.34, 0.16 * len(found)) if few else 0.34) * len(rows))
-        axes = drawing.subplots()
-        for place, (code, shares) in enumerate(found.items()):
-            colour, _ = colour_of(sweep.languages, code) if few else (COLOURS[0], "")
-            shift = ((len(found) - 1) / 2 - place) * 0.2 if few else 0.0
-            here = [(i + shift, shares[name]) for i, name in enumerate(rows) if name in shares]
-            for y, one in here if few else []:
-                axes.plot([one.low, one.high], [y, y], color=colour, alpha=0.35, linewidth=2.4)
-            label = literal(called(code)) if few else "a language" if not place else None
-            axes.plot(
-                [one.share for _, one in here],
-                [y for y, _ in here],
-                "o",
-                color=colour,
-                markersize=6,
-                markeredgewidth=0,
-                alpha=1.0 if few else 0.4,
-                label=label,
-            )
-        if not few:
-            axes.plot([means[name] for name in rows], range(len(rows)), "D", color=COLOURS[1], label="mean")
-        axes.axvline(1 / len(rows), color=GREY, linewidth=1, linestyle="--")
-        axes.annotate(
-            "if all counted alike",
-            (1 / len(rows), 1),
-            (0, 3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            fontsize=8,
-            color=GREY,
-            ha="left",
-            va="bottom",
-        )
-        axes.set_yticks(range(len(rows)), [literal(names[name], 32) for name in rows], color=INK)
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.set_xlim(left=0)
-        axes.set_xlabel(f"share in what moved {named(sweep.main.name)}")
-        axes.set_title("What mattered", pad=18)
-        if len(found) > 1:
-            drawing.legend(loc="outside lower center", ncols=APART)
-        return save(drawing, path)

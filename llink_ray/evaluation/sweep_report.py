@@ -13,14 +13,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from llink_ray.evaluation import sweep_sheets as sheets
+from llink_ray.evaluation import sweep_trials as tried
 from llink_ray.evaluation.report import NAME, PLOTS, escape, section
 from llink_ray.evaluation.sheets import Sheet
 from llink_ray.evaluation.sweep_choice import ENOUGH_TO_COMPARE, Shared, behind, best, disagreed, shared
-from llink_ray.evaluation.sweep_data import RESULTS, SWEEP, Sweep, called, read
+from llink_ray.evaluation.sweep_data import Sweep, called
 from llink_ray.evaluation.sweep_fronts import fronts, objective_pairs, slot_pairs
 from llink_ray.evaluation.sweep_importance import ENOUGH, Importance, importance
+from llink_ray.evaluation.sweep_importance_plot import importance_dots
 from llink_ray.evaluation.sweep_parallel import parallel
-from llink_ray.evaluation.sweep_plots import best_so_far, importance_dots, joint_choice
+from llink_ray.evaluation.sweep_plots import best_so_far, joint_choice
+from llink_ray.evaluation.sweep_read import RESULTS, SWEEP, read
 from llink_ray.evaluation.sweep_words import joined, measured, named
 from llink_ray.staging import disk_refused
 
@@ -57,9 +60,9 @@ def _lines(sweep: Sweep, directory: Path) -> list[str]:
     lines += _for_all(sweep, found, shares, plots)
     lines += _mattered(sweep, shares, plots)
     lines += _seen(sweep, shares, plots)
-    lines += _tables(*(sheets.trials_sheet(sweep, code) for code in sweep.languages))
-    lines += _tables(sheets.failed_sheet(sweep), sheets.count_sheet(sweep), sheets.time_sheet(sweep))
-    lines += _tables(sheets.asked_sheet(sweep), sheets.space_sheet(sweep))
+    lines += _tables(*(tried.trials_sheet(sweep, code) for code in sweep.languages))
+    lines += _tables(tried.failed_sheet(sweep), tried.count_sheet(sweep), tried.time_sheet(sweep))
+    lines += _tables(tried.asked_sheet(sweep), tried.space_sheet(sweep))
     return lines + _files(directory)
 
 
@@ -168,7 +171,8 @@ def _seen(sweep: Sweep, shares: Shares, plots: Path) -> list[str]:
     """Parallel coordinates and the price of slots."""
     lines = []
     for code in sweep.languages:
-        drawn = parallel(sweep, code, [*shares[code], *sweep.settings], plots / f"parallel-{code}.png")
+        order = list(dict.fromkeys([*shares[code], *sweep.settings]))
+        drawn = parallel(sweep, code, order, plots / f"parallel-{code}.png")
         lines += _pictures(f"{called(code)}: parallel coordinates", drawn)
     lines = ["## Settings and outcome", "", *lines] if lines else []
     found = fronts(sweep, slot_pairs(sweep), plots / "slots.png")
