@@ -19,11 +19,12 @@ from llink_ray.evaluation.sheets import Sheet
 from llink_ray.evaluation.sweep_choice import ENOUGH_TO_COMPARE, Shared, behind, best, disagreed, shared
 from llink_ray.evaluation.sweep_data import Sweep, called
 from llink_ray.evaluation.sweep_fronts import fronts, objective_pairs, slot_pairs
-from llink_ray.evaluation.sweep_importance import ENOUGH, Importance, importance
+from llink_ray.evaluation.sweep_importance import ENOUGH, Importance, basis, importance
 from llink_ray.evaluation.sweep_importance_plot import importance_dots
 from llink_ray.evaluation.sweep_parallel import parallel
 from llink_ray.evaluation.sweep_plots import best_so_far, joint_choice
 from llink_ray.evaluation.sweep_read import RESULTS, SWEEP, read
+from llink_ray.evaluation.sweep_tensorboard import FOLDER, write_events
 from llink_ray.evaluation.sweep_words import joined, measured, named
 from llink_ray.staging import disk_refused
 
@@ -31,7 +32,7 @@ Shares = dict[str, dict[str, Importance]]
 
 
 def write(directory: Path) -> Path:
-    """Write ``report.md`` and ``plots/`` into a sweep's folder; returns the report's path.
+    """Write ``report.md``, ``plots/`` and ``tensorboard/`` into a sweep's folder; returns the report's path.
 
     Raises:
         LlinkError: there is no sweep, or it cannot be read.
@@ -39,6 +40,7 @@ def write(directory: Path) -> Path:
     """
     sweep = read(directory)
     try:
+        write_events(sweep, directory / FOLDER)
         text = "\n".join(_lines(sweep, directory))
         path, fresh = directory / NAME, directory / f"{NAME}.tmp"
         fresh.write_text(text, encoding="utf-8")
@@ -151,20 +153,26 @@ def _mattered(sweep: Sweep, shares: Shares, plots: Path) -> list[str]:
     lines = ["## What mattered", "", *_pictures("Importance", drawn)]
     if any(shares.values()):
         lines += [
-            "Optuna's importance, by random forest, over the finished trials: each setting's share in what "
-            "moved the objective within the ranges searched. Bars, for up to four languages: the middle 80 % "
-            "over trials drawn anew; where they are wide, more trials are needed to tell.",
+            "Optuna's importance, by random forest: each setting's share in what moved the objective within "
+            "the ranges searched. Bars, for up to four languages: the middle 80 % over trials drawn anew; "
+            "where they are wide, more trials are needed to tell.",
             "",
         ]
-    lacking = [code for code, found in shares.items() if not found]
-    if lacking:
-        counts = [f"{called(code)} has {len(sweep.scored(code, sweep.main.name))}" for code in lacking]
-        lines += [
-            f"Importance is told from {ENOUGH} finished trials on, in which two settings or more and the "
-            f"objective vary: {escape(joined(counts))}.",
-            "",
-        ]
-    return lines
+    for code, found in shares.items():
+        seen, name = basis(sweep, code), escape(called(code))
+        if not found:
+            lines.append(
+                f"- {name}: not told. It wants {ENOUGH} trials with a figure at the same step, in which the "
+                f"objective and two settings or more vary; {len(seen.values)} finished."
+            )
+        elif seen.step is None:
+            lines.append(f"- {name}: over {len(seen.values)} finished trials.")
+        else:
+            lines.append(
+                f"- {name}: over {len(seen.values)} trials at step {seen.step}, pruned ones too, since fewer "
+                f"than {ENOUGH} finished. It says what mattered up to there."
+            )
+    return [*lines, ""]
 
 
 def _seen(sweep: Sweep, shares: Shares, plots: Path) -> list[str]:
@@ -186,6 +194,6 @@ def _files(directory: Path) -> list[str]:
     """What else lies there, and how to look at curves."""
     kept = [directory / SWEEP, directory / RESULTS, *sorted(directory.glob("best*.yaml"))]
     lines = [f"- [{escape(path.name)}]({quote(path.name)})" for path in kept if path.is_file()]
-    if next(directory.rglob("events.out.tfevents.*"), None):
-        lines += ["- curves and settings of every trial: `tensorboard --logdir .` here"]
+    if (directory / FOLDER).is_dir():
+        lines += [f"- curves and settings of every trial: `tensorboard --logdir {FOLDER}`, in this folder"]
     return ["## Files", "", *lines, ""] if lines else []

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from llink_ray.evaluation.sweep_data import FINISHED, Objective, Sweep, Trial
-from llink_ray.evaluation.sweep_importance import ENOUGH, importance
+from llink_ray.evaluation import sweep_importance
+from llink_ray.evaluation.sweep_data import FAILED, FINISHED, PRUNED, Objective, Sweep, Trial
+from llink_ray.evaluation.sweep_importance import ENOUGH, basis, importance
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of few draws: this is about what is told, not how finely."""
+    monkeypatch.setattr(sweep_importance, "RESAMPLED", 3)
 
 
 def sweep(count: int, value: Any, mode: str = "max", seed: int = 0, **more: Any) -> Sweep:
@@ -52,7 +59,7 @@ def test_it_is_the_same_twice_and_leaves_optunas_log_as_it_was() -> None:
     import optuna
 
     before = optuna.logging.get_verbosity()
-    made = sweep(15, lambda s: s["rate"])
+    made = sweep(ENOUGH, lambda s: s["rate"])
     assert importance(made, "bo") == importance(made, "bo")
     assert optuna.logging.get_verbosity() == before
 
@@ -76,3 +83,24 @@ def test_outcomes_that_are_no_numbers_do_not_count() -> None:
 def test_what_never_changed_or_is_lacking_somewhere_is_left_out() -> None:
     made = sweep(20, lambda s: s["rate"], fixed=3, rare=lambda i: i if i % 2 else None)
     assert set(importance(made, "bo")) == {"rate", "width", "kind", "flag"}
+
+
+def test_where_few_finish_trials_are_compared_at_the_latest_step_that_enough_reached() -> None:
+    made = sweep(30, lambda s: 0.0)
+    for i, trial in enumerate(made.trials):
+        trial.state = FINISHED if i < 6 else FAILED if i == 29 else PRUNED
+        ends = 40 if i < 6 else 20 if i < 20 else 10
+        # early on the width counts, later the rate does
+        early, late = trial.settings["width"] / 10, trial.settings["rate"]
+        trial.reports = [
+            (step, {"r1": early if step < 20 else late}) for step in (10, 20, 40) if step <= ends
+        ]
+    seen = basis(made, "bo")
+    assert (seen.step, len(seen.trials)) == (20, 20)
+    assert list(seen.values) == [trial.settings["rate"] for trial in made.trials[:20]]
+    assert next(iter(importance(made, "bo"))) == "rate"
+
+
+def test_enough_that_finished_are_compared_at_their_ends() -> None:
+    made = sweep(ENOUGH, lambda s: s["rate"])
+    assert basis(made, "bo").step is None
