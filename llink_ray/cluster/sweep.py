@@ -1,4 +1,4 @@
-"""The sweep job between the command line and Ray Tune: choose, check, compute features, search, tell."""
+"""The sweep job between the command line and the search: choose, check, begin or go on."""
 
 from __future__ import annotations
 
@@ -6,32 +6,26 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llink_ray import configure
 from llink_ray.cluster.checks import check_output
-from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
-from llink_ray.cluster.local import connect, everywhere, places
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.cluster.sweep_trial import Told, world_name
-from llink_ray.cluster.teach import Task, extract_run, prepare_run
-from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.cluster.job import Request, asked_languages, default_output, new_task
+from llink_ray.cluster.local import connect
+from llink_ray.cluster.sweep_search import RECORD, room, search_in
+from llink_ray.errors import LlinkError
 from llink_ray.languages import find
 from llink_ray.settings import Settings
 from llink_ray.sweeps import space as spaces
-from llink_ray.sweeps.journal import JOINT, NAME, Journal, Trial
+from llink_ray.sweeps.journal import NAME
 from llink_ray.sweeps.objective import objectives
-from llink_ray.sweeps.plan import Plan, Search
-from llink_ray.sweeps.results import best_yaml, write_results
 from llink_ray.sweeps.suggest import ALGORITHMS
 
-RECORD = "sweep.json"
 _IN_STAGE_A = ("encoder.", "projector.", "stage_a.")
 _ANSWERS = 128
 """Validation questions that a trial answers at each look, where settings name no number."""
-_WAITING_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def sweep(asked: Sweep) -> dict[str, Any]:
         elif asked.trials is not None:
             record["trials"] = asked.trials
         try:
-            return _searched(folder, record, started)
+            return search_in(folder, record, started)
         except LlinkError:
             if not (folder / NAME).exists():  # no trial was begun: nothing to go on with
                 shutil.rmtree(folder, ignore_errors=True)
@@ -137,8 +131,8 @@ def _placed(asked: Sweep, record: Mapping[str, Any], output: Path) -> dict[str, 
     """What depends on the cluster: models, room, how many at a time."""
     tasks = [new_task(asked.request, find(code), None, output, alone=False) for code in record["languages"]]
     settings = [_compared(task.settings, record["stage_b"]) for task in tasks]
-    room = _room(settings[0], record["stage_b"])
-    at_a_time = min(room, asked.at_a_time or room)
+    there = room(settings[0], record["stage_b"])
+    at_a_time = min(there, asked.at_a_time or there)
     return {
         "bases": {
             code: one.model_dump(mode="json") for code, one in zip(record["languages"], settings, strict=True)
@@ -162,13 +156,6 @@ def _compared(settings: Settings, stage_b: bool) -> Settings:
     return configure.resolve(settings.model_dump(mode="json"), spaces.tree(over))
 
 
-def _room(settings: Settings, stage_b: bool) -> int:
-    """Trials that the cluster can hold at a time, each whole: more would wait for each other's workers."""
-    cluster = settings.cluster
-    room = places(cluster.cpus_per_worker, cluster.gpus_per_worker)
-    return max(1, room // cluster.num_workers if stage_b else room)
-
-
 def _fresh(output: Path, name: str) -> Path:
     stem = f"sweep-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return next(
@@ -190,144 +177,3 @@ def _resumed(asked: Sweep, folder: Path) -> dict[str, Any]:
             f"{folder} is not the directory of a sweep: it has no {RECORD} that can be read"
         ) from None
     return record
-
-
-def _searched(folder: Path, record: dict[str, Any], started: float) -> dict[str, Any]:
-    from llink_ray.cluster.sweep_loggers import loggers
-    from llink_ray.cluster.sweep_table import Table
-    from llink_ray.cluster.sweep_tune import carry_out
-
-    told = Told(
-        folder=str(folder.resolve()),
-        bases=record["bases"],
-        languages={},
-        looks=record["looks"],
-        stage_b=record["stage_b"],
-        environment=everywhere(),
-    )
-    search = Search(
-        space=spaces.from_json(record["space"]),
-        languages=tuple(record["languages"]),
-        joint=record["joint"],
-        trials=record["trials"],
-        objectives=objectives(",".join(record["objectives"])),
-        algorithm=record["algorithm"],
-        seed=record["seed"],
-        prune=record["scheduler"] == "asha",
-        window=record["window"],
-    )
-    told = replace(told, languages={study: search.languages_of(study) for study in search.studies})
-    say(f"sweep {folder}")
-    RunDir(folder).write_json(folder / RECORD, record)
-    record["forwards"] += _worlds(folder, record, search.space)
-    RunDir(folder).write_json(folder / RECORD, record)
-    plan = Plan(search, Journal(folder / NAME), lambda trial: _possible(told, trial))
-    settings = Settings.model_validate(record["bases"][record["languages"][0]])
-    at_a_time = _room(settings, record["stage_b"])
-    at_a_time = min(at_a_time, record["at_a_time"] or at_a_time)
-    ready = time.monotonic()
-    with Table(plan, folder) as table:
-        carry_out(
-            plan,
-            told,
-            _resources(settings, record["stage_b"]),
-            at_a_time,
-            table.changed,
-            loggers(folder.name, say),
-        )
-    searched = time.monotonic()
-    return _closed(folder, record, plan, told) | {
-        "seconds": round(time.monotonic() - started, 1),
-        "parts": {
-            "before": round(ready - started, 1),
-            "trials": round(searched - ready, 1),
-            "after": round(time.monotonic() - searched, 1),
-        },
-    }
-
-
-def _resources(settings: Settings, stage_b: bool) -> dict[str, float]:
-    """What Ray Tune sets aside for a trial's own process; workers inside it ask for themselves.
-
-    Such a process only waits. It has to ask for something, but a share of a CPU would be one that its own
-    worker may then lack.
-    """
-    if stage_b:
-        return {"memory": _WAITING_BYTES}
-    wanted = {"CPU": settings.cluster.cpus_per_worker, "GPU": settings.cluster.gpus_per_worker}
-    return {name: amount for name, amount in wanted.items() if amount}
-
-
-def _possible(told: Told, trial: Trial) -> None:
-    for language in told.languages[trial.study]:
-        told.settings(language, trial.config)
-
-
-def _worlds(folder: Path, record: Mapping[str, Any], space: spaces.Space) -> int:
-    """Pairs and features for every language and every encoder that trials may meet; forwards it took."""
-    forwards = 0
-    for code in record["languages"]:
-        for models in space.models():
-            settings = configure.resolve(record["bases"][code], spaces.tree(models))
-            if "resampler" in getattr(space.ranges.get("slots.variant"), "values", ()):
-                settings = configure.resolve(
-                    settings.model_dump(mode="json"), {"slots": {"variant": "resampler"}}
-                )
-            path = folder / "worlds" / world_name(code, settings)
-            task = Task(find(code), settings, path, record["store"], None)
-            run = RunDir(path)
-            config, spent = extract_run(run, task, prepare_run(run, task, lambda _: None), say)
-            run.write_json(path / "world.json", config)
-            forwards += spent
-    return forwards
-
-
-def _closed(folder: Path, record: Mapping[str, Any], plan: Plan, told: Told) -> dict[str, Any]:
-    write_results(plan, folder)
-    studies: dict[str, Any] = {}
-    for study in plan.search.studies:
-        trials = plan.trials(study)
-        counts = {state: sum(t.state == state for t in trials) for state in ("finished", "pruned", "failed")}
-        best = plan.best(study)
-        studies[study] = {
-            **counts,
-            "steps": sum(trial.steps for trial in trials),
-            "best": [_told(plan, trial) for trial in best],
-        }
-        if best:
-            _write_best(folder, plan, told, study, best[0])
-    if not any(found["best"] for found in studies.values()):
-        causes = {trial.cause for study in plan.search.studies for trial in plan.trials(study) if trial.cause}
-        raise JobFailed(
-            f"no trial was finished: {'; '.join(sorted(causes)[:3])}; what each came to is in {folder}"
-        )
-    return {
-        "job": "tune",
-        "space": record["space"]["name"],
-        "run_dir": str(folder),
-        "objectives": record["objectives"],
-        "studies": studies,
-        "features": {"forwards": record["forwards"]},
-        "seed": record["seed"],
-    }
-
-
-def _told(plan: Plan, trial: Trial) -> dict[str, Any]:
-    last = {
-        code: dict(plan.judged(trial, code)[-1].metrics) for code in plan.search.languages_of(trial.study)
-    }
-    return {"trial": trial.name, "config": trial.config, "metrics": last}
-
-
-def _write_best(folder: Path, plan: Plan, told: Told, study: str, trial: Trial) -> None:
-    codes = plan.search.languages_of(study)
-    only = len(plan.search.studies) == 1
-    for code in codes:
-        names = [folder / f"best-{code}.yaml"] + [folder / "best.yaml"] * (only and code == codes[0])
-        last = plan.judged(trial, code)[-1].metrics
-        figures = {o.name: last[o.name] for o in plan.search.objectives if o.name in last}
-        for path in names:
-            command = f"python jobs/train.py --lang={','.join(codes)} --settings {path.name}"
-            text = best_yaml(trial, told.settings(code, trial.config), figures, command)
-            path.write_text(text, encoding="utf-8")
-    assert study != JOINT or only

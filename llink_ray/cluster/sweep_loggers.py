@@ -1,4 +1,4 @@
-"""Who is told of trials beside our own journal: TensorBoard always, W&B and MLflow where they are set up."""
+"""Who else is told of trials while they run: W&B and MLflow, where they are set up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from typing import Any
 def loggers(name: str, say: Callable[[str], None]) -> list[Any]:
     """Ray Tune's callbacks for the sweep ``name``.
 
-    W&B and MLflow are told where their own environment says so, and nobody else ever is.
+    They are told where their own environment says so, and nobody else ever is.
     """
-    from ray.tune.logger import TBXLoggerCallback
-
-    found: list[Any] = [TBXLoggerCallback()]
+    found: list[Any] = []
     if _wanted("wandb", ("WANDB_API_KEY", "WANDB_MODE"), say):
         from ray.air.integrations.wandb import WandbLoggerCallback
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
+from llink_ray.evaluation.sweep_read import read
+from llink_ray.evaluation.sweep_tensorboard import FOLDER, write_events
 from llink_ray.sweeps.journal import Trial
 from llink_ray.sweeps.plan import Plan
 from llink_ray.sweeps.results import write_results
@@ -19,7 +21,7 @@ _ROWS = 12
 
 
 class Table:
-    """Follows a plan; keeps ``results.parquet`` up to date while it does."""
+    """Follows a plan; keeps ``results.parquet`` and ``tensorboard/`` up to date while it does."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan, self._folder, self._started = plan, folder, time.monotonic()
@@ -46,6 +48,7 @@ class Table:
         new = [t for t in self._trials() if t.state != "running" and t.name not in self._told]
         if new:
             write_results(self._plan, self._folder)
+            write_events(read(self._folder), self._folder / FOLDER)
         self._told |= {trial.name for trial in new}
         if self._live:
             self._live.update(self._table(), refresh=True)

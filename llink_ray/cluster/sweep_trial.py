@@ -91,17 +91,41 @@ def _stage_a(told: Told, by_language: Mapping[str, Settings], started: float) ->
     first = next(iter(by_language.values()))
     torch.set_num_threads(first.cluster.threads or max(1, int(first.cluster.cpus_per_worker)))
     device = "cuda" if first.cluster.gpus_per_worker else "cpu"
-    running = {
-        code: Alignment(told.world(code, settings), settings, device)
-        for code, settings in by_language.items()
-    }
+    clocks: dict[str, Clock] = {}
+    running: dict[str, Alignment] = {}
+    for code, settings in by_language.items():
+        clocks[code] = Clock(started if not clocks else time.monotonic())
+        running[code] = Alignment(told.world(code, settings), settings, device)
+        clocks[code].lap("set-up")
     steps, every = first.stage_a.steps, first.stage_a.evaluate_every
     for step in range(1, steps + 1):
-        for alignment in running.values():
+        for code, alignment in running.items():
+            clocks[code].start()
             alignment.advance()
+            clocks[code].lap("steps")
         if step % every == 0 or step == steps:
-            figures = {code: alignment.look() for code, alignment in running.items()}
-            _tell(step, started, figures)
+            figures = {}
+            for code, alignment in running.items():
+                clocks[code].start()
+                figures[code] = alignment.look()
+                clocks[code].lap("looks")
+            _tell(step, started, figures, {code: clock.laps for code, clock in clocks.items()})
+
+
+class Clock:
+    """Where the time goes."""
+
+    def __init__(self, since: float) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = since
+
+    def start(self) -> None:
+        """From now on."""
+        self._since = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """What it was for."""
+        self.laps[name] = self.laps.get(name, 0.0) + time.monotonic() - self._since
 
 
 def _both_stages(told: Told, name: str, by_language: Mapping[str, Settings], started: float) -> None:
@@ -110,18 +134,24 @@ def _both_stages(told: Told, name: str, by_language: Mapping[str, Settings], sta
     for code, settings in by_language.items():
 
         def tell(step: int, figures: dict[str, float], code: str = code) -> None:
-            _tell(step, started, {code: figures})
+            _tell(step, started, {code: figures}, {})
 
         path = Path(told.folder) / "trials" / f"{name}-{code}"
         run_both_stages(path, told.world(code, settings), settings, tell)
 
 
-def _tell(step: int, started: float, figures: Mapping[str, Mapping[str, float]]) -> None:
+def _tell(
+    step: int,
+    started: float,
+    figures: Mapping[str, Mapping[str, float]],
+    times: Mapping[str, Mapping[str, float]],
+) -> None:
     from ray import tune
-    from ray.tune.result import TIMESTEPS_TOTAL  # what TensorBoard's curves are drawn over
+    from ray.tune.result import TIMESTEPS_TOTAL  # what other loggers draw over
 
     seconds = time.monotonic() - started
-    tune.report({"step": step, TIMESTEPS_TOTAL: step, "seconds": seconds, "figures": figures})
+    told = {"step": step, TIMESTEPS_TOTAL: step, "seconds": seconds, "figures": figures, "times": times}
+    tune.report(told)
 
 
 def cause_of(error: BaseException) -> str:

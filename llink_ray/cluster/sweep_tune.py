@@ -124,11 +124,14 @@ class _Decides(FIFOScheduler):  # type: ignore[misc]
             return str(TrialScheduler.STOP)
         step, seconds = result["step"], result["seconds"]
         figures: dict[str, dict[str, float]] = {}
+        times: dict[str, dict[str, float]] = {}
         for key, value in result.items():  # Ray Tune flattens: figures/bo/retrieval.r1
             name, *path = key.split("/", 2)
-            if name == "figures" and len(path) == 2:
-                figures.setdefault(path[0], {})[path[1]] = value
-        told = {code: Report(step, seconds, metrics) for code, metrics in figures.items()}
+            if name in ("figures", "times") and len(path) == 2:
+                (figures if name == "figures" else times).setdefault(path[0], {})[path[1]] = value
+        told = {
+            code: Report(step, seconds, metrics, times.get(code, {})) for code, metrics in figures.items()
+        }
         if self._plan.reported(ours, told):
             self._changed()
             return str(TrialScheduler.CONTINUE)

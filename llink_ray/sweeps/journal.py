@@ -27,6 +27,8 @@ class Report:
     step: int
     seconds: float
     metrics: Mapping[str, float]
+    times: Mapping[str, float] = field(default_factory=dict)
+    """Where the trial's seconds went, by name, as far as it says."""
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Journal:
                 "language": language,
                 "step": report.step,
                 "seconds": round(report.seconds, 3),
+                "times": {name: round(seconds, 3) for name, seconds in report.times.items()},
                 "metrics": {k: float(v) for k, v in report.metrics.items() if math.isfinite(v)},
             }
         )
@@ -114,7 +117,7 @@ class Journal:
             case "again":
                 self.trials[key].reports = {}
             case "report":
-                report = Report(record["step"], record["seconds"], record["metrics"])
+                report = Report(record["step"], record["seconds"], record["metrics"], record.get("times", {}))
                 self.trials[key].reports.setdefault(record["language"], []).append(report)
             case "ended":
                 self.trials[key].state, self.trials[key].cause = record["state"], record["cause"]

@@ -64,6 +64,7 @@ def _row(trial: Trial, language: str, report: Report) -> dict[str, Any]:
         "seconds": report.seconds,
         "cause": trial.cause,
         **{f"config.{key}": value for key, value in trial.config.items()},
+        **{f"time.{key}": value for key, value in report.times.items()},
         **{f"metric.{key}": value for key, value in report.metrics.items()},
     }
 
@@ -100,7 +101,7 @@ def _column(name: str, values: list[Any]) -> Any:
         return pa.array(values, pa.string())
     if name == "step":
         return pa.array(values, pa.int64())
-    if name == "seconds" or name.startswith("metric."):
+    if name == "seconds" or name.startswith(("metric.", "time.")):
         return pa.array(values, pa.float64())
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int}:

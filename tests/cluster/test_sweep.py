@@ -46,9 +46,9 @@ def test_a_sweep_ends_with_a_table_and_a_best_setting(smoke: dict[str, Any]) -> 
     assert {row["trial"] for row in told} == {f"bo-{n:04d}" for n in range(6)}
     finals = {r["trial"]: r["metric.retrieval.r1"] for r in told if r["step"] == 30}
     assert found["best"][0]["metrics"]["bo"]["retrieval.r1"] == max(finals.values())
-    for name in ("sweep.json", "best.yaml", "best-bo.yaml", "trials.jsonl"):
+    for name in ("sweep.json", "report.md", "best.yaml", "best-bo.yaml", "trials.jsonl"):
         assert (folder / name).stat().st_size, name
-    assert list((folder / "tune").rglob("events.out.tfevents*")), "no TensorBoard logs"
+    assert list((folder / "tensorboard").rglob("events.out.tfevents*")), "no TensorBoard logs"
 
 
 def test_frozen_models_run_for_the_features_alone(smoke: dict[str, Any], store: Path, tmp_path: Path) -> None:
