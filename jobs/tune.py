@@ -51,9 +51,10 @@ def main(
         bool, typer.Option("--joint", help="One setting for all languages.", rich_help_panel=WHAT)
     ] = False,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials of each language. (else: 16)", rich_help_panel=HOW)
+        int | None,
+        typer.Option(min=1, help="Trials of each language. (else: 16, or the grid's)", rich_help_panel=HOW),
     ] = None,
-    algorithm: Annotated[str, typer.Option(help="tpe or random.", rich_help_panel=HOW)] = "tpe",
+    algorithm: Annotated[str, typer.Option(help="tpe, random or grid.", rich_help_panel=HOW)] = "tpe",
     scheduler: Annotated[
         str | None, typer.Option(help="asha or none. (else: asha for one objective)", rich_help_panel=HOW)
     ] = None,

@@ -21,9 +21,11 @@ from llink_ray.settings import Settings
 from llink_ray.sweeps import space as spaces
 from llink_ray.sweeps.journal import NAME
 from llink_ray.sweeps.objective import objectives
-from llink_ray.sweeps.suggest import ALGORITHMS
+from llink_ray.sweeps.space import from_json
+from llink_ray.sweeps.suggest import ALGORITHMS, grid
 
 _IN_STAGE_A = ("encoder.", "projector.", "stage_a.")
+_TRIALS = 16
 _ANSWERS = 128
 """Validation questions that a trial answers at each look, where settings name no number."""
 
@@ -70,7 +72,8 @@ def sweep(asked: Sweep) -> dict[str, Any]:
             record |= _placed(asked, record, output) | {"forwards": 0}
             folder = _fresh(output, record["space"]["name"])
         elif asked.trials is not None:
-            record["trials"] = asked.trials
+            most = len(grid(from_json(record["space"]))) if record["algorithm"] == "grid" else asked.trials
+            record["trials"] = min(asked.trials, most)
         try:
             return search_in(folder, record, started)
         except LlinkError:
@@ -112,6 +115,9 @@ def _begun(asked: Sweep) -> dict[str, Any]:
             "--scheduler=asha cannot compare --joint trials that train Stage B, whose languages take turns: "
             "leave it out"
         )
+    trials = asked.trials or _TRIALS
+    if asked.algorithm == "grid":
+        trials = min(asked.trials or len(grid(space)), len(grid(space)))
     return {
         "job": "tune",
         "space": space.as_json(),
@@ -121,7 +127,7 @@ def _begun(asked: Sweep) -> dict[str, Any]:
         "modes": ["max" if goal.larger_is_better else "min" for goal in goals],
         "algorithm": asked.algorithm,
         "scheduler": prune,
-        "trials": asked.trials or 16,
+        "trials": trials,
         "looks": asked.looks,
         "stage_b": stage_b,
     }

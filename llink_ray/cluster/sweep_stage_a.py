@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,33 +12,58 @@ import torch
 
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.features import FeatureStore
+from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
 from llink_ray.training.examples import sentence_numbers
 from llink_ray.training.stage_a import AlignmentData, MappedRows, StageA, fresh_projector, sow, validate
+
+
+@dataclass(frozen=True)
+class World:
+    """What all trials of a language and an encoder share."""
+
+    foreign: ShardedRows
+    teacher: ShardedRows
+    sentences: torch.Tensor
+    """(n,) of the training pairs, which come first."""
+    held_out: tuple[torch.Tensor, torch.Tensor]
+    """Encoder's vectors and teacher states of the validation pairs."""
+
+
+@lru_cache(maxsize=4)  # the next trial finds it in the process it takes over
+def world_of(path: Path) -> World:
+    """Opened from the disk.
+
+    Raises:
+        LlinkError: there are no validation pairs.
+    """
+    run = RunDir(path)
+    told = run.read_json(path / "world.json")
+    store = FeatureStore(told["store"])
+    foreign, teacher = (store.open(told["features"][name]).vectors for name in ("foreign", "english"))
+    train = run.read_pairs("train")
+    n, m = len(train), len(run.read_pairs("validation"))
+    if not m:
+        raise LlinkError(
+            "the corpus leaves no validation pairs to compare trials by: give more pairs, or a larger "
+            "corpus.validation_fraction"
+        )
+    rows = np.arange(n, n + m)
+    held_out = torch.from_numpy(foreign[rows]), torch.from_numpy(teacher[rows])
+    return World(foreign, teacher, sentence_numbers(train), held_out)
 
 
 class Alignment:
     """Stage A of one language, with chance of its own: several may take turns in one process."""
 
     def __init__(self, world: Path, settings: Settings, device: str) -> None:
-        run = RunDir(world)
-        told = run.read_json(world / "world.json")
-        store = FeatureStore(told["store"])
-        foreign, teacher = (store.open(told["features"][name]).vectors for name in ("foreign", "english"))
-        train = run.read_pairs("train")
-        n, m = len(train), len(run.read_pairs("validation"))
-        if not m:
-            raise LlinkError(
-                "the corpus leaves no validation pairs to compare trials by: give more pairs, or a larger "
-                "corpus.validation_fraction"
-            )
-        self.settings = settings.stage_a
-        projector = fresh_projector(foreign.shape[1], teacher.shape[1], settings)
-        projector.standardise_with(torch.from_numpy(foreign[np.arange(n)]))
-        data = AlignmentData(MappedRows(foreign, n), MappedRows(teacher, n), sentence_numbers(train))
+        shared = world_of(world)
+        n = len(shared.sentences)
+        self.settings, self.held_out = settings.stage_a, shared.held_out
+        projector = fresh_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
+        projector.standardise_with(torch.from_numpy(shared.foreign[np.arange(n)]))
+        data = AlignmentData(MappedRows(shared.foreign, n), MappedRows(shared.teacher, n), shared.sentences)
         self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
-        self.held_out = tuple(torch.from_numpy(part[np.arange(n, n + m)]) for part in (foreign, teacher))
         sow(settings)
         self._chance = self._drawn()
         self.loss = math.nan

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from llink_ray.errors import LlinkError
 from llink_ray.sweeps.space import Choice, Distribution, Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-ALGORITHMS = ("tpe", "random")
+ALGORITHMS = ("tpe", "random", "grid")
 _AT_RANDOM = 8
 """Trials that TPE draws at random before it learns from them."""
 
@@ -39,6 +41,8 @@ def suggest(
     Nothing else is remembered from one suggestion to the next, so a resumed sweep suggests what the unbroken
     one would have.
     """
+    if algorithm == "grid":
+        return grid(space)[number]
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -56,6 +60,27 @@ def suggest(
         for one in known:
             study.add_trial(_frozen(one, distributions))
         return dict(study.ask(distributions).params)
+
+
+def grid(space: Space) -> list[dict[str, Any]]:
+    """Every combination, the last setting fastest.
+
+    Raises:
+        LlinkError: a setting that can have any value between two.
+    """
+    values = {}
+    for key, distribution in space.ranges.items():
+        if isinstance(distribution, Choice):
+            values[key] = list(distribution.values)
+        elif distribution.step:
+            count = int((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
+            kind = int if distribution.whole else float
+            values[key] = [kind(distribution.low + i * distribution.step) for i in range(count)]
+        else:
+            raise LlinkError(
+                f"--algorithm=grid: {key} is {distribution}, any number of values: give a step, or a choice"
+            )
+    return [dict(zip(values, one, strict=True)) for one in itertools.product(*values.values())]
 
 
 def _optuna(distribution: Distribution) -> BaseDistribution:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llink_ray.errors import LlinkError
 from llink_ray.sweeps.space import Space, choice, integer, real
-from llink_ray.sweeps.suggest import Known, suggest
+from llink_ray.sweeps.suggest import Known, grid, suggest
 
 SPACE = Space(
     "own",
@@ -39,6 +40,22 @@ def test_a_suggestion_is_its_seed_its_number_and_what_is_known() -> None:
     assert suggest(SPACE, "tpe", 3, 12, known) != suggest(SPACE, "tpe", 4, 12, known)
     assert suggest(SPACE, "tpe", 3, 12, known) != suggest(SPACE, "tpe", 3, 12, known[:-1])
     assert suggest(SPACE, "random", 3, 12, known) == suggest(SPACE, "random", 3, 12, [])
+
+
+def test_a_grid_is_every_combination_once() -> None:
+    ranges = {
+        "slots.count": choice(1, 4, why=""),
+        "lora.rank": integer(2, 6, step=2, why=""),
+        "projector.dropout": real(0.0, 0.2, step=0.1, why=""),
+    }
+    space = Space("own", ranges)
+    found = [suggest(space, "grid", 0, number, []) for number in range(18)]
+    assert len({tuple(one.items()) for one in found}) == 18 == len(grid(space))
+    assert found[0] == {"slots.count": 1, "lora.rank": 2, "projector.dropout": 0.0}
+    assert {one["lora.rank"] for one in found} == {2, 4, 6}
+    assert max(one["projector.dropout"] for one in found) == pytest.approx(0.2)
+    with pytest.raises(LlinkError, match=r"learning_rate is 0\.1 to 1, any number"):
+        grid(Space("own", {"stage_a.learning_rate": real(0.1, 1.0, why="")}))
 
 
 def test_every_outcome_can_be_told() -> None:
