@@ -77,7 +77,7 @@ def sweep(asked: Sweep) -> dict[str, Any]:
         try:
             return search_in(folder, record, started)
         except LlinkError:
-            if not (folder / NAME).exists():  # no trial was begun: nothing to go on with
+            if not asked.resume and not (folder / NAME).exists():  # no trial was begun: nothing to go on with
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         except KeyboardInterrupt:

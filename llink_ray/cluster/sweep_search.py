@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from llink_ray.cluster.local import everywhere, places
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.sweep_trial import Told, world_name
 from llink_ray.cluster.teach import Task, extract_run, prepare_run
-from llink_ray.errors import JobFailed
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.instructions import TRANSLATE_KIND
 from llink_ray.languages import find
 from llink_ray.settings import Settings
 from llink_ray.sweeps import space as spaces
@@ -137,13 +139,33 @@ def _worlds(folder: Path, record: Mapping[str, Any], space: spaces.Space) -> int
             path = folder / "worlds" / world_name(code, settings)
             task = Task(find(code), settings, path, record["store"], None)
             run = RunDir(path)
-            config, spent = extract_run(run, task, prepare_run(run, task, lambda _: None), say)
+            pairs = prepare_run(run, task, lambda _: None)
+            _check_pairs(run, record["objectives"])
+            config, spent = extract_run(run, task, pairs, say)
             run.write_json(path / "world.json", config)
             forwards += spent
     return forwards
 
 
+def _check_pairs(run: RunDir, names: Sequence[str]) -> None:
+    """Refuse a corpus that has not the figures that trials are to be compared by."""
+    held_out = run.read_pairs("validation")
+    if not held_out:
+        raise LlinkError(
+            "the corpus leaves no validation pairs to compare trials by: give more pairs, or a larger "
+            "corpus.validation_fraction"
+        )
+    asking = [name for name in names if name.startswith(("answers.", "numbers.", "prompt_tokens"))]
+    if asking and not any(q.kind != TRANSLATE_KIND for pair in held_out for q in pair.questions):
+        raise LlinkError(
+            f"{asking[0]} wants pairs with questions, and the corpus has none: give it questions (JSONL), or "
+            "--objective=loss or retrieval.r1"
+        )
+
+
 def _closed(folder: Path, record: Mapping[str, Any], plan: Plan, told: Told) -> dict[str, Any]:
+    for left in (*(folder / "trials").glob("*/ray"), *(folder / "trials").glob("*/draft")):
+        shutil.rmtree(left, ignore_errors=True)  # checkpoints of those that were given up
     studies: dict[str, Any] = {}
     for study in plan.search.studies:
         trials = plan.trials(study)

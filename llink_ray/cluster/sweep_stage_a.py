@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from llink_ray.cluster.rundir import RunDir
-from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.errors import JobFailed
 from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
 from llink_ray.training.examples import sentence_numbers
@@ -32,22 +32,13 @@ class World:
 
 @lru_cache(maxsize=4)  # the next trial finds it in the process it takes over
 def world_of(path: Path) -> World:
-    """Opened from the disk.
-
-    Raises:
-        LlinkError: there are no validation pairs.
-    """
+    """Opened from the disk."""
     run = RunDir(path)
     told = run.read_json(path / "world.json")
     store = FeatureStore(told["store"])
     foreign, teacher = (store.open(told["features"][name]).vectors for name in ("foreign", "english"))
     train = run.read_pairs("train")
     n, m = len(train), len(run.read_pairs("validation"))
-    if not m:
-        raise LlinkError(
-            "the corpus leaves no validation pairs to compare trials by: give more pairs, or a larger "
-            "corpus.validation_fraction"
-        )
     rows = np.arange(n, n + m)
     held_out = torch.from_numpy(foreign[rows]), torch.from_numpy(teacher[rows])
     return World(foreign, teacher, sentence_numbers(train), held_out)

@@ -39,7 +39,7 @@ def carry_out(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a JSON and a CSV of each trial, beside ours
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends this job as it ends the others
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its tables: we have our own
-    os.environ["TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S"] = "0"
+    os.environ["TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S"] = "600"  # there is room: see room()
     before = len(list((folder / "tune").glob("*"))) if (folder / "tune").is_dir() else 0
     tuner = Tuner(
         tune.with_resources(tune.with_parameters(run_trial, told=told), resources),
