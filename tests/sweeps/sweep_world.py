@@ -62,6 +62,7 @@ class Runner:
         self.chance, self.formula, self.at_a_time = random.Random(chance), formula, at_a_time
         self.looks: dict[str, int] = {}
         self.runs: dict[str, int] = {}
+        self.changed: Callable[[], None] = lambda: None
 
     def go(self, events: int = 1_000_000) -> Runner:
         """To the end, or for a number of reports, as if the process was killed then."""
@@ -70,6 +71,7 @@ class Runner:
             if not self.plan.running:
                 return self
             self._report(self.chance.choice(self.plan.running))
+            self.changed()
         return self
 
     def _fill(self) -> None:
