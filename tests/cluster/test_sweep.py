@@ -150,7 +150,7 @@ def test_what_can_never_be_placed_is_refused_at_once(ray_cluster: None, store: P
     assert not list((tmp_path / "runs").glob("sweep-*"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_trials_with_workers_of_their_own_cannot_hang(ray_cluster: None, store: Path, tmp_path: Path) -> None:
     """More trials queued than the two CPUs can hold, each a Ray Train run inside."""
     why = "why='two are enough'"
