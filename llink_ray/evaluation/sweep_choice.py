@@ -190,9 +190,12 @@ def progress(sweep: Sweep, language: str) -> Progress:
 
 
 def worth_showing(values: Sequence[float], sign: float) -> tuple[float, float]:
-    """From the best to as far off as the better half of the trials reaches, three times over."""
+    """From the best to as far off as the better half of the trials reaches, three times over.
+
+    At least three quarters of the values are within.
+    """
     goodness = sorted(sign * value for value in values)
-    top, middle = goodness[-1], goodness[len(goodness) // 2]
-    least = max(goodness[0], top - 3 * (top - middle)) if top > middle else goodness[0]
+    top, middle, quarter = goodness[-1], goodness[len(goodness) // 2], goodness[len(goodness) // 4]
+    least = max(goodness[0], min(quarter, top - 3 * (top - middle)))
     low, high = sorted((sign * least, sign * top))
     return low, high

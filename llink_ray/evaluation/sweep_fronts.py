@@ -102,6 +102,10 @@ def _draw(sweep: Sweep, rows: Sequence[str], pairs: Sequence[Pair], path: Path) 
                 if code == rows[-1]:
                     axes.set_xlabel(named(pair.across.name))
             pictures[0].set_ylabel(literal(called(code)), color=INK, fontweight="bold")
+        for pair, axes in zip(pairs, grid[0], strict=True):
+            bottom, top = axes.get_ylim()
+            if all(point.y >= 0 for code in rows for point in points(sweep, code, pair)):
+                axes.set_ylim(max(bottom, -0.05 * top), top)  # no share is below nothing
         handles, names = grid[0][0].get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside lower center", ncols=2)
         return save(drawing, path)

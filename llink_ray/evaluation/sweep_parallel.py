@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
-MOST = 10
+MOST = 9
 """Settings that fit beside each other."""
 RATIO = 30
 """Positive values that reach this many times the least are drawn by ratio, where no space says so."""
@@ -111,13 +111,15 @@ def _setting(sweep: Sweep, name: str, trials: Sequence[Trial]) -> Scale:
         return _numbers(title, low, high, by_ratio and low > 0, all(isinstance(v, int) for v in values))
     steps = sorted(different) if numbers else sorted(different, key=str)
     places = {value: 0.5 if len(steps) == 1 else i / (len(steps) - 1) for i, value in enumerate(steps)}
-    return Scale(title, places.__getitem__, [(places[v], literal(told(v), 12)) for v in steps])
+    return Scale(
+        title, places.__getitem__, [(places[v], literal(told(v).rpartition("/")[2], 12)) for v in steps]
+    )
 
 
 def _title(name: str) -> str:
-    """The section on a line of its own, the rest folded."""
-    section, _, rest = name.rpartition(".")
-    return "\n".join([*([section] if section else []), *wrap(spoken(rest), 12)])
+    """The sections on lines of their own, the rest folded."""
+    *sections, rest = name.split(".")
+    return "\n".join(literal(line, 14) for line in [*sections, *wrap(spoken(rest), 11)])
 
 
 def _numbers(title: str, low: float, high: float, by_ratio: bool, whole: bool) -> Scale:
@@ -183,7 +185,8 @@ def _uprights(axes: Axes, scales: Sequence[Scale], lowest: float) -> None:
             )
     axes.set_xlim(-0.45, len(scales) - 1 + 0.1)
     axes.set_ylim(lowest - 0.03, 1.04)
-    axes.set_xticks(range(len(scales)), [scale.title for scale in scales], fontsize=8, color=INK)
+    small = 8 if len(scales) <= 8 else 7
+    axes.set_xticks(range(len(scales)), [scale.title for scale in scales], fontsize=small, color=INK)
     axes.tick_params(axis="x", length=0)
     axes.set_yticks([])
     axes.grid(visible=False)

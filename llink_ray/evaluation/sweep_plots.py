@@ -41,7 +41,7 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
         left, right = drawing.subplots(1, 2, sharey=True)
         shown: list[float] = []
         few = len(languages) <= APART  # more languages' dots would hide their lines
-        for language in languages:
+        for place, language in enumerate(languages):
             found, (colour, dashes) = progress(sweep, language), colour_of(sweep.languages, language)
             scores = [trial.score(sweep.main.name) for trial in sweep.of(language)]
             shown += [score for score in (scores if few else found.values) if score is not None]
@@ -55,6 +55,8 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
                     drawstyle="steps-post",
                     color=colour,
                     linestyle=dashes,
+                    linewidth=1.5
+                    + 0.45 * (len(languages) - 1 - place if few else 0),  # equal ones stay visible
                     label=label,
                 )
                 dots = [(x, y) for x, y in zip(across, scores, strict=True) if few and y is not None]

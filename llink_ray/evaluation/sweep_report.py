@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from urllib.parse import quote
 
 from llink_ray.evaluation import sweep_sheets as sheets
@@ -86,7 +87,9 @@ def _verdict(sweep: Sweep, found: Sequence[Shared]) -> list[str]:
         ended = f"{count} of {sweep.planned} trials" if sweep.planned else f"{count} trials"
         value = f"**{named(metric)} {measured(metric, trial.score(metric))}**, {trial.name}" if trial else ""
         value = value or f"no trial has finished with a figure of {named(metric)}"
-        told.append(f"- *{escape(called(code))}*: {value} ({ended})")
+        alike = sum(t.score(metric) == trial.score(metric) for t in sweep.of(code)) - 1 if trial else 0
+        equal = f", {alike} more as good" if alike else ""
+        told.append(f"- *{escape(called(code))}*: {value}{equal} ({ended})")
     if found:
         far, where = _loss(sweep, found[0])
         told.append(f"- *One setting for all*: at most {measured(metric, far)} behind ({escape(where)})")
@@ -128,7 +131,9 @@ def _for_all(sweep: Sweep, found: Sequence[Shared], shares: Shares, plots: Path)
 def _apart(sweep: Sweep, shares: Shares) -> list[str]:
     """Settings that mattered and that languages want otherwise. Of the others, differences are chance."""
     told = [found for found in shares.values() if found]
-    mattered = [n for n in sweep.settings if any(n in f and f[n].share * len(f) > 1 for f in told)]
+    mattered = [
+        n for n in sweep.settings if told and fmean(f[n].share * len(f) if n in f else 0.0 for f in told) > 1
+    ]
     apart = [f"`{name}`" for name in mattered if disagreed(sweep, name)]
     if apart:
         return [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llink_ray.evaluation.sheets import Sheet, signed
 from llink_ray.evaluation.sweep_choice import (
+    ENOUGH_TO_DISAGREE,
     Shared,
     agreement,
     behind,
@@ -28,21 +29,25 @@ def best_sheet(sweep: Sweep, chosen: Shared | None) -> Sheet | None:
     shown = dict.fromkeys([objective.name for objective in sweep.objectives])
     rows = [("trial", *(trial.name for trial in found.values()), "")]
     rows += [(named(m), *(measured(m, trial.score(m)) for trial in found.values()), "") for m in shown]
-    ranged = any(len(sweep.scored(code, sweep.main.name)) > 3 for code in found)
+    ranged = any(len(sweep.scored(code, sweep.main.name)) >= ENOUGH_TO_DISAGREE for code in found)
     for name in sweep.settings:
         cells = [_with_range(sweep, code, trial, name) for code, trial in found.items()]
         rows.append((name, *cells, told(chosen.settings.get(name)) if chosen else ""))
     columns = ("", *map(called, found), "for all")
     if chosen is None:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    note = "In brackets: what the best quarter of the finished trials had, at least three." if ranged else ""
+    note = (
+        "In brackets: what the best quarter of the finished trials had (the best three, of few)."
+        if ranged
+        else ""
+    )
     return Sheet("Best settings", columns, "l" + "r" * (len(columns) - 1), tuple(rows), note)
 
 
 def _with_range(sweep: Sweep, language: str, trial: Trial, name: str) -> str:
     value = told(trial.settings.get(name))
     few = [one.settings[name] for one in top(sweep, language) if name in one.settings]
-    if len(few) < 2 or len(sweep.scored(language, sweep.main.name)) <= 3:
+    if len(few) < 2 or len(sweep.scored(language, sweep.main.name)) < ENOUGH_TO_DISAGREE:
         return value
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in few):
         low, high = told(min(few)), told(max(few))
@@ -77,7 +82,8 @@ def choice_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
         rank = f"{chosen.ranks[code]:g} of {len(found)}"
         rows.append((called(code), *cells, measured(metric, behind(sweep, chosen, code)), rank, own.name))
     columns = ("", named(metric), "own best", "behind", "rank", "own best is")
-    return Sheet("Against each best", columns, "lrrrrl", tuple(rows))
+    note = "Rank: among the settings finished in every language; equal ones share the mean of their places."
+    return Sheet("Against each best", columns, "lrrrrl", tuple(rows), note)
 
 
 def choices_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:

@@ -79,6 +79,8 @@ def count_sheet(sweep: Sweep) -> Sheet | None:
         "Without pruning: the steps, had every pruned trial run as long as the longest finished one. "
         "Time: the trials' own, one after the other; side by side they end sooner."
     )
+    if sweep.told.get("joint"):
+        note += " A joint trial's time is that of all its languages, and stands in each row."
     return Sheet("Trials, steps, time", columns, "lrrrrrrr", tuple(rows), note)
 
 

@@ -227,9 +227,14 @@ def test_progress_counts_every_trial_and_keeps_the_best() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.sampled_from([1.0, -1.0]))
-def test_what_is_shown_holds_the_better_half(values: list[float], sign: float) -> None:
+def test_what_is_shown_holds_the_best_and_three_quarters(values: list[float], sign: float) -> None:
     low, high = worth_showing(values, sign)
     inside = [value for value in values if low <= value <= high]
     assert max(sign * v for v in values) == max(sign * v for v in inside)
-    assert len(inside) >= len(values) // 2
+    assert len(inside) >= 0.75 * len(values)
     assert min(values) <= low <= high <= max(values)
+
+
+def test_failures_far_off_are_not_shown() -> None:
+    assert worth_showing([0.0, 0.85, 0.88, 0.9, 0.9, 0.91], 1.0) == (pytest.approx(0.85, abs=0.04), 0.91)
+    assert worth_showing([90.0, 5.0, 4.0, 3.0, 3.0], -1.0) == (3.0, 6.0)

@@ -169,7 +169,11 @@ def test_ties_everywhere_can_be_drawn(tmp_path: Path) -> None:
         for i in range(14)
     ]
     text = report(write(tmp_path, rows, **told("bo", "km", objectives=(R1, "prompt_tokens"))))
-    assert "at most 0.000 behind" in text and "Do languages agree?" not in text
+    assert (
+        "at most 0.000 behind" in text
+        and "bo-0, 13 more as good" in text
+        and "Do languages agree?" not in text
+    )
     assert len(table(text, "Tibetan: Pareto set")) == 1 + 14
 
 
