@@ -226,6 +226,8 @@ class StageBSettings(Section):
     """The usage objective."""
     evaluate_every: PositiveInt = 200
     """Steps between two looks at the validation loss."""
+    validation_answers: int = Field(default=0, ge=0)
+    """Validation questions that each look answers as well; 0 for none. Sweeps compare trials by them."""
 
 
 class DeepSpeedSettings(Section):
@@ -341,6 +343,11 @@ class Settings(Section):
                 f"stage_b.passage_sentences is {self.stage_b.passage_sentences}, more than the "
                 f"{self.slots.max_sentences} of slots.max_sentences: raise that, or set "
                 "stage_b.passage_share=0"
+            )
+        if self.stage_b.validation_answers and self.deepspeed.zero_stage == 3:
+            raise ValueError(
+                "stage_b.validation_answers wants whole weights on every worker, which "
+                "deepspeed.zero_stage=3 does not keep: set that to 2, or stage_b.validation_answers=0"
             )
         if self.stage_a.hard_negatives and not self.stage_a.queue:
             raise ValueError(

@@ -236,7 +236,7 @@ def test_a_submitted_job_uploads_what_it_needs_and_little_else(
     create_package(str(copy), package, include_gitignore=True, excludes=get_runtime_env_default_excludes())
     with zipfile.ZipFile(package) as archive:
         sent = {entry.filename: entry.compress_size for entry in archive.infolist() if not entry.is_dir()}
-    needed = [name for name in tracked if name.startswith(("llink_ray/", "jobs/"))]
+    needed = [name for name in tracked if name.startswith(("llink_ray/", "jobs/", "tune_spaces/"))]
     assert not [name for name in needed if name not in sent]
     assert any(name.startswith(MODELS) and name.endswith(".safetensors") for name in sent)
     assert not sent.keys() & set(LEFTOVERS)

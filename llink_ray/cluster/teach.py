@@ -54,13 +54,13 @@ def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
     fresh = not run.path.exists()
     workers, forwards = settings.cluster.num_workers, 0
     try:
-        record = _prepared(run, task, say)
+        record = prepare_run(run, task, say)
         if run.document.exists() and _measured(run):
             document: dict[str, Any] = run.read_json(run.document)
             document |= {"run_dir": str(run.path), "bundle": str(run.bundle)}
             return document | {"published": _published(task, run, fresh)}
         if not _measured(run):
-            config, forwards = _extracted(run, task, record, say)
+            config, forwards = extract_run(run, task, record, say)
     except LlinkError:
         if fresh:  # nothing was done that another start would not find in the feature store
             shutil.rmtree(run.path, ignore_errors=True)
@@ -76,7 +76,7 @@ def _measured(run: RunDir) -> bool:
     return run.metrics.exists() and (run.bundle / INDEX).exists()
 
 
-def _extracted(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) -> tuple[dict[str, Any], int]:
+def extract_run(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) -> tuple[dict[str, Any], int]:
     """What the workers are told, and the forwards of frozen models that it took."""
     settings, cluster = task.settings, task.settings.cluster
     require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
@@ -102,11 +102,12 @@ def _extracted(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) -> 
         "features": {name: spec.key for name, spec in specs.items()},
         "token_dim": tokens.dim if tokens is not None else features["foreign"].dim,
         "trained": run.draft.is_dir(),
+        "measured": True,
     }
     return config, found.forwards
 
 
-def _prepared(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
+def prepare_run(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
     """The run's record; the corpus is read once, a resumed run takes the pairs that were kept."""
     settings, language = task.settings, task.language
     prints = {

@@ -18,6 +18,7 @@ from llink_ray.cluster import engine as engines
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
+from llink_ray.evaluation.held_out import HeldOut
 from llink_ray.features import FeatureStore
 from llink_ray.instructions import training_examples
 from llink_ray.languages import find
@@ -28,7 +29,7 @@ from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.training.collective import world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import AlignmentData, StageA, validate
+from llink_ray.training.stage_a import AlignmentData, StageA, fresh_projector, sow, validate
 from llink_ray.training.stage_b import StageB, gathered
 
 
@@ -67,15 +68,16 @@ class Run:
         torch.manual_seed(seed)
         self.device = ray.train.torch.get_device()
         self.trained: bool = config["trained"]
+        self.measured: bool = config["measured"]
         self.checkpoint = ray.train.get_checkpoint()
 
     def go(self) -> None:
-        """Both stages, where they are not done already, then the figures."""
+        """Both stages, where they are not done already, then the figures where they are wanted."""
         if not self.trained:
             with self.checkpoint.as_directory() if self.checkpoint else nullcontext() as folder:
                 self._learn(Path(folder) if folder else None)
         gc.collect()  # the engine's memory, before the first worker loads the bundle
-        if self.rank == 0:
+        if self.rank == 0 and self.measured:
             from llink_ray.cluster.finish import finish
 
             finish(self.dir, self.settings, self.device, self.features)
@@ -92,9 +94,7 @@ class Run:
         self._stage_b(projector, folder)
 
     def _projector(self) -> Projector:
-        torch.manual_seed(self.settings.seed)
-        vectors, teacher = self.features["foreign"], self.features["english"]
-        return Projector(vectors.dim, teacher.dim, self.settings.projector)
+        return fresh_projector(self.features["foreign"].dim, self.features["english"].dim, self.settings)
 
     def _check_adapters(self) -> None:
         """Find out before Stage A, not after it, that the decoder has none of the layers to adapt."""
@@ -122,7 +122,7 @@ class Run:
         projector.to(self.device)
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
         stage = StageA(projector, data, settings, self.settings.seed)
-        torch.manual_seed(self.settings.seed * 1_000 + self.rank)
+        sow(self.settings, self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
         self._rewind("a", stage.step)
@@ -162,15 +162,21 @@ class Run:
         stage = StageB(
             engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
         )
-        torch.manual_seed(settings.seed * 1_000 + self.rank)
+        sow(settings, self.rank)
         if folder is not None:
             stage.step = checkpoints.restore_stage_b(folder, engine)
         self._rewind("b", stage.step)
         engine.train()
         batches = self._validation_batches(decoder, len(train))
+        held_out = self._held_out(model, decoder, len(train))
 
         def look() -> dict[str, float]:
-            return {"validation/loss": stage.held_out(batches)} if batches else {}
+            found = {"validation/loss": stage.held_out(batches)} if batches else {}
+            if held_out is not None:
+                engine.train(False)
+                found |= {f"validation/{name}": value for name, value in held_out.look().items()}
+                engine.train()
+            return found
 
         self._loop(
             "b",
@@ -186,6 +192,13 @@ class Run:
 
                 draft(self.dir, trained)
         torch.distributed.barrier()
+
+    def _held_out(self, model: LlinkModel, decoder: Decoder, offset: int) -> HeldOut | None:
+        if not self.settings.stage_b.validation_answers:
+            return None
+        pairs = self.dir.read_pairs("validation")
+        foreign, teacher = self.features["foreign"], self.features["english"]
+        return HeldOut(model, decoder, self.settings, self.language, pairs, foreign, teacher, offset)
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Sources]]:
         pairs: list[Pair] = self.dir.read_pairs("validation")[:128]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,9 @@ import torch
 from torch.nn import functional as F
 
 from llink_ray.evaluation.retrieval import Retrieval, retrieval
+from llink_ray.features import ShardedRows
 from llink_ray.models.projector import Projector
-from llink_ray.settings import StageASettings
+from llink_ray.settings import Settings, StageASettings
 from llink_ray.training import losses
 from llink_ray.training.collective import gather, share, sum_gradients, world
 from llink_ray.training.queue import Queue
@@ -19,16 +21,51 @@ from llink_ray.training.sampler import batch, fitting
 from llink_ray.training.schedule import anneal, warm_cosine
 
 
+class Rows(Protocol):
+    """N vectors, had by their places: a tensor, or :class:`MappedRows`."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
+        """(n, d) of n places."""
+
+
+class MappedRows:
+    """The first N vectors of stored features: read off the disk batch by batch, which the processes of a
+    machine share, where a tensor would be a copy in each."""
+
+    def __init__(self, vectors: ShardedRows, count: int) -> None:
+        self._vectors, self._count = vectors, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
+        return torch.from_numpy(self._vectors[rows.numpy()])
+
+
 @dataclass(frozen=True)
 class AlignmentData:
     """Features of N training pairs."""
 
-    foreign: torch.Tensor
+    foreign: Rows
     """Encoder vectors, (N, d_enc), float32."""
-    teacher: torch.Tensor
+    teacher: Rows
     """Teacher states, (N, d_dec), float32."""
     sentences: torch.Tensor
     """(N,) the same number for the same English sentence: such rows are no negatives of each other."""
+
+
+def fresh_projector(encoder_dim: int, decoder_dim: int, settings: Settings) -> Projector:
+    """A projector with the same first weights on every worker and in every trial."""
+    torch.manual_seed(settings.seed)
+    return Projector(encoder_dim, decoder_dim, settings.projector)
+
+
+def sow(settings: Settings, rank: int = 0) -> None:
+    """What chance a worker's dropout has, from here on."""
+    torch.manual_seed(settings.seed * 1_000 + rank)
 
 
 class StageA:

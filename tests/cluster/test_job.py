@@ -104,18 +104,14 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, dict[s
                 process.kill()
 
 
-def test_a_submitted_job(head: tuple[int, dict[str, str]], tmp_path: Path) -> None:
+def submitted(head: tuple[int, dict[str, str]], project: Path, *command: str) -> dict[str, Any]:
+    """The last line of a job that was handed in from ``project``."""
     port, environ = head
-    project = tmp_path / "project"  # what a person has checked out, with a settings file of their own
-    for name in ("llink_ray", "jobs"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    settings_file(project)
     ray = str(Path(sys.executable).with_name("ray"))
-    flags = ["--lang=tibetan", "--preset=tiny", "--settings=small.yaml"]
     done = subprocess.run(
         [
             *(ray, "job", "submit", f"--address=http://127.0.0.1:{port}", "--working-dir=."),
-            *("--", sys.executable, "jobs/train.py", *flags),
+            *("--", sys.executable, *command),
         ],
         cwd=project,
         env=environ,
@@ -127,9 +123,26 @@ def test_a_submitted_job(head: tuple[int, dict[str, str]], tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith('{"job"'))
-    document: dict[str, Any] = json.loads(lines[start])
     # Behind the job's last line only what `ray job submit` itself says.
     assert "succeeded" in "".join(lines[start + 1 :])
+    document: dict[str, Any] = json.loads(lines[start])
+    return document
+
+
+def test_submitted_jobs(head: tuple[int, dict[str, str]], tmp_path: Path) -> None:
+    project = tmp_path / "project"  # what a person has checked out, with a settings file of their own
+    for name in ("llink_ray", "jobs", "tune_spaces"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    settings_file(project)
+    flags = ["--lang=tibetan", "--preset=tiny", "--settings=small.yaml"]
+    document = submitted(head, project, "jobs/train.py", *flags)
     assert document["language"] == "bo"
-    assert Path(document["bundle"]).is_relative_to(environ["HOME"]), "kept in a folder that Ray deletes"
+    home = head[1]["HOME"]
+    assert Path(document["bundle"]).is_relative_to(home), "kept in a folder that Ray deletes"
     assert (Path(document["bundle"]) / "bundle.json").exists()
+
+    sweep = submitted(head, project, "jobs/tune.py", *flags, "--space=smoke", "--trials=2")
+    assert sweep["studies"]["bo"]["finished"] == 2
+    assert sweep["features"]["forwards"] == 0, "the run before has computed them"
+    folder = Path(sweep["run_dir"])
+    assert folder.is_relative_to(home) and (folder / "best.yaml").exists() and (folder / "report.md").exists()

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llink_ray.errors import LlinkError
+from llink_ray.features import ShardedRows
 from llink_ray.models.projector import Projector
 from llink_ray.settings import ProjectorSettings, StageASettings
-from llink_ray.training.stage_a import AlignmentData, StageA, project, validate
+from llink_ray.training.stage_a import AlignmentData, MappedRows, StageA, project, validate
 
 DIM, WIDE = 12, 20  # encoder, decoder
 
@@ -154,3 +155,15 @@ def test_projecting_is_free_of_dropout_and_of_batches() -> None:
     whole = project(projector, vectors)
     assert torch.allclose(whole, torch.cat([project(projector, row[None]) for row in vectors]), atol=1e-6)
     assert torch.equal(whole, project(projector, vectors.numpy()))
+
+
+def test_rows_read_off_the_disk_train_as_a_tensor_does() -> None:
+    features = data()
+    stored = [
+        MappedRows(ShardedRows([part.numpy()[:50], part.numpy()[50:]], 50), 96)
+        for part in (features.foreign, features.teacher)
+    ]
+    mapped = stage(features)
+    mapped.data = AlignmentData(stored[0], stored[1], features.sentences)
+    tensors = stage(features)
+    assert [mapped.advance() for _ in range(10)] == [tensors.advance() for _ in range(10)]

@@ -1,0 +1,85 @@
+"""Stage A of one trial in the trial's own process: features only, and as ``jobs/train.py`` would train it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.errors import JobFailed
+from llink_ray.features import FeatureStore, ShardedRows
+from llink_ray.settings import Settings
+from llink_ray.training.examples import sentence_numbers
+from llink_ray.training.stage_a import AlignmentData, MappedRows, StageA, fresh_projector, sow, validate
+
+
+@dataclass(frozen=True)
+class World:
+    """What all trials of a language and an encoder share."""
+
+    foreign: ShardedRows
+    teacher: ShardedRows
+    sentences: torch.Tensor
+    """(n,) of the training pairs, which come first."""
+    held_out: tuple[torch.Tensor, torch.Tensor]
+    """Encoder's vectors and teacher states of the validation pairs."""
+
+
+@lru_cache(maxsize=4)  # the next trial finds it in the process it takes over
+def world_of(path: Path) -> World:
+    """Opened from the disk."""
+    run = RunDir(path)
+    told = run.read_json(path / "world.json")
+    store = FeatureStore(told["store"])
+    foreign, teacher = (store.open(told["features"][name]).vectors for name in ("foreign", "english"))
+    train = run.read_pairs("train")
+    n, m = len(train), len(run.read_pairs("validation"))
+    rows = np.arange(n, n + m)
+    held_out = torch.from_numpy(foreign[rows]), torch.from_numpy(teacher[rows])
+    return World(foreign, teacher, sentence_numbers(train), held_out)
+
+
+class Alignment:
+    """Stage A of one language, with chance of its own: several may take turns in one process."""
+
+    def __init__(self, world: Path, settings: Settings, device: str) -> None:
+        shared = world_of(world)
+        n = len(shared.sentences)
+        self.settings, self.held_out = settings.stage_a, shared.held_out
+        projector = fresh_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
+        projector.standardise_with(torch.from_numpy(shared.foreign[np.arange(n)]))
+        data = AlignmentData(MappedRows(shared.foreign, n), MappedRows(shared.teacher, n), shared.sentences)
+        self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
+        sow(settings)
+        self._chance = self._drawn()
+        self.loss = math.nan
+
+    def _drawn(self) -> list[torch.Tensor]:
+        return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+    def advance(self) -> None:
+        """One step.
+
+        Raises:
+            JobFailed: the loss is no number any more.
+        """
+        here, *there = self._chance
+        torch.set_rng_state(here)
+        if there:
+            torch.cuda.set_rng_state_all(there)
+        self.loss = self.stage.advance()["loss"]
+        self._chance = self._drawn()
+        if not math.isfinite(self.loss):
+            raise JobFailed(f"the loss is {self.loss} at step {self.stage.step} of Stage A")
+
+    def look(self) -> dict[str, float]:
+        """Figures on the validation pairs."""
+        found = validate(self.stage.projector, *self.held_out).as_dict()
+        return {f"retrieval.{name}": value for name, value in found.items() if name != "count"} | {
+            "stage_a.loss": self.loss
+        }
