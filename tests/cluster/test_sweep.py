@@ -51,7 +51,7 @@ def test_a_sweep_ends_with_a_table_and_a_best_setting(smoke: dict[str, Any]) -> 
     assert list((folder / "tensorboard").rglob("events.out.tfevents*")), "no TensorBoard logs"
 
 
-def test_frozen_models_run_for_the_features_alone(smoke: dict[str, Any], store: Path, tmp_path: Path) -> None:
+def test_frozen_models_run_for_the_features_alone(ray_cluster: None, tmp_path: Path) -> None:
     """As many forwards as one run needs, whatever the number of trials."""
     fresh = run(tmp_path, tmp_path / "features", trials=3)
     record = json.loads((Path(fresh["run_dir"]) / "sweep.json").read_text())
