@@ -51,11 +51,9 @@ def test_a_sweep_ends_with_a_table_and_a_best_setting(smoke: dict[str, Any]) -> 
     assert list((folder / "tensorboard").rglob("events.out.tfevents*")), "no TensorBoard logs"
 
 
-def test_frozen_models_run_for_the_features_alone(smoke: dict[str, Any], store: Path, tmp_path: Path) -> None:
-    """As many forwards as one run needs, whatever the number of trials; a second sweep needs none."""
-    again = run(tmp_path, store, trials=2)
-    assert again["features"]["forwards"] == 0
-    fresh = run(tmp_path / "fresh", tmp_path / "features", trials=1)
+def test_frozen_models_run_for_the_features_alone(ray_cluster: None, tmp_path: Path) -> None:
+    """As many forwards as one run needs, whatever the number of trials."""
+    fresh = run(tmp_path, tmp_path / "features", trials=3)
     record = json.loads((Path(fresh["run_dir"]) / "sweep.json").read_text())
     settings = configure.resolve(record["bases"]["bo"])
     task = Task(find("bo"), settings, tmp_path / "one", str(tmp_path / "other"), None)
@@ -71,7 +69,8 @@ def test_the_best_setting_trained_again_gives_the_same_figure(
     layers = configure.layers("tiny", str(Path(smoke["run_dir"]) / "best.yaml"), ["stage_b.steps=1"])
     task = Task(find("bo"), configure.resolve(*layers), tmp_path / "run", str(store), None)
     world = RunDir(task.run_dir)
-    config, _ = extract_run(world, task, prepare_run(world, task, print), print)
+    config, forwards = extract_run(world, task, prepare_run(world, task, print), print)
+    assert forwards == 0, "the sweep's features were computed again"
     fit(world, task.settings, config | {"measured": False})
     (last,) = [r for r in history.read(world.history) if r["stage"] == "a" and r["step"] == 30]
     best = smoke["studies"]["bo"]["best"][0]["metrics"]["bo"]
