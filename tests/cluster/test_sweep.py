@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from cluster_runs import ROOT, environment, wait_for
@@ -93,6 +95,30 @@ def test_a_failing_trial_is_kept_with_its_cause_and_the_others_go_on(
     causes = {row["cause"] for row in rows(document) if row["state"] == "failed"}
     assert any("out of memory" in cause for cause in causes), causes
     assert any("the loss is" in cause or "not a finite number" in cause for cause in causes), causes
+
+
+def test_a_trial_whose_process_is_killed_is_kept_as_well(
+    ray_cluster: None, store: Path, tmp_path: Path
+) -> None:
+    def kill_one() -> None:
+        def reported() -> list[Path]:
+            found = (tmp_path / "runs").glob("sweep-*/trials.jsonl")
+            return [path for path in found if '"report"' in path.read_text()]
+
+        if wait_for(reported, 200):
+            for process in psutil.Process().children(recursive=True):
+                if "ImplicitFunc" in " ".join(process.cmdline()):
+                    process.kill()
+                    return
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    document = run(tmp_path, store, "stage_a.steps=400", trials=3, scheduler="none", at_a_time=1)
+    killer.join()
+    told = document["studies"]["bo"]
+    assert (told["failed"], told["finished"]) == (1, 2)
+    (cause,) = {row["cause"] for row in rows(document) if row["state"] == "failed"}
+    assert "its process died" in cause
 
 
 def test_a_killed_sweep_resumes_to_the_same_end(smoke: dict[str, Any], store: Path, tmp_path: Path) -> None:
