@@ -109,7 +109,8 @@ def _stage_a(told: Told, by_language: Mapping[str, Settings], started: float) ->
                 clocks[code].start()
                 figures[code] = alignment.look()
                 clocks[code].lap("looks")
-            _tell(step, started, figures, {code: clock.laps for code, clock in clocks.items()})
+            times = {code: clock.laps for code, clock in clocks.items()}
+            _tell(step, started, figures, times, step == steps)
 
 
 class Clock:
@@ -132,9 +133,10 @@ def _both_stages(told: Told, name: str, by_language: Mapping[str, Settings], sta
     from llink_ray.cluster.sweep_fit import run_both_stages
 
     for code, settings in by_language.items():
+        steps = settings.stage_a.steps * settings.stage_a.enabled + settings.stage_b.steps
 
-        def tell(step: int, figures: dict[str, float], code: str = code) -> None:
-            _tell(step, started, {code: figures}, {})
+        def tell(step: int, figures: dict[str, float], code: str = code, steps: int = steps) -> None:
+            _tell(step, started, {code: figures}, {}, step == steps)
 
         path = Path(told.folder) / "trials" / f"{name}-{code}"
         run_both_stages(path, told.world(code, settings), settings, tell)
@@ -145,13 +147,14 @@ def _tell(
     started: float,
     figures: Mapping[str, Mapping[str, float]],
     times: Mapping[str, Mapping[str, float]],
+    last: bool,
 ) -> None:
     from ray import tune
     from ray.tune.result import TIMESTEPS_TOTAL  # what other loggers draw over
 
     seconds = time.monotonic() - started
-    told = {"step": step, TIMESTEPS_TOTAL: step, "seconds": seconds, "figures": figures, "times": times}
-    tune.report(told)
+    told = {"step": step, "seconds": seconds, "figures": figures, "times": times, "last": last}
+    tune.report({**told, TIMESTEPS_TOTAL: step})
 
 
 def cause_of(error: BaseException) -> str:

@@ -132,7 +132,7 @@ class _Decides(FIFOScheduler):  # type: ignore[misc]
         told = {
             code: Report(step, seconds, metrics, times.get(code, {})) for code, metrics in figures.items()
         }
-        if self._plan.reported(ours, told):
+        if self._plan.reported(ours, told, last=result["last"]):
             self._changed()
             return str(TrialScheduler.CONTINUE)
         self._end(ours, pruned=True)

@@ -152,11 +152,11 @@ class Plan:
 
     # What happens -------------------------------------------------------------------------------------
 
-    def reported(self, trial: Trial, told: dict[str, Report]) -> bool:
-        """Keep figures by language; whether the trial shall go on."""
+    def reported(self, trial: Trial, told: dict[str, Report], *, last: bool = False) -> bool:
+        """Keep figures by language; whether the trial shall go on. At its last look it has."""
         for language, report in told.items():
             self.journal.reported(trial, language, report)
-        return not self.search.prune or self._promising(trial)
+        return last or not self.search.prune or self._promising(trial)
 
     def _promising(self, trial: Trial) -> bool:
         """Successive halving: at each rung, the best of those known that came to it."""

@@ -92,7 +92,7 @@ class Runner:
         except ArithmeticError as error:
             self.plan.ended(trial, str(error))
             return
-        if not self.plan.reported(trial, told):
+        if not self.plan.reported(trial, told, last=look == LOOKS):
             self.plan.ended(trial, pruned=True)
         elif look == LOOKS:
             self.plan.ended(trial)
