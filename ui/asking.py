@@ -162,7 +162,7 @@ class Asking:
             if place:
                 yield Delta("\n")
             events = self.api.chat(messages, model, max_tokens=None, grounding=False)
-            async with contextlib.aclosing(events):  # type: ignore[type-var]
+            async with contextlib.aclosing(events):
                 async for event in events:
                     if isinstance(event, Done):
                         done.append(event)
