@@ -11,10 +11,11 @@
     try { localStorage.setItem(key, dark ? "dark" : "light"); } catch { /* not kept, then */ }
   });
   // The list of conversations on a phone.
-  listen("#llink-menu", "click", () => root.classList.toggle("llink-open"));
+  const page = () => document.querySelector("#llink-page");
+  listen("#llink-menu", "click", () => page().toggleAttribute("data-open"));
   document.addEventListener("click", (e) => {
     if (!e.target.closest("#llink-aside, #llink-menu") || e.target.closest("#llink-conversations label, #llink-new"))
-      root.classList.remove("llink-open");
+      page().removeAttribute("data-open");
   });
   // Copy: the text as it was written.
   const copy = async (text) => {
@@ -33,7 +34,7 @@
   document.addEventListener("keydown", (e) => {
     if (e.key === "Enter" && e.isComposing) e.stopImmediatePropagation();
     if (e.key === "Escape") {
-      if (root.classList.contains("llink-open")) root.classList.remove("llink-open");
+      if (page().hasAttribute("data-open")) page().removeAttribute("data-open");
       else document.querySelector("#llink-stop")?.click();
     }
   }, true);
