@@ -44,7 +44,7 @@ class Answering:
     async def run(self, changed: Callable[[], None]) -> None:
         """Follow the stream to its end; never raises but when cancelled, which closes the stream."""
         try:
-            async with aclosing(self.stream()) as events:  # type: ignore[type-var]
+            async with aclosing(self.stream()) as events:
                 async for event in events:
                     if isinstance(event, Done):
                         self.done, self.text = event, event.text or self.text

@@ -67,7 +67,7 @@ class Asking:
         except (tasks.TaskError, ApiError) as error:
             yield {p.error: notices.error(error)}
             return
-        before = shelf.open if editing is None else shelf.open.before(editing)
+        before = shelf.open if editing is None else shelf.open.undone_to(editing)
         shelf = shelf.with_open(before.with_user(asked.text))
         wanted = self._wanted(
             shelf.open, asked.pieces, model, other if compare else None, memory and task == "chat"
@@ -117,7 +117,7 @@ class Asking:
         if task != "chat" and (text := passage.strip() or written.strip()):
             spans = await self.api.detect(text)
             code = max(spans, key=lambda span: span.end - span.start).code if spans else None
-        return tasks.ask(task, written, passage, None, code)
+        return tasks.ask(task, written, passage, self.served.most(code), code)
 
     def _wanted(
         self, conversation: Conversation, pieces: Sequence[str], model: str, other: str | None, memory: bool
@@ -162,7 +162,7 @@ class Asking:
             if place:
                 yield Delta("\n")
             events = self.api.chat(messages, model, max_tokens=None, grounding=False)
-            async with contextlib.aclosing(events):  # type: ignore[type-var]
+            async with contextlib.aclosing(events):
                 async for event in events:
                     if isinstance(event, Done):
                         done.append(event)

@@ -35,8 +35,8 @@ HOSTILE = (
     "\x00\u202e\ud800<svg/onload=alert(1)>",
 )
 OURS = {
-    "article", "div", "bdi", "span", "button", "details", "summary", "table", "thead", "tbody", "tr", "th", "td",
-    "dl", "dt", "dd", "p", "code",
+    "article", "div", "bdi", "span", "button", "details", "summary", "table", "thead", "tbody", "tr", "th",
+    "td", "dl", "dt", "dd", "p", "code",
 }  # fmt: skip
 """Elements that the page itself writes."""
 
@@ -125,7 +125,7 @@ def test_a_text_is_shown_letter_by_letter(text: str) -> None:
     html = inert(text)
     assert not set(html) & set("<>\"'`${}\\")
     shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text.replace("\r\n", "\n"))
-    assert Read(html).text == shown.replace("\r", "\n").replace("\ufffd\ufffd", "\ufffd\ufffd")
+    assert Read(html).text == shown.replace("\r", "\n")
 
 
 @given(texts, texts)
@@ -141,9 +141,7 @@ def test_a_conversation_is_inert(asked: str, answered: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_injections_are_shown_and_nothing_else(text: str) -> None:
     answering = Answering(lambda: None, text=text)  # type: ignore[arg-type,return-value]
-    error = ApiError.__new__(ApiError)
-    Exception.__init__(error, text)
-    error.kind, error.wait, error.language = "refused", None, None
+    error = ApiError(text, "busy", 3.0)
     for html in (
         render.coming(text),
         render.column(text, answering),
