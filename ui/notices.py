@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llink_ray.languages import DECODER_LANGUAGE, language_of
-from ui.api import ApiError
+from ui.api import ApiError, Done
 from ui.inert import inert
 
 _COMMAND = re.compile(r"(?P<before>.*?)(?P<command>(?:python|make) [^\s].*?)(?P<after>[.]?)$", re.DOTALL)
@@ -53,8 +53,10 @@ def crowded(count: int) -> str:
     )
 
 
-def broken(problem: ApiError | None, stopped: bool) -> str | None:
+def broken(problem: ApiError | None, stopped: bool, done: Done | None) -> str | None:
     """What stands below an answer that is not whole."""
+    if done is not None and done.finish_reason == "length":
+        return "The answer reached the most tokens that one may have, and ends there."
     if stopped:
         return "You stopped this answer."
     return None if problem is None else f"The answer broke off: {problem}"

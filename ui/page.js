@@ -55,6 +55,18 @@
     const panel = e.target.closest(".llink-panel");
     if (panel.open) open.delete(named(panel)); else open.add(named(panel));
   });
+  // An example or a message to be edited is in the field a moment later.
+  listen(".llink-example, .llink-edit", "click", () => setTimeout(() => {
+    const area = document.querySelector("#llink-input textarea");
+    area?.focus(); area?.setSelectionRange(area.value.length, area.value.length);
+  }, 300));
+  // Another tab of this browser kept something newer: take it as soon as somebody comes back to this one.
+  let older = false;
+  addEventListener("storage", (e) => { if (e.key === "llink-chat" && e.newValue) older = true; });
+  document.addEventListener("visibilitychange", () => {
+    const written = document.querySelector("#llink-input textarea")?.value;
+    if (older && !document.hidden && !written && !document.querySelector(".llink-coming")) location.reload();
+  });
   let asked = false;
   new MutationObserver(() => {
     if (asked) return;

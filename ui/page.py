@@ -43,7 +43,7 @@ def build(settings: UiSettings, api: Api) -> Any:
         served = Served(api)
         view = View(settings, parts, served)
         _connect(page, parts, Handlers(settings, view), Asking(settings, api, served, view))
-    page.queue(default_concurrency_limit=None, api_open=False)
+    page.queue(max_size=settings.waiting, default_concurrency_limit=None, api_open=False)
     return page
 
 
