@@ -102,21 +102,21 @@ class Conversation:
             return self
         return replace(self, messages=(*self.messages[:-1], replace(self.messages[-1], **changes)))
 
-    def before(self, place: int) -> Self:
+    def undone_to(self, place: int) -> Self:
         """What was said before the message at a place."""
         return replace(self, messages=self.messages[:place])
 
     def edited(self, place: int, text: str) -> Self:
         """With another text in a message's place; what came behind it is gone."""
-        return self.before(place).with_user(text)
+        return self.undone_to(place).with_user(text)
 
     def undone(self) -> Self:
         """Without the last message of the user and what was answered."""
-        return self.before(self._asked) if self._asked is not None else self
+        return self.undone_to(self._asked) if self._asked is not None else self
 
     def retried(self) -> Self:
         """Without what was answered to the last message."""
-        return self.before(self._asked + 1) if self._asked is not None else self
+        return self.undone_to(self._asked + 1) if self._asked is not None else self
 
     @property
     def _asked(self) -> int | None:
