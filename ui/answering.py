@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ui.api import ApiError, Delta, Done
@@ -62,38 +62,32 @@ class Answering:
             changed()
 
 
-@dataclass
 class Live:
-    """What is on its way on one open page."""
+    """What is on its way on one open page: it begins at once, and ends when this is left."""
 
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    stopped: bool = False
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._changed = asyncio.Event()
+        self._tasks = [asyncio.ensure_future(work(self._changed.set)) for work in works]
+        for task in self._tasks:
+            task.add_done_callback(lambda _: self._changed.set())
 
     def stop(self) -> None:
         """End it; what arrived stays."""
-        self.stopped = True
-        for task in self.tasks:
+        for task in self._tasks:
             task.cancel()
 
-
-async def follow(live: Live, works: Sequence[Work]) -> AsyncGenerator[None, None]:
-    """Run all at once and say each time that something changed; leaving early ends them all."""
-    changed = asyncio.Event()
-    live.tasks = [asyncio.ensure_future(work(changed.set)) for work in works]
-    for task in live.tasks:
-        task.add_done_callback(lambda _: changed.set())
-    if live.stopped:
-        live.stop()  # somebody was quicker
-    try:
-        while not all(task.done() for task in live.tasks):
-            await changed.wait()
-            changed.clear()
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """Say each time that something changed, until all is done."""
+        while not all(task.done() for task in self._tasks):
+            await self._changed.wait()
+            self._changed.clear()
             yield
             await asyncio.sleep(PAUSE)
-        for task in live.tasks:
+        for task in self._tasks:
             if not task.cancelled() and (error := task.exception()):
                 raise error
-    finally:
-        for task in live.tasks:
-            task.cancel()
-        await asyncio.gather(*live.tasks, return_exceptions=True)
+
+    async def end(self) -> None:
+        """Let nothing go on."""
+        self.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

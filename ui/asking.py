@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ui import notices, render, tasks
-from ui.answering import Answering, Live, Stream, Work, follow
+from ui.answering import Answering, Live, Stream, Work
 from ui.api import Api, ApiError, Delta, Done
 from ui.conversation import Conversation, Message
 from ui.served import Served
@@ -135,14 +135,14 @@ class Asking:
     ) -> AsyncGenerator[Updates, None]:
         """Ask, and show what comes."""
         p, session = self.view.parts, str(request.session_hash)
-        live = self.live[session] = Live()
+        answers = [Answering(self._stream(wanted.requests, name)) for name in wanted.names]
+        spans: list[dict[str, Any]] = []
+        looking = self._looking(shelf.open.messages[-1].text, spans)
+        live = self.live[session] = Live([*(answer.run for answer in answers), looking])
         try:
-            answers = [Answering(self._stream(wanted.requests, name)) for name in wanted.names]
             yield self.view.busy(shelf, len(answers) > 1)
-            spans: list[dict[str, Any]] = []
-            works = [answer.run for answer in answers] + [self._looking(shelf.open.messages[-1].text, spans)]
             shown = 0
-            async with aclosing(follow(live, works)) as changes:
+            async with aclosing(live.changes()) as changes:
                 async for _ in changes:
                     updates = self.view.coming(wanted.names, answers)
                     if len(spans) != shown:
@@ -154,6 +154,7 @@ class Asking:
             yield await self._ended(shelf, answers, wanted.names)
         finally:
             self.live.pop(session, None)
+            await live.end()
 
     def _stream(self, requests: Sequence[Request], model: str) -> Stream:
         if len(requests) == 1:

@@ -9,6 +9,7 @@ from ui.api import ApiError, Done
 from ui.inert import inert
 
 _COMMAND = re.compile(r"(?P<before>.*?)(?P<command>(?:python|make) [^\s].*?)(?P<after>[.]?)$", re.DOTALL)
+STOPPED = "You stopped this answer."
 _BETTER_LATER = ("down", "busy", "broken")
 
 
@@ -58,7 +59,7 @@ def broken(problem: ApiError | None, stopped: bool, done: Done | None) -> str | 
     if done is not None and done.finish_reason == "length":
         return "The answer reached the most tokens that one may have, and ends there."
     if stopped:
-        return "You stopped this answer."
+        return STOPPED
     return None if problem is None else f"The answer broke off: {problem}"
 
 

@@ -39,9 +39,17 @@
     }
   }, true);
   // Writing fields run as what is written in them does.
-  const writing = () => document.querySelectorAll("#llink-input textarea, #llink-passage textarea").forEach((area) => {
-    if (area.dir !== "auto") area.dir = "auto";
-  });
+  const names = { "#llink-theme": "Light or dark", "#llink-menu": "Conversations", "#llink-language input": "Read as",
+    "#llink-task input": "Task", "#llink-other input": "Compare with", "#llink-conversations fieldset": "Conversations" };
+  const writing = () => {
+    for (const [id, name] of Object.entries(names)) {
+      const part = document.querySelector(id);
+      if (part && part.getAttribute("aria-label") !== name) { part.setAttribute("aria-label", name); part.title = name; }
+    }
+    document.querySelectorAll("#llink-input textarea, #llink-passage textarea").forEach((area) => {
+      if (area.dir !== "auto") area.dir = "auto";
+    });
+  };
   // Stay at the end of the conversation while an answer comes, unless somebody scrolled up; keep panels open.
   let below = true; const open = new Set();
   addEventListener("scroll", () => {

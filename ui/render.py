@@ -9,7 +9,7 @@ from llink_ray.languages import language_of
 from ui.answering import Answering
 from ui.conversation import Conversation, Message
 from ui.inert import inert
-from ui.notices import broken
+from ui.notices import STOPPED, broken
 from ui.panel import panel
 from ui.spans import badges, coloured, main_direction
 
@@ -62,7 +62,7 @@ def answer(message: Message, place: int, asked: str, last: bool) -> str:
     if not message.error and not message.text.strip():
         below += f'<p class="llink-silent">{inert(SILENT)}</p>'
     if message.error:
-        below += f'<p class="llink-broken">{inert(message.error)}</p>'
+        below += _cut(message.error)
     if message.seen:
         below += panel(message.seen, asked, last)
     return _message("answer", message.text, message.spans, _COPY if message.text else "", place, below)
@@ -97,13 +97,18 @@ def column(name: str, answer: Answering) -> str:
     """One of two answers side by side, under the name of its model."""
     if answer.done or answer.error or answer.stopped:
         told = broken(answer.error, answer.stopped, answer.done)
-        below = f'<p class="llink-broken">{inert(told)}</p>' if told else ""
+        below = _cut(told) if told else ""
         if not told and not answer.text.strip():
             below = f'<p class="llink-silent">{inert(SILENT)}</p>'
         body = _message("answer", answer.text, (), _COPY if answer.text else "", None, below)
     else:
         body = coming(answer.text)
     return f'<p class="llink-model">{inert(name)}</p>{body}'
+
+
+def _cut(told: str) -> str:
+    """Why an answer is not whole."""
+    return f'<p class="{"llink-silent" if told == STOPPED else "llink-broken"}">{inert(told)}</p>'
 
 
 def hello(examples: str) -> str:
