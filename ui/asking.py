@@ -116,7 +116,7 @@ class Asking:
 
     async def _asked(self, task: tasks.Task, written: str, passage: str) -> tasks.Asked:
         code: str | None = None
-        if task != "chat" and (text := passage.strip() or written.strip()):
+        if task != "chat" and (text := (passage if task == "ask" else written).strip()):
             spans = await self.api.detect(text)
             code = max(spans, key=lambda span: span.end - span.start).code if spans else None
         return tasks.ask(task, written, passage, self.served.most(code), code)
