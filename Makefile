@@ -37,6 +37,10 @@ demo: setup ## Teach the tiny decoder Tibetan and show what came of it
 serve: setup ## Serve every language of runs/registry over HTTP (LANGS=all: teach them first)
 	@$(BIN)/python -m serve $(if $(LANGS),--teach $(LANGS))
 
+.PHONY: chat
+chat: setup ## Chat in the browser; starts the API if it isn't up (LANGS=all: teach them first)
+	@$(BIN)/python -m ui --start-api $(if $(LANGS),--teach $(LANGS))
+
 test: lint ## Lint, types, and every test that is not slow
 	@$(BIN)/python -m pytest -m "not slow"
 

@@ -2,7 +2,7 @@
 
 python -m ui
 python -m ui --api https://llink.example.org --port 7861 --votes votes.jsonl
-python -m ui --start-api
+python -m ui --start-api --teach all
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ def main(
         bool,
         typer.Option("--start-api", help="Start the service here if it isn't up; it ends with the chat."),
     ] = False,
+    teach: Annotated[
+        str, typer.Option(help="With --start-api: teach these languages first, if missing; 'all' embedded.")
+    ] = "",
     settings: Annotated[str | None, typer.Option(help="YAML file.")] = None,
     assign: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.")] = None,
 ) -> None:
@@ -52,7 +55,7 @@ def main(
         "votes": votes,
     }
     try:
-        run(settings, assignments(flags, assign), start_api)
+        run(settings, assignments(flags, assign), start_api, teach)
     except LlinkError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
@@ -61,7 +64,7 @@ def main(
         raise typer.Exit(130) from None
 
 
-def run(file: str | None, assigned: list[str], start_api: bool) -> None:
+def run(file: str | None, assigned: list[str], start_api: bool, teach: str = "") -> None:
     """Check everything, then serve the page until told to stop.
 
     Raises:
@@ -80,7 +83,7 @@ def run(file: str | None, assigned: list[str], start_api: bool) -> None:
     with ExitStack() as stack:
         stack.callback(taken.close)
         if start_api:
-            stack.enter_context(start.running(settings.api))
+            stack.enter_context(start.running(settings.api, *(("--teach", teach) if teach else ())))
         server.serve(settings, Api(settings.api, api_key(settings)), logins(settings), taken)
 
 
