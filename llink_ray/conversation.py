@@ -16,7 +16,7 @@ from typing import Literal
 from llink_ray.detection import Detection, Span, detect, spans
 from llink_ray.errors import LlinkError
 from llink_ray.languages import DECODER_LANGUAGE, Language, find
-from llink_ray.message import sentences
+from llink_ray.message import numbered, sentences
 from llink_ray.models.prompt import PLACE, beside
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
@@ -218,7 +218,8 @@ class _Message:
                 asked, body = body[0].text.rstrip(), body[1:]
         texts = [piece.text if raw else piece.shown for piece in body]
         if _in_turn(body):
-            text = " ".join(text.strip() for text in texts)
+            text = _numbered(body, texts)
+            text = text if asked else text.strip()
         else:
             text = "".join(texts) if asked is None else "".join(texts).strip()
         return text if not asked else f"{asked}\n{text}"
@@ -228,6 +229,15 @@ def _in_turn(body: Sequence[_Piece]) -> bool:
     """Whether these are sentences one after another, or foreign words within English."""
     english = [piece.text.strip() for piece in body if not piece.foreign]
     return any(piece.foreign for piece in body) and all(map(_SENTENCE.fullmatch, english))
+
+
+def _numbered(body: Sequence[_Piece], texts: Sequence[str]) -> str:
+    """Sentences with their numbers, as training writes them."""
+    found: list[str] = []
+    for piece, text in zip(body, texts, strict=True):
+        cut = [text.strip()] if piece.foreign else sentences(text, DECODER_LANGUAGE)
+        found += cut if piece.foreign and PLACE in text else [f" {one}" for one in cut]
+    return found[0].strip() if len(found) == 1 else numbered(found)
 
 
 def _cut(text: str, language: Language, slots: SlotSettings) -> list[str]:

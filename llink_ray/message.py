@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -11,6 +11,8 @@ from llink_ray.detection import spans
 from llink_ray.errors import LlinkError
 from llink_ray.languages import DECODER_LANGUAGE, Language
 
+MARK = "[{number}]"
+"""Stands before each sentence of a message that has several, so that its number can be looked up."""
 _CLOSING = r"\s\p{Pe}\p{Pf}\"'"
 
 
@@ -55,6 +57,16 @@ def _joined(parts: Iterable[str]) -> list[str]:
         else:
             found.append(part)
     return found
+
+
+def numbered(texts: Sequence[str]) -> str:
+    """Sentences as one text, each behind a blank and its :data:`MARK`; one alone stays as it is.
+
+    Nothing comes between a mark and what follows: words begin with their own blank, slots have none.
+    """
+    if len(texts) == 1:
+        return texts[0]
+    return "".join(f" {MARK.format(number=number)}{text}" for number, text in enumerate(texts, 1))
 
 
 def message_parts(text: str, language: Language, most: int) -> list[Part]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llink_ray import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.languages import TABLE, find
-from llink_ray.message import Part, message_parts, sentences
+from llink_ray.message import Part, message_parts, numbered, sentences
 
 BO, KM, AM, KA, MY = (find(code) for code in ("bo", "km", "am", "ka", "my"))
 
@@ -90,3 +90,8 @@ def test_real_text_comes_apart() -> None:
         "".join("".join(cut).split()) == "".join(text.split()) for cut, text in zip(found, texts, strict=True)
     )
     assert sum(len(cut) > 1 for cut in found) > 10
+
+
+def test_sentences_are_numbered_only_where_there_are_several() -> None:
+    assert numbered(["One."]) == "One."
+    assert numbered([" One.", "", " Two."]) == " [1] One. [2] [3] Two."

@@ -19,7 +19,7 @@ TRANSLATE = ("Translate this into English.", "What does this say in English?")
 
 PLACE = "Sentence {number}: {instruction}"
 """How a sentence of a passage is asked about."""
-_WHOLE = 3
+WHOLE = 3
 """Passages of so many sentences are also translated as a whole; longer ones sentence by sentence."""
 
 
@@ -127,7 +127,7 @@ def _inside(
     ]
     place = rng.randrange(count)
     passage = replace(example, before=tuple(others[:place]), after=tuple(others[place:]))
-    if example.kind == TRANSLATE_KIND and count <= _WHOLE and rng.random() < 0.5:
+    if example.kind == TRANSLATE_KIND and count <= WHOLE and rng.random() < 0.5:
         return replace(passage, answer=" ".join(s.english for s in passage.sentences))
     asked = PLACE.format(number=place + 1, instruction=example.instruction)
     return replace(passage, instruction=asked)

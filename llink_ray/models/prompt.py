@@ -10,7 +10,7 @@ from jinja2.exceptions import TemplateError
 
 from llink_ray.errors import LlinkError
 from llink_ray.languages import Language
-from llink_ray.message import Part
+from llink_ray.message import Part, numbered
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
 
@@ -123,17 +123,21 @@ class Prompt:
         """Token ids of the prompt with K + 2 slot places where each foreign sentence would stand.
 
         ``message`` is one foreign text, or sentences in order; those that are English stand there as text.
+        Several are numbered (:func:`llink_ray.message.numbered`), as instructions name them.
         Variant ``none`` has no slots: all text stands there. ``language`` says what the separators in the
         text's numbers mean; without it they stay as written.
         """
         parts = [Part(message)] if isinstance(message, str) else message
+        blank = "" if len(parts) == 1 else " "
         if slots.variant == "none":
-            return self.raw(instruction, " ".join(part.text for part in parts))
-        content = " ".join(
-            f"{PLACE}{beside(numerals(part.text, language)) if slots.numerals else ''}"
-            if part.foreign
-            else part.text.replace(PLACE, " ")
-            for part in parts
+            return self.raw(instruction, numbered([f"{blank}{part.text}" for part in parts]))
+        content = numbered(
+            [
+                f"{PLACE}{beside(numerals(part.text, language)) if slots.numerals else ''}"
+                if part.foreign
+                else f"{blank}{part.text.replace(PLACE, ' ')}"
+                for part in parts
+            ]
         )
         first, *others = self.around(instruction, content)
         places = [SLOT] * (slots.count + 2)

@@ -114,7 +114,11 @@ def test_sentences_of_a_message_stand_in_order_and_english_stays_text() -> None:
     row = prompt.with_slots("Who?", parts, slots)
     assert row.count(SLOT) == 2 * (slots.count + 2)
     assert prompt.tokenizer.decode(without(row)) == (
-        "<bos><|user|>Who?\n (30) He left. <|over|>\n<|assistant|>"
+        "<bos><|user|>Who?\n [1] (30) [2] He left. [3]<|over|>\n<|assistant|>"
+    )
+    read = prompt.with_slots("Who?", parts, SlotSettings(variant="none"))
+    assert prompt.tokenizer.decode(read) == (
+        "<bos><|user|>Who?\n [1] ར་ ༣༠ [2] He left. [3] ཁྱི<|over|>\n<|assistant|>"
     )
     assert prompt.with_slots("Who?", parts[:1], slots) == prompt.with_slots("Who?", "ར་ ༣༠", slots)
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from llink_ray import phrasebook
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
-from llink_ray.models.tiny import build
+from llink_ray.models.tiny import build, conversations
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
 SHIPPED = Path(str(resources.files("llink_ray.models.tiny")))
@@ -37,6 +37,26 @@ def test_decoder_answers_in_english() -> None:
     assert figures["numbers"] >= 0.98
 
 
+def test_decoder_answers_about_one_sentence_of_several() -> None:
+    right = build.passages(SHIPPED / "decoder", questions=50)
+    assert set(right) == {"2", "3", "4", "5", "6"}
+    assert min(right.values()) >= 0.85
+
+
+def test_every_token_knows_which_sentence_it_is_about() -> None:
+    tokenizer = Decoder.load(DecoderSettings(model="embedded")).tokenizer
+    turns = [("Sentence 2: Who?\n [1] A cat. [2] The cook.", "the cook"), ("Sentence 1: What?", "A cat")]
+    ids, says = conversations.tokenise(tokenizer, turns)
+    about = conversations.Numbers(tokenizer).of(ids)
+    told = [tokenizer.decode([i for i, a in zip(ids, about, strict=True) if a == n]) for n in (0, 1, 2)]
+    assert told[0] == "<s><|user|><|user|>"
+    assert told[1] == " [1] A cat. Sentence 1: What?<|end|><|assistant|> A cat<|end|>"
+    assert told[2] == " Sentence 2: Who?\n [2] The cook.<|end|><|assistant|> the cook<|end|>"
+    assert tokenizer.decode([i for i, s in zip(ids, says, strict=True) if s]) == (
+        " the cook<|end|> A cat<|end|>"
+    )
+
+
 @pytest.mark.parametrize("code", phrasebook.languages())
 def test_decoder_shatters_the_foreign_scripts(code: str) -> None:
     decoder = Decoder.load(DecoderSettings(model="embedded"))
@@ -51,6 +71,7 @@ def test_rebuild_of_a_few_steps(tmp_path: Path, capsys: pytest.CaptureFixture[st
     build.main(output=tmp_path, fraction=0.002, pairs=200, threads=threads)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert 0 <= document["decoder_english"]["exact"] <= 1
+    assert all(0 <= share <= 1 for share in document["decoder_english_passages"].values())
     assert all(dtypes(tmp_path / part) == {"F16"} for part in PARTS)
     decoder = Decoder.load(DecoderSettings(model=str(tmp_path / "decoder")))
     encoder = Encoder.load(EncoderSettings(model=str(tmp_path / "encoder")))

@@ -15,10 +15,12 @@ import torch
 import typer
 
 from llink_ray import phrasebook
-from llink_ray.evaluation.answers import Answer, score
-from llink_ray.instructions import evaluation_examples, translation_examples
+from llink_ray.evaluation.answers import Answer, exact, score
+from llink_ray.instructions import evaluation_examples, in_passages, translation_examples
+from llink_ray.message import numbered
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.tiny import build_decoder, build_encoder
+from llink_ray.models.tiny.conversations import MOST
 from llink_ray.settings import DecoderSettings
 
 HERE = Path(__file__).parent
@@ -38,30 +40,48 @@ def accuracy(folder: Path, questions: int = 400, translations: int = 100) -> dic
     return score(answers)
 
 
+def passages(folder: Path, questions: int = 200) -> dict[str, float]:
+    """Share answered right in English about one sentence of several, by their number; pairs as above."""
+    decoder = Decoder.load(DecoderSettings(model=str(folder)))
+    right: dict[int, list[bool]] = {}
+    for code in phrasebook.languages():
+        pairs = phrasebook.pairs(code, questions, seed=9)
+        asked = in_passages(evaluation_examples(pairs, questions, 0), pairs, 1.0, MOST, 0.0, code)
+        texts = [numbered([f" {s.english}" for s in e.sentences]) for e in asked]
+        given = decoder.answer_english(
+            [(e.instruction, text) for e, text in zip(asked, texts, strict=True)], 64, 48
+        )
+        for example, answer in zip(asked, given, strict=True):
+            right.setdefault(len(example.sentences), []).append(exact(example.answer, answer))
+    return {str(size): sum(right[size]) / len(right[size]) for size in sorted(right)}
+
+
 def main(
     output: Annotated[Path, typer.Option(help="Folder that gets encoder/ and decoder/.")] = HERE,
     fraction: Annotated[float, typer.Option(help="Share of all training steps, for a trial.")] = 1.0,
     pairs: Annotated[int, typer.Option(help="Sentences of each language.")] = 12_000,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 2,
+    with_encoder: Annotated[bool, typer.Option(help="The encoder, too.")] = True,
 ) -> None:
-    """Train both embedded models from nothing and save them in half precision."""
+    """Train the embedded models from nothing and save them in half precision."""
     torch.set_num_threads(threads)
 
     def shortened(steps: int) -> int:
         return max(2, round(steps * fraction))
 
-    reader = build_encoder.EncoderRecipe()
-    reader = replace(reader, steps=shortened(reader.steps), pairs_per_language=pairs)
-    build_encoder.save(*build_encoder.train(reader, log_every=50), output / "encoder")
+    if with_encoder:
+        reader = build_encoder.EncoderRecipe()
+        reader = replace(reader, steps=shortened(reader.steps), pairs_per_language=pairs)
+        build_encoder.save(*build_encoder.train(reader, log_every=50), output / "encoder")
     speaker = build_decoder.DecoderRecipe()
-    phases = tuple(replace(phase, steps=shortened(phase.steps)) for phase in speaker.phases)
-    speaker = replace(speaker, phases=phases, pairs_per_language=pairs)
+    speaker = replace(speaker, steps=shortened(speaker.steps), pairs_per_language=pairs)
     build_decoder.save(*build_decoder.train(speaker, log_every=50), output / "decoder")
     questions = max(11, round(400 * fraction))
     document = {
         "job": "tiny",
         "output": str(output),
         "decoder_english": accuracy(output / "decoder", questions, questions // 4),
+        "decoder_english_passages": passages(output / "decoder", max(11, questions // 2)),
     }
     print(json.dumps(document, ensure_ascii=False), flush=True)
 

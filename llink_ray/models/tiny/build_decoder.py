@@ -4,6 +4,10 @@ Run by ``make tiny`` (``python -m llink_ray.models.tiny.build``). It learns to f
 instructions of the phrasebook on the English side of its ``build`` part and to gather a sentence at
 the read-out token ``<foreign_emb>``, which stands in for what pre-training gives a large model. It
 never meets the foreign scripts, so its tokenizer shatters them, like the real thing.
+
+It also learns to answer about one sentence of several. Left to itself it does not find out how: that
+takes words that know which sentence they stand in and an answer that knows which is asked about, and
+neither helps without the other. So a probe asks for both of them while it learns, and then goes.
 """
 
 from __future__ import annotations
@@ -20,8 +24,10 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llink_ray import phrasebook
-from llink_ray.corpus.pair import Pair, Question
-from llink_ray.instructions import TRANSLATE
+from llink_ray.corpus.pair import Pair
+from llink_ray.instructions import PLACE, TRANSLATE
+from llink_ray.message import MARK
+from llink_ray.models.tiny.conversations import MOST, Conversation, Conversations, Numbers, tokenise
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -31,17 +37,8 @@ CHAT_TEMPLATE = (
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<foreign_emb>"]
 
 
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of training with its own schedule."""
-
-    steps: int
-    conversations: int
-    """In one step."""
-    turns: int
-    """Questions asked about a sentence in one conversation."""
-    learning_rate: float
-    """Peak."""
+_PIECES = r" ?\[\d+\]| ?Sentence \d+:|'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\d| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""Tokens stay within one of these: GPT-2's words, single digits, and numbers of sentences as a whole."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,27 @@ class DecoderRecipe:
     heads: int = 6
     feed_forward: int = 512
     pairs_per_language: int = 12_000
-    phases: tuple[Phase, ...] = (
-        Phase(2_000, 32, 4, 3e-3),
-        Phase(400, 64, 1, 1e-3),
-        Phase(650, 64, 1, 1.5e-3),
-    )
-    """Long conversations first, which teach most a second; then single questions, as it will be asked."""
-    gather_share: float = 0.25
-    """Share of each batch's sentences that are also gathered at the read-out token."""
+    steps: int = 2_500
+    singles: int = 12
+    """Conversations about one sentence, in one step."""
+    passages: int = 10
+    """And about several."""
+    turns: int = 6
+    """Questions in one conversation."""
+    learning_rate: float = 8e-3
+    """Peak, of Muon, which trains the matrices within the layers."""
+    adamw_share: float = 0.375
+    """Learning rate of AdamW, which trains the rest, as a share of Muon's."""
+    gather_share: float = 0.5
+    """Share of the single sentences that are also gathered at the read-out token."""
+    translate_share: float = 0.15
+    """Share of the questions that ask for a translation, which here is a copy."""
+    longer: float = 0.3
+    """Share of the steps in which passages grow from two sentences to :data:`MOST`."""
+    probed: int = 2
+    """Layer whose states the probe reads."""
+    probe_weight: float = 0.5
+    """Of the loss that numbers of sentences can be read from these states."""
     seed: int = 1
 
 
@@ -83,8 +93,8 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\d"), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
@@ -105,39 +115,6 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
-
-
-Turn = tuple[str, str]
-"""What the user says, what the assistant answers."""
-
-
-def conversations(pairs: list[Pair], turns: int, rng: random.Random) -> Iterator[tuple[str, list[Turn]]]:
-    """(sentence, turns about it) without end; the first turn shows it. Translating English is copying it."""
-    by_kind: dict[str, list[tuple[Pair, Question]]] = {}
-    for pair in pairs:
-        for question in (Question("translate", rng.choice(TRANSLATE), pair.english), *pair.questions):
-            by_kind.setdefault(question.kind, []).append((pair, question))
-    kinds = list(by_kind)
-    while True:
-        # The first question's kind is drawn first, so that rare kinds are asked as often as common ones.
-        pair, question = rng.choice(by_kind[rng.choice(kinds)])
-        asked = [(question.instruction, question.answer)]
-        for _ in range(turns - 1):
-            further = rng.choice(pair.questions)
-            asked.append((further.instruction, further.answer))
-        asked[0] = (f"{asked[0][0]}\n {pair.english}", asked[0][1])  # a space, as in Prompt.raw
-        yield pair.english, asked
-
-
-def tokenise(tokenizer: PreTrainedTokenizerFast, turns: list[Turn]) -> tuple[list[int], list[bool]]:
-    """Token ids of a conversation, and which of them the assistant says."""
-    asked = tokenizer([f"<|user|>{said}<|end|><|assistant|>" for said, _ in turns])["input_ids"]
-    told = tokenizer([f"{answer}<|end|>" for _, answer in turns])["input_ids"]
-    ids, says = [tokenizer.bos_token_id], [False]
-    for question, answer in zip(asked, told, strict=True):
-        ids += question + answer
-        says += [False] * len(question) + [True] * len(answer)
-    return ids, says
 
 
 def gather_loss(
@@ -164,8 +141,11 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
     pairs = english_pairs(recipe.pairs_per_language, recipe.seed)
     instructions = [q.instruction for p in pairs[:2_000] for q in p.questions]
     corpus = (text for p in pairs[:20_000] for text in (p.english, *(q.answer for q in p.questions)))
+    # Often enough that each number of a sentence is one token.
+    numbers = [f"{PLACE.format(number=n, instruction='')} {MARK.format(number=n)}" for n in range(1, 17)]
     tokenizer = train_tokenizer(
-        (t for source in (corpus, instructions * 2, TRANSLATE) for t in source), recipe.vocabulary
+        (t for source in (corpus, instructions * 2, TRANSLATE, numbers * 1_000) for t in source),
+        recipe.vocabulary,
     )
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -181,9 +161,27 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    for number, phase in enumerate(recipe.phases, 1):
-        teach(model, tokenizer, pairs, recipe, phase, log_every, f"phase {number}")
+    teach(model, tokenizer, pairs, recipe, log_every)
     return model.eval(), tokenizer
+
+
+def optimizers(
+    model: LlamaForCausalLM, probe: torch.nn.Linear, recipe: DecoderRecipe
+) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices within the layers, which learns this several times faster; AdamW for the rest."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if not any(p is m for m in matrices)]
+    return [
+        torch.optim.Muon(
+            matrices, lr=recipe.learning_rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(
+            [*others, *probe.parameters()],
+            lr=recipe.adamw_share * recipe.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.02,
+        ),
+    ]
 
 
 def teach(
@@ -191,40 +189,72 @@ def teach(
     tokenizer: PreTrainedTokenizerFast,
     pairs: list[Pair],
     recipe: DecoderRecipe,
-    phase: Phase,
     log_every: int,
-    name: str,
 ) -> None:
-    """Train one phase: answers, the gathering at the read-out token, and a little plain reading."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=0.02
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, phase.learning_rate, phase.steps, pct_start=0.05
-    )
-    source = conversations(pairs, phase.turns, random.Random(f"{recipe.seed}:{name}"))
+    """Train answers, the gathering at the read-out token, and a little plain reading."""
+    probe = torch.nn.Linear(recipe.hidden, MOST + 1)
+    trained = optimizers(model, probe, recipe)
+
+    def rate(step: int) -> float:
+        """Linear warm-up, then linearly to nothing."""
+        warm = 0.05 * recipe.steps
+        return (step + 1) / warm if step + 1 < warm else 1 - step / recipe.steps
+
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in trained]
+    rng = random.Random(f"{recipe.seed}:phase 1")
+    source, numbers = Conversations(pairs, recipe.translate_share, rng), Numbers(tokenizer)
     started = time.monotonic()
-    for step in range(1, phase.steps + 1):
-        batch = [next(source) for _ in range(phase.conversations)]
-        ids, labels = collate([tokenise(tokenizer, turns) for _, turns in batch], tokenizer.pad_token_id)
-        mask = (ids != tokenizer.pad_token_id).long()
-        hidden = model.model(input_ids=ids, attention_mask=mask)[0]  # (B, T, d)
-        told = labels[:, 1:] != -100  # (B, T-1)
-        answered = F.cross_entropy(model.lm_head(hidden[:, :-1][told]), labels[:, 1:][told])
-        texts = [text for text, _ in batch[: int(recipe.gather_share * len(batch))]]
-        gathered = gather_loss(model, tokenizer, texts)
-        # A little of the reading loss keeps the embeddings of all words alive.
-        reads = (mask[:, 1:] == 1) & ~told
-        read = F.cross_entropy(model.lm_head(hidden[:, :-1][reads]), ids[:, 1:][reads])
-        loss = answered + 0.3 * gathered + 0.1 * read
-        optimizer.zero_grad()
+    for step in range(1, recipe.steps + 1):
+        grown = step / (recipe.longer * recipe.steps)
+        length = rng.randint(2, min(MOST, 2 + int(grown * (MOST - 1))))
+        alone = [source.draw(1, recipe.turns) for _ in range(recipe.singles)]
+        several = [source.draw(length, recipe.turns) for _ in range(recipe.passages)]
+        gathered = gather_loss(
+            model, tokenizer, [c.sentences[0] for c in alone[: int(recipe.gather_share * len(alone))]]
+        )
+        about_one, _ = conversation_loss(model, probe, tokenizer, numbers, alone, recipe.probed)
+        about_several, probed = conversation_loss(model, probe, tokenizer, numbers, several, recipe.probed)
+        loss = 0.5 * (about_one + about_several) + 0.15 * gathered + 0.5 * recipe.probe_weight * probed
+        for optimizer in trained:
+            optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % log_every == 0 or step == phase.steps:
-            told_losses = f"answer {answered:.4f} gather {gathered:.3f} read {read:.3f}"
-            print(f"decoder {name} step {step}: {told_losses} {time.monotonic() - started:.0f} s", flush=True)
+        for optimizer, schedule in zip(trained, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+        if step % log_every == 0 or step == recipe.steps:
+            losses = f"one sentence {about_one:.3f} one of {length} {about_several:.3f}"
+            losses += f" number {probed:.3f} gather {gathered:.3f}"
+            print(f"decoder step {step}: {losses} {time.monotonic() - started:.0f} s", flush=True)
+
+
+def conversation_loss(
+    model: LlamaForCausalLM,
+    probe: torch.nn.Linear,
+    tokenizer: PreTrainedTokenizerFast,
+    numbers: Numbers,
+    batch: list[Conversation],
+    probed: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of the answers, with a little of reading; and the probe's, of the sentences' numbers."""
+    rows = [tokenise(tokenizer, conversation.turns) for conversation in batch]
+    ids, labels = collate(rows, tokenizer.pad_token_id)
+    mask = (ids != tokenizer.pad_token_id).long()
+    states = model.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    hidden = states.last_hidden_state[:, :-1]  # (B, T-1, d)
+    told = labels[:, 1:] != -100  # (B, T-1)
+    answered = F.cross_entropy(model.lm_head(hidden[told]), labels[:, 1:][told])
+    # A little of the reading loss keeps the embeddings of all words alive.
+    reads = (mask[:, 1:] == 1) & ~told
+    read = F.cross_entropy(model.lm_head(hidden[reads]), ids[:, 1:][reads])
+    about = torch.zeros_like(ids)  # (B, T)
+    for i, (row, _) in enumerate(rows):
+        about[i, : len(row)] = torch.tensor(numbers.of(row))
+    asked = about > 0
+    if not asked.any():
+        return answered + 0.1 * read, answered.new_zeros(())
+    guessed = probe(states.hidden_states[probed][asked])  # (tokens, MOST + 1)
+    return answered + 0.1 * read, F.cross_entropy(guessed, about[asked])
 
 
 def collate(rows: list[tuple[list[int], list[bool]]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,97 @@
+"""Answers on their way: one or two at once, that a person can stop, and that end when he leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from ui.api import ApiError, Delta, Done
+
+Stream = Callable[[], AsyncIterator[Delta | Done]]
+PAUSE = 0.04
+"""Seconds between two updates of the page; the first word does not wait."""
+
+
+@dataclass
+class Answering:
+    """One answer, as far as it has come."""
+
+    stream: Stream
+    text: str = ""
+    done: Done | None = None
+    error: ApiError | None = None
+    stopped: bool = False
+    progress: str = ""
+    """What is being done, where the text alone does not show it."""
+
+    @property
+    def seen(self) -> dict[str, Any] | None:
+        """What is kept beside the text."""
+        if self.done is None:
+            return None
+        done = self.done
+        return {
+            "llink": done.llink,
+            "usage": done.usage,
+            "first_token": done.first_token,
+            "tokens_per_second": done.tokens_per_second,
+            "finish_reason": done.finish_reason,
+        }
+
+    async def run(self, changed: Callable[[], None]) -> None:
+        """Follow the stream to its end; never raises but when cancelled, which closes the stream."""
+        try:
+            async with aclosing(self.stream()) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if isinstance(event, Done):
+                        self.done, self.text = event, event.text or self.text
+                    else:
+                        self.text += event.text
+                    changed()
+        except ApiError as error:
+            self.error = error
+        except asyncio.CancelledError:
+            self.stopped = True
+            raise
+        finally:
+            changed()
+
+
+@dataclass
+class Live:
+    """What is on its way on one open page."""
+
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """End it; what arrived stays."""
+        self.stopped = True
+        for task in self.tasks:
+            task.cancel()
+
+
+async def follow(
+    live: Live, works: Sequence[Callable[[Callable[[], None]], Awaitable[None]]]
+) -> AsyncIterator[None]:
+    """Run all at once and say each time that something changed; leaving early ends them all."""
+    changed = asyncio.Event()
+    live.tasks = [asyncio.ensure_future(work(changed.set)) for work in works]  # type: ignore[arg-type]
+    for task in live.tasks:
+        task.add_done_callback(lambda _: changed.set())
+    try:
+        while not all(task.done() for task in live.tasks):
+            await changed.wait()
+            changed.clear()
+            yield
+            await asyncio.sleep(PAUSE)
+        for task in live.tasks:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+    finally:
+        for task in live.tasks:
+            task.cancel()
+        await asyncio.gather(*live.tasks, return_exceptions=True)

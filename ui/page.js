@@ -1,0 +1,68 @@
+() => {
+  // Theme: what was chosen here before, else what the system has.
+  const root = document.body, key = "llink-theme";
+  const kept = (() => { try { return localStorage.getItem(key); } catch { return null; } })();
+  if (kept) root.classList.toggle("dark", kept === "dark");
+  const listen = (id, event, act) => document.addEventListener(event, (e) => {
+    if (e.target.closest && e.target.closest(id)) act(e);
+  });
+  listen("#llink-theme", "click", () => {
+    const dark = root.classList.toggle("dark");
+    try { localStorage.setItem(key, dark ? "dark" : "light"); } catch { /* not kept, then */ }
+  });
+  // The list of conversations on a phone.
+  listen("#llink-menu", "click", () => root.classList.toggle("llink-open"));
+  document.addEventListener("click", (e) => {
+    if (!e.target.closest("#llink-aside, #llink-menu") || e.target.closest("#llink-conversations label, #llink-new"))
+      root.classList.remove("llink-open");
+  });
+  // Copy: the text as it was written.
+  const copy = async (text) => {
+    try { await navigator.clipboard.writeText(text); return; } catch { /* no permission: the old way */ }
+    const area = document.createElement("textarea");
+    area.value = text; area.style.position = "fixed"; area.style.opacity = "0";
+    document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
+  };
+  listen(".llink-copy", "click", async (e) => {
+    const button = e.target.closest(".llink-copy");
+    await copy(button.closest(".llink-message").querySelector(".llink-text").textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1200);
+  });
+  // Enter that ends a word of an input method sends nothing; Escape closes the list, or stops an answer.
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" && e.isComposing) e.stopImmediatePropagation();
+    if (e.key === "Escape") {
+      if (root.classList.contains("llink-open")) root.classList.remove("llink-open");
+      else document.querySelector("#llink-stop")?.click();
+    }
+  }, true);
+  // Writing fields run as what is written in them does.
+  const writing = () => document.querySelectorAll("#llink-input textarea, #llink-passage textarea").forEach((area) => {
+    if (area.dir !== "auto") area.dir = "auto";
+  });
+  // Stay at the end of the conversation while an answer comes, unless somebody scrolled up; keep panels open.
+  let below = true; const open = new Set();
+  addEventListener("scroll", () => {
+    below = innerHeight + scrollY > document.documentElement.scrollHeight - 120;
+  }, { passive: true });
+  const named = (panel) => {
+    const message = panel.closest(".llink-message");
+    return `${message?.dataset.index} ${message?.querySelector(".llink-text")?.textContent}`;
+  };
+  listen(".llink-panel summary", "click", (e) => {
+    const panel = e.target.closest(".llink-panel");
+    if (panel.open) open.delete(named(panel)); else open.add(named(panel));
+  });
+  let asked = false;
+  new MutationObserver(() => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false; writing();
+      document.querySelectorAll(".llink-panel").forEach((panel) => { panel.open = open.has(named(panel)); });
+      if (below && document.querySelector(".llink-coming")) scrollTo({ top: document.documentElement.scrollHeight });
+    });
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+  writing();
+}
