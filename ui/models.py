@@ -55,7 +55,7 @@ def others(models: Sequence[Model]) -> list[Choice]:
 def label(models: Sequence[Model], model_id: str) -> str:
     """How a column or an answer names its model."""
     return next(
-        (shown for shown, value in (*readings(models), *others(models)) if value == model_id), model_id
+        (shown for shown, value in (*others(models), *readings(models)) if value == model_id), model_id
     )
 
 

@@ -47,7 +47,7 @@ def hint(text: str) -> str:
 
 def crowded(count: int) -> str:
     """Too many answers are being written here at once."""
-    return f"{count} answers are being written here just now, and no more fit: wait a few seconds, then press Retry."
+    return f"{count} answers are being written here just now, and no more fit: wait a few seconds, then send it again."
 
 
 def broken(problem: ApiError | None, stopped: bool) -> str | None:

@@ -6,10 +6,13 @@ import os
 from typing import Any
 
 from ui.api import Api
+from ui.asking import Asking
 from ui.handlers import Handlers
 from ui.parts import Parts
+from ui.served import Served
 from ui.settings import UiSettings
 from ui.tasks import CHOICES, FILES, HINTS
+from ui.view import View
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -37,7 +40,9 @@ def build(settings: UiSettings, api: Api) -> Any:
 
     with gr.Blocks(title="llink chat", analytics_enabled=False, delete_cache=(600, 600)) as page:
         parts = _lay_out(settings)
-        _connect(page, parts, Handlers(settings, api, parts))
+        served = Served(api)
+        view = View(settings, parts, served)
+        _connect(page, parts, Handlers(settings, view), Asking(settings, api, served, view))
     page.queue(default_concurrency_limit=None, api_open=False)
     return page
 
@@ -62,6 +67,9 @@ def _lay_out(settings: UiSettings) -> Parts:
             )
             as_json = gr.Button(
                 "Export as JSON", elem_id="llink-export-json", elem_classes="llink-plain", size="sm"
+            )
+            memory = gr.Checkbox(
+                False, label="Earlier messages go along", elem_id="llink-memory", container=False
             )
             consent = gr.Checkbox(
                 False,
@@ -163,15 +171,15 @@ def _lay_out(settings: UiSettings) -> Parts:
     return Parts(**{key: value for key, value in locals().items() if key in Parts.__dataclass_fields__})
 
 
-def _connect(page: Any, p: Parts, h: Handlers) -> None:
+def _connect(page: Any, p: Parts, h: Handlers, asking: Asking) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    asked = [p.written, p.passage, p.store, p.language, p.task, p.compare, p.other, p.editing]
-    again = [p.store, p.language, p.compare, p.other]
+    asked = [p.written, p.passage, p.store, p.language, p.task, p.compare, p.other, p.memory, p.editing]
+    again = [p.store, p.language, p.compare, p.other, p.memory]
     everything = [p[name] for name in p.outputs]
     for event in (p.send.click, p.written.submit):
-        event(h.send, asked, everything, **quiet)
-    p.retry.click(h.retry, again, everything, **quiet)
-    p.stop.click(h.stop, None, None, queue=False, **quiet)
+        event(asking.send, asked, everything, **quiet)
+    p.retry.click(asking.retry, again, everything, **quiet)
+    p.stop.click(asking.stop, None, None, queue=False, **quiet)
     for part, act in (
         (p.undo, h.undo),
         (p.clear, h.clear),

@@ -21,6 +21,8 @@ class Parts:
     delete: Any
     as_md: Any
     as_json: Any
+    memory: Any
+    """Whether earlier messages go along."""
     consent: Any
     compare: Any
     hello: Any

@@ -12,6 +12,7 @@ from ui.notices import broken
 from ui.panel import panel
 from ui.spans import badges, coloured, main_direction
 
+SILENT = "The model ended its answer without a word."
 _COPY = '<button type="button" class="llink-copy" aria-label="Copy this message">Copy</button>'
 _EDIT = (
     '<button type="button" class="llink-edit" aria-label="Edit this message and go on from it">Edit</button>'
@@ -48,6 +49,8 @@ def user(message: Message, place: int, note: str = "") -> str:
 def answer(message: Message, place: int, asked: str, last: bool) -> str:
     """What a model said, with what it saw; where it broke off, that it did."""
     below = badges(message.text, message.spans)
+    if not message.error and not message.text.strip():
+        below += f'<p class="llink-silent">{inert(SILENT)}</p>'
     if message.error:
         below += f'<p class="llink-broken">{inert(message.error)}</p>'
     if message.seen:
@@ -85,6 +88,8 @@ def column(name: str, answer: Answering) -> str:
     if answer.done or answer.error or answer.stopped:
         told = broken(answer.error, answer.stopped)
         below = f'<p class="llink-broken">{inert(told)}</p>' if told else ""
+        if not told and not answer.text.strip():
+            below = f'<p class="llink-silent">{inert(SILENT)}</p>'
         body = _message("answer", answer.text, (), _COPY if answer.text else "", None, below)
     else:
         body = coming(answer.text)

@@ -83,13 +83,16 @@ def main_direction(text: str, spans: Sequence[Span]) -> Direction:
 
 
 def badge(share: Share, note: str = "") -> str:
-    """One language: own name, English name, confidence."""
+    """One language: own name, English name, confidence; whether nobody taught it."""
     colour = "" if share.colour is None else f" llink-c{share.colour}"
     sure = f"{share.confidence:.0%}"
-    told = f"taken for {share.name} with a confidence of {sure}{note}"
     names = f'<bdi lang="{inert(share.code or "und")}">{inert(share.own_name)}</bdi>'
+    if not share.served and share.code not in (None, DECODER_LANGUAGE.code):
+        note += ", which nobody taught yet"
+        sure = f"{sure}, not taught"
     if share.name != share.own_name:
         names += f' <span class="llink-name">{inert(share.name)}</span>'
+    told = f"taken for {share.name} with a confidence of {share.confidence:.0%}{note}"
     return (
         f'<span class="llink-badge{colour}" data-language="{inert(share.code or "")}" title="{inert(told)}">'
         f'{names} <span class="llink-sure">{sure}</span></span>'

@@ -88,6 +88,12 @@ def ask(task: Task, written: str, passage: str, limit: int | None, code: str | N
     return Asked(whole, tuple(f"{TRANSLATE[0]}\n{one}" for one in found))
 
 
+def translated(message: str) -> str | None:
+    """The text of a message that asks for its translation; None of another."""
+    head, _, text = message.partition("\n")
+    return text if head == TRANSLATE[0] and text.strip() else None
+
+
 def split(text: str, code: str | None) -> list[str]:
     """Sentences line by line, so that headings and verses stay apart."""
     language = language_of(code) or DECODER_LANGUAGE
