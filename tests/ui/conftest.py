@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from ui_chat import Chat, visit
+from ui_chat import Chat, Open, visit
 from ui_process import Api, Ui, running
 
 FLAGS = [
@@ -23,7 +23,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-Open = Callable[..., Chat]
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +44,10 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, votes: Path) -> Iterator[tuple[Api, Ui]]:
-    """The API and the chat, up."""
-    folder = tmp_path_factory.mktemp("api")
+    """The API and the chat, up. LLINK_UI_BUNDLES names a folder whose bundles an earlier run has taught."""
+    kept = os.environ.get("LLINK_UI_BUNDLES")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("api")
+    folder.mkdir(parents=True, exist_ok=True)
     api = Api(folder)
     ui = Ui(tmp_path_factory.mktemp("ui"), api.url, "--votes", str(votes))
     with running(api, ui):

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 from ui_chat import Chat
 from ui_process import KEY, Api
-from ui_texts import EMBEDDED, OWN, RUSSIAN, SENTENCES, asked
+from ui_texts import EMBEDDED, MIXED, OWN, RUSSIAN, SENTENCES, asked
 
 from llink_ray.languages import find
 
@@ -28,7 +28,7 @@ def told(api: Api, content: str, model: str = "llink") -> str:
 @pytest.mark.parametrize("code", EMBEDDED)
 def test_the_first_answer(chat: Chat, api: Api, code: str) -> None:
     assert chat.ask(asked(code)) == told(api, asked(code))
-    badge = chat.users.first.locator(".llink-badge").first
+    badge = chat.badge(code)
     expect(badge).to_contain_text(OWN[code].strip("་"))
     expect(badge).to_contain_text(find(code).name)
     expect(badge).to_contain_text(re.compile(r"\d+\s*%"))
@@ -53,7 +53,7 @@ def test_the_menu_holds_what_the_api_serves(chat: Chat, api: Api) -> None:
 
 
 def test_a_mixed_message_shows_its_stretches(chat: Chat) -> None:
-    chat.ask(f"What do these say? {SENTENCES['bo']} {SENTENCES['ka']}")
+    chat.ask(MIXED)
     message = chat.users.first
     spans = message.locator(".llink-span")
     expect(spans).to_have_count(3)
@@ -69,6 +69,7 @@ def test_a_mixed_message_shows_its_stretches(chat: Chat) -> None:
 def test_what_the_model_saw(chat: Chat) -> None:
     chat.ask(f"How many? {SENTENCES['bo']}")
     panel = chat.part("panel")
+    panel.locator("summary").click()
     for words in ("slots", "tokens", "first token", "tokens per second", "your text"):
         expect(panel).to_contain_text(re.compile(words, re.IGNORECASE))
     expect(panel).to_contain_text("Tibetan")
@@ -87,17 +88,23 @@ def test_an_example_can_be_asked(chat: Chat) -> None:
     examples = chat.part("examples")
     for code in EMBEDDED:
         expect(examples).to_contain_text(find(code).name)
-    examples.locator("button:visible").first.click()
+    examples.locator(".llink-example").first.click()
     expect(chat.box).to_have_value(re.compile(r"[^\x00-\x7f]"))
     chat.box.press("Enter")
     chat.done(0)
 
 
 def test_a_text_file_is_read(chat: Chat) -> None:
-    text = SENTENCES["am"].encode()
-    chat.part("file").locator("input[type=file]").set_input_files(
-        {"name": "text.txt", "mimeType": "text/plain", "buffer": text}
-    )
-    expect(chat.part("file")).to_contain_text("text.txt")
-    chat.ask("Translate this into English.")
+    chat.upload("text.txt", SENTENCES["am"])
+    expect(chat.part("passage").locator("textarea")).to_have_value(SENTENCES["am"])
+    chat.ask("Who?")
     expect(chat.users.first).to_contain_text(SENTENCES["am"])
+    expect(chat.users.first).to_contain_text("Who?")
+    chat.shot("file")
+
+
+def test_a_file_that_is_no_text_is_refused(chat: Chat) -> None:
+    with chat.page.expect_file_chooser() as chooser:
+        chat.click("file")
+    chooser.value.set_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"\xff\xfe\x00\x01"})
+    expect(chat.part("error")).to_contain_text("UTF-8")

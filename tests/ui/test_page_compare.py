@@ -22,7 +22,9 @@ def lines(votes: Path) -> list[dict[str, Any]]:
 def test_side_by_side_and_a_vote(chat: Chat, votes: Path) -> None:
     expect(chat.part("consent")).to_be_visible()
     before = len(lines(votes))
+    chat.switch("consent")
     chat.switch("compare")
+    expect(chat.part("other")).to_be_visible()
     chat.write(asked("bo"))
     left, right = (chat.part(side) for side in ("left", "right"))
     expect(chat.said(left.locator(".llink-answer"))).not_to_be_empty()
@@ -44,6 +46,15 @@ def test_side_by_side_and_a_vote(chat: Chat, votes: Path) -> None:
 def test_thumbs(chat: Chat, votes: Path) -> None:
     chat.ask(asked("ka"))
     before = len(lines(votes))
+    chat.switch("consent")
     chat.click("thumb-up")
     until(lambda: len(lines(votes)) == before + 1, "a line is written")
     assert SENTENCES["ka"] in json.dumps(lines(votes)[-1], ensure_ascii=False)
+
+
+def test_without_consent_nothing_is_kept(chat: Chat, votes: Path) -> None:
+    chat.ask(asked("am"))
+    before = len(lines(votes))
+    chat.click("thumb-down")
+    expect(chat.part("error")).to_contain_text("Nothing was kept")
+    assert len(lines(votes)) == before

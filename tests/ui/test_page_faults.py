@@ -6,9 +6,8 @@ import re
 import signal
 
 import pytest
-from conftest import Open
 from playwright.sync_api import expect
-from ui_chat import Chat
+from ui_chat import Chat, Open
 from ui_process import HASTY, Api, Ui, free_port, running
 from ui_texts import HEBREW, SENTENCES, asked
 

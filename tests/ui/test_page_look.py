@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Open
 from playwright.sync_api import expect
-from ui_chat import Chat
+from ui_chat import Chat, Open
 from ui_process import Ui
-from ui_texts import HEBREW, SENTENCES, asked
+from ui_texts import HEBREW, MIXED, asked
 
 pytestmark = pytest.mark.ui
 
@@ -40,7 +39,7 @@ def readable(chat: Chat) -> None:
 def test_light_and_dark(open_chat: Open, ui: Ui, scheme: str) -> None:
     chat = open_chat(ui.url, color_scheme=scheme)
     chat.shot(f"empty-{scheme}")
-    chat.ask(f"What do these say? {SENTENCES['bo']} {SENTENCES['ka']}")
+    chat.ask(MIXED)
     assert chat.page.evaluate(DARK) == (scheme == "dark")
     readable(chat)
     chat.shot(f"chat-{scheme}")
@@ -84,7 +83,7 @@ def test_right_to_left(chat: Chat) -> None:
     start, end = chat.edges(user, "הכלב"), chat.edges(user, "הבית")
     assert start["right"] > end["right"], "the first word stands right of the last"
     chat.shot("rtl")
-    chat.ask(f"What does this say? {SENTENCES['ka']}")
+    chat.ask(asked("ka"))
     expect(chat.users.last).to_have_attribute("dir", "ltr")
 
 
@@ -98,10 +97,10 @@ def test_the_box_turns_to_what_is_written(chat: Chat) -> None:
 def test_the_keyboard_alone(chat: Chat) -> None:
     keys = chat.page.keyboard
     chat.box.focus()
-    keys.insert_text(f"What does this say? {SENTENCES['bo']}")
+    keys.insert_text(asked("bo"))
     keys.press("Shift+Enter")
-    keys.insert_text("Thank you.")
-    expect(chat.box).to_have_value(f"What does this say? {SENTENCES['bo']}\nThank you.")
+    keys.insert_text("How many?")
+    expect(chat.box).to_have_value(f"{asked('bo')}\nHow many?")
     keys.press("Enter")
     expect(chat.users).to_have_count(1)
     chat.done(0)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from conftest import Open
 from playwright.sync_api import Browser, expect
-from ui_chat import Chat, visit
+from ui_chat import Chat, Open, visit
 from ui_process import Api, Ui, running
 from ui_proxy import proxy
 from ui_texts import HEBREW, SENTENCES, asked

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Open
 from playwright.sync_api import expect
-from ui_chat import Chat
+from ui_chat import Chat, Open
 from ui_process import Api, Ui, running
 from ui_proxy import proxy
 from ui_texts import RUSSIAN, asked
@@ -99,26 +98,27 @@ def test_what_a_model_and_the_api_say_is_text(open_chat: Open, hostile: str) -> 
     inert(chat)
 
 
-def test_what_a_browser_kept_is_text(chat: Chat) -> None:
-    """Whoever can write into a browser's storage gets no further than text, and no page that fails."""
+def test_a_browsers_storage_that_is_damaged(chat: Chat) -> None:
+    """Whoever can write into a browser's storage gets no further than an empty list."""
     chat.ask(asked("bo"))
     chat.settle()
-    chat.page.evaluate(
-        """poison => { for (const key of Object.keys(localStorage)) {
-            localStorage.setItem(key, localStorage.getItem(key).replaceAll("Translate", poison)); } }""",
-        "<img src=x onerror=window.owned=6>",
-    )
-    chat.page.reload()
-    chat.ready()
-    inert(chat)
+    for poison in ("<img src=x onerror=window.owned=6>", '{"conversations": [{"id": 1}]}', "null"):
+        chat.page.evaluate(
+            "poison => { for (const key of Object.keys(localStorage)) localStorage.setItem(key, poison); }",
+            poison,
+        )
+        chat.page.reload()
+        chat.ready()
+        expect(chat.users).to_have_count(0)
+        inert(chat)
     chat.ask(asked("bo"))
 
 
 def test_a_text_file_is_text(chat: Chat) -> None:
-    chat.part("file").locator("input[type=file]").set_input_files(
-        {"name": "<img src=x onerror=window.owned=7>.md", "mimeType": "text/markdown", "buffer": ALL.encode()}
-    )
-    chat.write("Summarise this.")
-    expect(chat.part("stop")).to_be_hidden()
+    chat.upload("<img src=x onerror=window.owned=7>.md", ALL)
+    expect(chat.part("passage").locator("textarea")).to_have_value(ALL)
+    chat.write("Who?")
     expect(chat.users).to_have_count(1)
+    expect(chat.part("stop")).to_be_hidden()
+    expect(chat.users).to_contain_text(HOSTILE[0])
     inert(chat)

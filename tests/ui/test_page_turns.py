@@ -56,7 +56,7 @@ def test_an_edited_message_goes_on_from_there(chat: Chat) -> None:
     expect(chat.users.first).to_contain_text(SENTENCES["am"])
     expect(chat.answers).to_have_count(1)
     chat.done(0)
-    expect(chat.users.first.locator(".llink-badge").first).to_contain_text("Amharic")
+    expect(chat.badge("am")).to_contain_text("Amharic")
 
 
 def test_clear_empties_the_conversation(chat: Chat) -> None:

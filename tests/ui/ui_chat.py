@@ -140,10 +140,22 @@ class Chat:
     def edit(self, place: int, text: str) -> None:
         """Write a message of one's own anew."""
         message = self.users.nth(place)
+        was = self.said(message).inner_text().strip()
         message.hover()
         message.locator(".llink-edit").click()
+        expect(self.box).to_have_value(was)
         self.box.fill(text)
         self.box.press("Enter")
+
+    def badge(self, code: str, place: int = -1) -> Locator:
+        """What a message of the user was taken for, of a language."""
+        return self.users.nth(place).locator(f".llink-badge[data-language={code}]")
+
+    def upload(self, name: str, text: str) -> None:
+        """Open a file."""
+        with self.page.expect_file_chooser() as chooser:
+            self.click("file")
+        chooser.value.set_files({"name": name, "mimeType": "text/plain", "buffer": text.encode()})
 
     def choose(self, name: str, words: str) -> None:
         """Take an entry of a menu."""
@@ -181,9 +193,13 @@ class Chat:
         self.part("conversations").locator("label").nth(place).click()
 
     def settle(self) -> None:
-        """Until nothing is on its way any more, so that the browser keeps all of it."""
-        self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(300)
+        """Until the browser keeps what is shown: its storage has stopped changing."""
+        kept, since = None, time.monotonic()
+        while time.monotonic() - since < 0.7:
+            now = self.page.evaluate("JSON.stringify(Object.entries(localStorage))")
+            if now != kept:
+                kept, since = now, time.monotonic()
+            self.page.wait_for_timeout(50)
 
     def edges(self, message: Locator, word: str) -> dict[str, float]:
         """Where a word stands."""
@@ -219,6 +235,10 @@ def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     while not true():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
         time.sleep(0.05)
+
+
+Open = Callable[..., Chat]
+"""``open_chat(url)`` of conftest.py."""
 
 
 @contextmanager

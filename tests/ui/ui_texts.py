@@ -17,3 +17,6 @@ OWN = {code: find(code).own_name for code in (*EMBEDDED, "he")}
 def asked(code: str) -> str:
     """A question on a sentence of a language."""
     return f"Translate this into English. {SENTENCES[code]}"
+
+
+MIXED = f"Translate this into English. {SENTENCES['bo']} {SENTENCES['ka']}"
