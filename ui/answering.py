@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from ui.api import ApiError, Delta, Done
 
-Stream = Callable[[], AsyncIterator[Delta | Done]]
+Stream = Callable[[], AsyncGenerator[Delta | Done, None]]
+Work = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
+"""Something that says each time that it has changed something."""
 PAUSE = 0.04
 """Seconds between two updates of the page; the first word does not wait."""
 
@@ -44,7 +46,7 @@ class Answering:
     async def run(self, changed: Callable[[], None]) -> None:
         """Follow the stream to its end; never raises but when cancelled, which closes the stream."""
         try:
-            async with aclosing(self.stream()) as events:  # type: ignore[type-var]
+            async with aclosing(self.stream()) as events:
                 async for event in events:
                     if isinstance(event, Done):
                         self.done, self.text = event, event.text or self.text
@@ -74,14 +76,14 @@ class Live:
             task.cancel()
 
 
-async def follow(
-    live: Live, works: Sequence[Callable[[Callable[[], None]], Awaitable[None]]]
-) -> AsyncIterator[None]:
+async def follow(live: Live, works: Sequence[Work]) -> AsyncGenerator[None, None]:
     """Run all at once and say each time that something changed; leaving early ends them all."""
     changed = asyncio.Event()
-    live.tasks = [asyncio.ensure_future(work(changed.set)) for work in works]  # type: ignore[arg-type]
+    live.tasks = [asyncio.ensure_future(work(changed.set)) for work in works]
     for task in live.tasks:
         task.add_done_callback(lambda _: changed.set())
+    if live.stopped:
+        live.stop()  # somebody was quicker
     try:
         while not all(task.done() for task in live.tasks):
             await changed.wait()

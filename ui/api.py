@@ -159,7 +159,8 @@ class Api:
                 if piece:
                     yield Delta(piece)
         if answer.finish_reason is None:
-            raise self._refusals.broken("ended its answer in the middle")
+            cut = self._refusals.broken("ended its answer in the middle")
+            raise cut if answer.begun else self._refusals.strange()
         yield answer.done
 
     async def _events(self, body: dict[str, Any], answer: _Answer) -> AsyncGenerator[Any, None]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from ui import notices, tasks
-from ui.answering import Answering, Live, Stream, follow
+from ui import notices, render, tasks
+from ui.answering import Answering, Live, Stream, Work, follow
 from ui.api import Api, ApiError, Delta, Done
 from ui.conversation import Conversation, Message
 from ui.served import Served
@@ -67,15 +67,16 @@ class Asking:
         except (tasks.TaskError, ApiError) as error:
             yield {p.error: notices.error(error)}
             return
-        before = shelf.open if editing is None else shelf.open.before(editing)
+        before = shelf.open if editing is None else shelf.open.undone_to(editing)
         shelf = shelf.with_open(before.with_user(asked.text))
         wanted = self._wanted(
             shelf.open, asked.pieces, model, other if compare else None, memory and task == "chat"
         )
         first: Updates = {p.written: ""}
-        async for updates in self._answers(shelf, wanted, request):
-            yield first | updates
-            first = {}
+        async with aclosing(self._answers(shelf, wanted, request)) as changes:
+            async for updates in changes:
+                yield first | updates
+                first = {}
 
     async def retry(
         self, stored: Any, model: str, compare: bool, other: str | None, memory: bool, request: gr.Request
@@ -95,11 +96,12 @@ class Asking:
         shelf = shelf.with_open(shelf.open.retried())
         pieces: Sequence[str] = ()
         if text := tasks.translated(shelf.open.messages[-1].text):
-            with contextlib.suppress(tasks.TaskError, ApiError):
+            with suppress(tasks.TaskError, ApiError):
                 pieces = (await self._asked("translate", text, "")).pieces
         wanted = self._wanted(shelf.open, pieces, model, other if compare else None, memory)
-        async for updates in self._answers(shelf, wanted, request):
-            yield updates
+        async with aclosing(self._answers(shelf, wanted, request)) as changes:
+            async for updates in changes:
+                yield updates
 
     def stop(self, request: gr.Request) -> None:
         """End what is on its way; what arrived stays."""
@@ -117,7 +119,7 @@ class Asking:
         if task != "chat" and (text := passage.strip() or written.strip()):
             spans = await self.api.detect(text)
             code = max(spans, key=lambda span: span.end - span.start).code if spans else None
-        return tasks.ask(task, written, passage, None, code)
+        return tasks.ask(task, written, passage, self.served.most(code), code)
 
     def _wanted(
         self, conversation: Conversation, pieces: Sequence[str], model: str, other: str | None, memory: bool
@@ -128,7 +130,9 @@ class Asking:
         ]
         return Wanted(requests, (model, other) if other else (model,))
 
-    async def _answers(self, shelf: Shelf, wanted: Wanted, request: gr.Request) -> AsyncIterator[Updates]:
+    async def _answers(
+        self, shelf: Shelf, wanted: Wanted, request: gr.Request
+    ) -> AsyncGenerator[Updates, None]:
         """Ask, and show what comes."""
         p, session = self.view.parts, str(request.session_hash)
         live = self.live[session] = Live()
@@ -138,12 +142,13 @@ class Asking:
             spans: list[dict[str, Any]] = []
             works = [answer.run for answer in answers] + [self._looking(shelf.open.messages[-1].text, spans)]
             shown = 0
-            async for _ in follow(live, works):
-                updates = self.view.coming(wanted.names, answers)
-                if len(spans) != shown:
-                    shelf, shown = shelf.with_open(shelf.open.with_spans(spans)), len(spans)
-                    updates[p.chat] = self.view.rest(shelf)[p.chat]
-                yield updates
+            async with aclosing(follow(live, works)) as changes:
+                async for _ in changes:
+                    updates = self.view.coming(wanted.names, answers)
+                    if len(spans) != shown:
+                        shelf, shown = shelf.with_open(shelf.open.with_spans(spans)), len(spans)
+                        updates[p.chat] = render.transcript(shelf.open)
+                    yield updates
             if len(spans) != shown:
                 shelf = shelf.with_open(shelf.open.with_spans(spans))
             yield await self._ended(shelf, answers, wanted.names)
@@ -155,14 +160,14 @@ class Asking:
             return lambda: self.api.chat(requests[0], model, max_tokens=None, grounding=True)
         return lambda: self._in_turn(requests, model)
 
-    async def _in_turn(self, requests: Sequence[Request], model: str) -> AsyncIterator[Delta | Done]:
+    async def _in_turn(self, requests: Sequence[Request], model: str) -> AsyncGenerator[Delta | Done, None]:
         """Each for itself, in order; told as one answer, a line each."""
         done = list[Done]()
         for place, messages in enumerate(requests):
             if place:
                 yield Delta("\n")
             events = self.api.chat(messages, model, max_tokens=None, grounding=False)
-            async with contextlib.aclosing(events):  # type: ignore[type-var]
+            async with aclosing(events):
                 async for event in events:
                     if isinstance(event, Done):
                         done.append(event)
@@ -170,7 +175,7 @@ class Asking:
                         yield event
         yield tasks.together(done)
 
-    def _looking(self, text: str, found: list[dict[str, Any]]) -> Callable[[Callable[[], None]], Any]:
+    def _looking(self, text: str, found: list[dict[str, Any]]) -> Work:
         async def look(changed: Callable[[], None]) -> None:
             found.extend(await self.served.spans(text))
             changed()
@@ -192,5 +197,5 @@ class Asking:
     async def _message(self, answer: Answering, model: str) -> Message:
         spans = await self.served.spans(answer.text)
         seen = None if answer.seen is None else {**answer.seen, "model": model}
-        told = notices.broken(answer.error, answer.stopped)
+        told = notices.broken(answer.error, answer.stopped, answer.done)
         return Message("assistant", answer.text, tuple(spans), seen, told, None)

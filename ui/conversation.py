@@ -103,7 +103,7 @@ class Conversation:
         return replace(self, messages=(*self.messages[:-1], replace(self.messages[-1], **changes)))
 
     def undone_to(self, place: int) -> Self:
-        """Without the message at a place and all behind it."""
+        """What was said before the message at a place."""
         return replace(self, messages=self.messages[:place])
 
     def edited(self, place: int, text: str) -> Self:

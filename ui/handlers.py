@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
+from llink_ray.errors import LlinkError
 from ui import notices, tasks
 from ui.conversation import Conversation, Message
 from ui.settings import UiSettings
@@ -95,13 +96,12 @@ class Handlers:
             if not pair:
                 return self.view.rest(shelf)
             left, right = (Message.from_json(one) for one in pair["messages"])
-            if consent:
-                self.votes.record(
-                    "vote", shelf.open, left=left, right=right, models=pair["models"], choice=choice
-                )
+            problem = self._kept(
+                consent, "vote", shelf.open, left=left, right=right, models=pair["models"], choice=choice
+            )
             if choice == "right":
                 shelf = shelf.with_open(shelf.open.retried().with_answer(right))
-            return self.view.rest(shelf, note=self._thanks(consent))
+            return self.view.rest(shelf, problem=problem, note=self._thanks(consent))
 
         return vote
 
@@ -111,11 +111,21 @@ class Handlers:
         def thumb(stored: Any, consent: bool) -> Updates:
             shelf = Shelf.from_json(stored)
             shelf = shelf.with_open(shelf.open.with_vote(choice))
-            if consent:
-                self.votes.record("thumb", shelf.open, choice=choice)
-            return self.view.rest(shelf, note=self._thanks(consent))
+            problem = self._kept(consent, "thumb", shelf.open, choice=choice)
+            return self.view.rest(shelf, problem=problem, note=self._thanks(consent))
 
         return thumb
+
+    def _kept(
+        self, consent: bool, kind: Literal["vote", "thumb"], *about: Any, **said: Any
+    ) -> LlinkError | None:
+        """Keep it, if a person agreed to that; why it could not be, if so."""
+        try:
+            if consent:
+                self.votes.record(kind, *about, **said)
+        except LlinkError as error:
+            return error
+        return None
 
     def _thanks(self, consent: bool) -> str:
         if not self.view.votes:
@@ -123,7 +133,7 @@ class Handlers:
         return (
             "Kept for evaluation. Thank you."
             if consent
-            else "Not kept for evaluation: tick “Keep my votes” if it should be."
+            else "Nothing was kept: tick “Keep my votes” if it should be."
         )
 
     # Tasks, side by side, files.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llink_ray.languages import DECODER_LANGUAGE, language_of
-from ui.api import ApiError
+from ui.api import ApiError, Done
 from ui.inert import inert
 
 _COMMAND = re.compile(r"(?P<before>.*?)(?P<command>(?:python|make) [^\s].*?)(?P<after>[.]?)$", re.DOTALL)
@@ -47,11 +47,16 @@ def hint(text: str) -> str:
 
 def crowded(count: int) -> str:
     """Too many answers are being written here at once."""
-    return f"{count} answers are being written here just now, and no more fit: wait a few seconds, then send it again."
+    return (
+        f"{count} answers are being written here just now, and no more fit at once: wait a few seconds, "
+        "then send it again."
+    )
 
 
-def broken(problem: ApiError | None, stopped: bool) -> str | None:
+def broken(problem: ApiError | None, stopped: bool, done: Done | None) -> str | None:
     """What stands below an answer that is not whole."""
+    if done is not None and done.finish_reason == "length":
+        return "The answer reached the most tokens that one may have, and ends there."
     if stopped:
         return "You stopped this answer."
     return None if problem is None else f"The answer broke off: {problem}"

@@ -11,10 +11,11 @@
     try { localStorage.setItem(key, dark ? "dark" : "light"); } catch { /* not kept, then */ }
   });
   // The list of conversations on a phone.
-  listen("#llink-menu", "click", () => root.classList.toggle("llink-open"));
+  const page = () => document.querySelector("#llink-page");
+  listen("#llink-menu", "click", () => page().toggleAttribute("data-open"));
   document.addEventListener("click", (e) => {
     if (!e.target.closest("#llink-aside, #llink-menu") || e.target.closest("#llink-conversations label, #llink-new"))
-      root.classList.remove("llink-open");
+      page().removeAttribute("data-open");
   });
   // Copy: the text as it was written.
   const copy = async (text) => {
@@ -33,7 +34,7 @@
   document.addEventListener("keydown", (e) => {
     if (e.key === "Enter" && e.isComposing) e.stopImmediatePropagation();
     if (e.key === "Escape") {
-      if (root.classList.contains("llink-open")) root.classList.remove("llink-open");
+      if (page().hasAttribute("data-open")) page().removeAttribute("data-open");
       else document.querySelector("#llink-stop")?.click();
     }
   }, true);
@@ -53,6 +54,18 @@
   listen(".llink-panel summary", "click", (e) => {
     const panel = e.target.closest(".llink-panel");
     if (panel.open) open.delete(named(panel)); else open.add(named(panel));
+  });
+  // An example or a message to be edited is in the field a moment later.
+  listen(".llink-example, .llink-edit", "click", () => setTimeout(() => {
+    const area = document.querySelector("#llink-input textarea");
+    area?.focus(); area?.setSelectionRange(area.value.length, area.value.length);
+  }, 300));
+  // Another tab of this browser kept something newer: take it as soon as somebody comes back to this one.
+  let older = false;
+  addEventListener("storage", (e) => { if (e.key === "llink-chat" && e.newValue) older = true; });
+  document.addEventListener("visibilitychange", () => {
+    const written = document.querySelector("#llink-input textarea")?.value;
+    if (older && !document.hidden && !written && !document.querySelector(".llink-coming")) location.reload();
   });
   let asked = false;
   new MutationObserver(() => {

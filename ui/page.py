@@ -43,7 +43,7 @@ def build(settings: UiSettings, api: Api) -> Any:
         served = Served(api)
         view = View(settings, parts, served)
         _connect(page, parts, Handlers(settings, view), Asking(settings, api, served, view))
-    page.queue(default_concurrency_limit=None, api_open=False)
+    page.queue(max_size=settings.waiting, default_concurrency_limit=None, api_open=False)
     return page
 
 
@@ -198,8 +198,7 @@ def _connect(page: Any, p: Parts, h: Handlers, asking: Asking) -> None:
     p.task.input(h.task, [p.task], [p.written, p.passage], **quiet)
     p.compare.input(h.compare, [p.compare], [p.other], **quiet)
     p.file.upload(h.file, [p.file, p.task], everything, **quiet)
-    for part, act in ((p.as_md, h.as_markdown), (p.as_json, h.as_json)):
-        part.click(act, [p.store], [p.name, p.kind, p.text], **quiet).then(
-            None, [p.name, p.kind, p.text], None, js=_DOWNLOAD
-        )
+    for part, export in ((p.as_md, h.as_markdown), (p.as_json, h.as_json)):
+        made = part.click(export, [p.store], [p.name, p.kind, p.text], **quiet)
+        made.then(None, [p.name, p.kind, p.text], None, js=_DOWNLOAD)
     page.load(h.load, [p.store], everything, **quiet)

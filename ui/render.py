@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llink_ray.languages import language_of
 from ui.answering import Answering
 from ui.conversation import Conversation, Message
 from ui.inert import inert
@@ -19,7 +20,7 @@ _EDIT = (
 )
 
 
-def transcript(conversation: Conversation, note: str = "") -> str:
+def transcript(conversation: Conversation) -> str:
     """All messages of a conversation in order."""
     messages = conversation.messages
     answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
@@ -27,22 +28,31 @@ def transcript(conversation: Conversation, note: str = "") -> str:
     found = list[str]()
     for place, message in enumerate(messages):
         if message.role == "user":
-            found.append(user(message, place, note))
+            told = messages[place + 1] if place + 1 < len(messages) else None
+            found.append(user(message, place, chosen_of(told)))
         else:
             asked = next((m.text for m in reversed(messages[:place]) if m.role == "user"), "")
             found.append(answer(message, place, asked, place == last))
     return "".join(found)
 
 
-def user(message: Message, place: int, note: str = "") -> str:
-    """What a person said."""
+def chosen_of(answer: Message | None) -> str:
+    """How a message was read, where the menu said so and not the text."""
+    model = str((answer.seen or {}).get("model") or "") if answer else ""
+    language = language_of(model.partition(":")[2].partition("@")[0])
+    return f"read as {language.name}, as chosen" if language else ""
+
+
+def user(message: Message, place: int, chosen: str = "") -> str:
+    """What a person said; ``chosen`` is how it was read against what it looks like."""
+    told = f'<span class="llink-chosen">{inert(chosen)}</span>' if chosen else ""
     return _message(
         "user",
         message.text,
         message.spans,
         f"{_EDIT}{_COPY}",
         place,
-        badges(message.text, message.spans, note),
+        f"{badges(message.text, message.spans)}{told}",
     )
 
 
@@ -86,7 +96,7 @@ def _message(
 def column(name: str, answer: Answering) -> str:
     """One of two answers side by side, under the name of its model."""
     if answer.done or answer.error or answer.stopped:
-        told = broken(answer.error, answer.stopped)
+        told = broken(answer.error, answer.stopped, answer.done)
         below = f'<p class="llink-broken">{inert(told)}</p>' if told else ""
         if not told and not answer.text.strip():
             below = f'<p class="llink-silent">{inert(SILENT)}</p>'

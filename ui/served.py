@@ -38,6 +38,10 @@ class Served:
         """Of the taught languages."""
         return models.served(self.models)
 
+    def most(self, code: str | None) -> int | None:
+        """Sentences of a language that one message may hold; None where nobody says."""
+        return next((model.max_sentences for model in self.models if code and model.language == code), None)
+
     async def spans(self, text: str) -> list[dict[str, Any]]:
         """The languages of a text as messages keep them; none where the API does not say."""
         if not text.strip():

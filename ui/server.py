@@ -104,10 +104,9 @@ def application(settings: UiSettings, api: Api, passwords: Mapping[str, str]) ->
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_middleware(Around, most=settings.body_bytes)
-    page = build(settings, api)
-    return gr.mount_gradio_app(
+    mounted: FastAPI = gr.mount_gradio_app(
         app,
-        page,
+        build(settings, api),
         path="/",
         root_path=settings.root_path or None,
         auth=login(passwords) if passwords else None,
@@ -122,6 +121,7 @@ def application(settings: UiSettings, api: Api, passwords: Mapping[str, str]) ->
         show_error=True,
         **look.arguments(),
     )
+    return mounted
 
 
 def login(passwords: Mapping[str, str]) -> Login:

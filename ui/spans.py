@@ -82,13 +82,14 @@ def main_direction(text: str, spans: Sequence[Span]) -> Direction:
     return max(found, key=lambda share: share.letters).direction if found else direction_of(text)
 
 
-def badge(share: Share, note: str = "") -> str:
+def badge(share: Share) -> str:
     """One language: own name, English name, confidence; whether nobody taught it."""
     colour = "" if share.colour is None else f" llink-c{share.colour}"
     sure = f"{share.confidence:.0%}"
+    note = ""
     names = f'<bdi lang="{inert(share.code or "und")}">{inert(share.own_name)}</bdi>'
     if not share.served and share.code not in (None, DECODER_LANGUAGE.code):
-        note += ", which nobody taught yet"
+        note = ", which nobody taught yet"
         sure = f"{sure}, not taught"
     if share.name != share.own_name:
         names += f' <span class="llink-name">{inert(share.name)}</span>'
@@ -99,12 +100,12 @@ def badge(share: Share, note: str = "") -> str:
     )
 
 
-def badges(text: str, spans: Sequence[Span], note: str = "") -> str:
+def badges(text: str, spans: Sequence[Span]) -> str:
     """One badge, or of a mixed message the legend of its colours; nothing where nothing is known."""
     found = shares(text, spans)
     if not found or not text.strip():
         return ""
-    inner = "".join(badge(share, note) for share in found)
+    inner = "".join(badge(share) for share in found)
     kind = "llink-legend" if len(found) > 1 else "llink-badges"
     return f'<div class="{kind}">{inner}</div>'
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ class Votes:
 
     def _write(self, line: Vote | Thumb) -> None:
         assert self.path is not None, "looked at before"
-        data = f"{line.model_dump_json()}\n".encode("utf-8", "replace")
+        data = json.dumps(line.model_dump(), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
             with self._lock, self._opened(self.path) as file:
                 file.write(data)

@@ -18,7 +18,6 @@ from llink_ray.errors import LlinkError
 from llink_ray.evaluation.judge.contest import Contest, Judgement, Verdict, Winner
 from llink_ray.evaluation.judge.summary import Summary, summarise
 
-FORMAT = 1
 _VERDICTS: dict[Winner, tuple[Verdict, Verdict]] = {
     "a": ("1", "2"),
     "b": ("2", "1"),
@@ -32,7 +31,8 @@ class Line(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
+    """Of the line."""
     time: str
     """When, ISO 8601."""
     instruction: str
