@@ -58,7 +58,7 @@ def test_a_mixed_message_shows_its_stretches(chat: Chat) -> None:
     spans = message.locator(".llink-span")
     expect(spans).to_have_count(3)
     assert [text.strip() for text in spans.all_inner_texts()][1:] == [SENTENCES["bo"], SENTENCES["ka"]]
-    colours = spans.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+    colours = spans.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundImage)")
     assert colours[1] != colours[2]
     legend = message.locator(".llink-legend")
     expect(legend).to_contain_text("Tibetan")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat, until
+from ui_chat import Chat
 from ui_texts import SENTENCES, asked
 
 pytestmark = pytest.mark.ui
@@ -35,7 +35,7 @@ def test_side_by_side_and_a_vote(chat: Chat, votes: Path) -> None:
     assert boxes[0] and boxes[1] and boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1
     chat.shot("side-by-side")
     chat.click("vote-left")
-    until(lambda: len(lines(votes)) == before + 1, "a line is written")
+    chat.until(lambda: len(lines(votes)) == before + 1, "a line is written")
     vote = json.dumps(lines(votes)[-1], ensure_ascii=False)
     assert SENTENCES["bo"] in vote
     for text in said:
@@ -48,7 +48,7 @@ def test_thumbs(chat: Chat, votes: Path) -> None:
     before = len(lines(votes))
     chat.switch("consent")
     chat.click("thumb-up")
-    until(lambda: len(lines(votes)) == before + 1, "a line is written")
+    chat.until(lambda: len(lines(votes)) == before + 1, "a line is written")
     assert SENTENCES["ka"] in json.dumps(lines(votes)[-1], ensure_ascii=False)
 
 
@@ -56,5 +56,5 @@ def test_without_consent_nothing_is_kept(chat: Chat, votes: Path) -> None:
     chat.ask(asked("am"))
     before = len(lines(votes))
     chat.click("thumb-down")
-    expect(chat.part("error")).to_contain_text("Nothing was kept")
+    expect(chat.part("error")).to_contain_text("Not kept")
     assert len(lines(votes)) == before

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat, until
+from ui_chat import Chat
 from ui_process import Api, Ui
 from ui_texts import HEBREW, SENTENCES, asked
 
@@ -16,24 +16,24 @@ pytestmark = pytest.mark.ui
 
 
 def test_stop_cancels_the_request(chat: Chat, api: Api) -> None:
-    before = api.cancelled()
+    before = api.asked("cancelled")
     chat.write(HEBREW)
     chat.begun()
     chat.shot("streaming")
     chat.click("stop")
     kept = chat.done()
-    until(lambda: api.cancelled() > before, "the API counts an answer that was broken off")
+    chat.until(lambda: api.asked("cancelled") > before, "the API counts an answer that was broken off")
     assert kept and chat.said(chat.answers.last).inner_text().strip() == kept
     chat.ask(asked("bo"))  # and one can go on
     expect(chat.answers).to_have_count(2)
     chat.shot("stopped")
 
 
-def test_retry_asks_again(chat: Chat) -> None:
+def test_retry_asks_again(chat: Chat, api: Api) -> None:
     first = chat.ask(asked("ka"))
-    asked_before = len(chat.watch.requests)
+    before = api.asked()
     chat.click("retry")
-    until(lambda: len(chat.watch.requests) > asked_before, "the page asks again")
+    chat.until(lambda: api.asked() == before + 1, "the API is asked once more")
     assert chat.done(0) == first
     expect(chat.users).to_have_count(1)
     expect(chat.answers).to_have_count(1)
@@ -89,8 +89,7 @@ def test_conversations_survive_a_reload(chat: Chat, ui: Ui) -> None:
     chat.ready()
     expect(chat.answers).to_have_count(1)
     assert chat.done(0) == second
-    names = chat.conversations()
-    assert len(names) >= 2
+    expect(chat.listed).to_have_count(2)
     chat.open_conversation(1)
     expect(chat.users.first).to_contain_text(SENTENCES["bo"])
     assert chat.done(0) == first
@@ -100,4 +99,4 @@ def test_conversations_survive_a_reload(chat: Chat, ui: Ui) -> None:
     chat.settle()
     chat.page.reload()
     chat.ready()
-    assert len(chat.conversations()) == len(names) - 1
+    expect(chat.listed).to_have_count(1)

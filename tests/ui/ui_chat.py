@@ -184,13 +184,14 @@ class Chat:
         told.value.save_as(file)
         return file
 
-    def conversations(self) -> list[str]:
-        """Names of what the browser keeps, the newest first."""
-        return self.part("conversations").locator("label").all_inner_texts()
+    @property
+    def listed(self) -> Locator:
+        """Names of the conversations that the browser keeps, the newest first."""
+        return self.part("conversations").locator("label")
 
     def open_conversation(self, place: int) -> None:
         """Go to one of them."""
-        self.part("conversations").locator("label").nth(place).click()
+        self.listed.nth(place).click()
 
     def settle(self) -> None:
         """Until the browser keeps what is shown: its storage has stopped changing."""
@@ -199,6 +200,13 @@ class Chat:
             now = self.page.evaluate("JSON.stringify(Object.entries(localStorage))")
             if now != kept:
                 kept, since = now, time.monotonic()
+            self.page.wait_for_timeout(50)
+
+    def until(self, true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+        """Wait for it; the page goes on meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
             self.page.wait_for_timeout(50)
 
     def edges(self, message: Locator, word: str) -> dict[str, float]:
@@ -227,14 +235,6 @@ class Chat:
         file = SHOTS / f"{name}.png"
         self.page.screenshot(path=file, full_page=whole, animations="disabled")
         return file
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
-        time.sleep(0.05)
 
 
 Open = Callable[..., Chat]

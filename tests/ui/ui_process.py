@@ -104,11 +104,11 @@ class Api(Process):
         """Until the models have answered."""
         super().wait(path, seconds)
 
-    def cancelled(self) -> float:
-        """Answers that were broken off."""
-        told = httpx2.get(f"{self.url}/metrics", headers={"authorization": f"Bearer {KEY}"}).text
+    def asked(self, outcome: str = "") -> float:
+        """Answers that were asked for; only those of an outcome, such as ``cancelled``."""
+        told = httpx2.get(f"{self.url}/metrics", headers={"authorization": f"Bearer {KEY}"}, timeout=30).text
         lines = [line for line in told.splitlines() if line.startswith("llink_requests_total{")]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if 'outcome="cancelled"' in line)
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if f'outcome="{outcome}' in line)
 
 
 class Ui(Process):
