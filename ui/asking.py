@@ -151,10 +151,16 @@ class Asking:
                     yield updates
             if len(spans) != shown:
                 shelf = shelf.with_open(shelf.open.with_spans(spans))
-            yield await self._ended(shelf, answers, wanted.names)
+            ended = await self._ended(shelf, answers, wanted.names)
+            self._over(session, live)  # before the page shows it: who is quick may ask at once
+            yield ended
         finally:
-            self.live.pop(session, None)
+            self._over(session, live)
             await live.end()
+
+    def _over(self, session: str, live: Live) -> None:
+        if self.live.get(session) is live:
+            del self.live[session]
 
     def _stream(self, requests: Sequence[Request], model: str) -> Stream:
         if len(requests) == 1:
