@@ -116,7 +116,7 @@ class Asking:
 
     async def _asked(self, task: tasks.Task, written: str, passage: str) -> tasks.Asked:
         code: str | None = None
-        if task != "chat" and (text := passage.strip() or written.strip()):
+        if task != "chat" and (text := (passage if task == "ask" else written).strip()):
             spans = await self.api.detect(text)
             code = max(spans, key=lambda span: span.end - span.start).code if spans else None
         return tasks.ask(task, written, passage, self.served.most(code), code)
@@ -151,10 +151,16 @@ class Asking:
                     yield updates
             if len(spans) != shown:
                 shelf = shelf.with_open(shelf.open.with_spans(spans))
-            yield await self._ended(shelf, answers, wanted.names)
+            ended = await self._ended(shelf, answers, wanted.names)
+            self._over(session, live)  # before the page shows it: who is quick may ask at once
+            yield ended
         finally:
-            self.live.pop(session, None)
+            self._over(session, live)
             await live.end()
+
+    def _over(self, session: str, live: Live) -> None:
+        if self.live.get(session) is live:
+            del self.live[session]
 
     def _stream(self, requests: Sequence[Request], model: str) -> Stream:
         if len(requests) == 1:

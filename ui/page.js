@@ -75,14 +75,16 @@
     const written = document.querySelector("#llink-input textarea")?.value;
     if (older && !document.hidden && !written && !document.querySelector(".llink-coming")) location.reload();
   });
-  let asked = false;
+  let asked = false, coming = false;
   new MutationObserver(() => {
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => {
       asked = false; writing();
       document.querySelectorAll(".llink-panel").forEach((panel) => { panel.open = open.has(named(panel)); });
-      if (below && document.querySelector(".llink-coming")) scrollTo({ top: document.documentElement.scrollHeight });
+      const now = !!document.querySelector(".llink-coming");
+      if (below && (now || coming)) scrollTo({ top: document.documentElement.scrollHeight });
+      coming = now;
     });
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
   writing();

@@ -53,7 +53,7 @@ def ask(task: Task, written: str, passage: str, limit: int | None, code: str | N
     Args:
         task: what to do.
         written: what stands in the writing field.
-        passage: the text, from its own field or a file; only ``ask`` has both.
+        passage: the text that ``ask`` asks about; the other tasks do not look at it.
         limit: sentences that one message may hold; None leaves it to the API.
         code: language that the text is read as; None where nobody knows.
 
@@ -62,7 +62,7 @@ def ask(task: Task, written: str, passage: str, limit: int | None, code: str | N
     """
     written, passage = written.strip(), passage.strip()
     if task == "chat":
-        return Asked(f"{written}\n{passage}" if written and passage else written or passage)
+        return Asked(written)
     if task == "ask":
         if not passage:
             raise TaskError("there is no text to ask about: paste one above the question, or open a file")
@@ -70,19 +70,18 @@ def ask(task: Task, written: str, passage: str, limit: int | None, code: str | N
             raise TaskError("there is no question: write one, for example “Who?” or “How many?”")
         _within(passage, limit, code)
         return Asked(f"{written}\n{passage}")
-    text = passage or written
-    if not text:
+    if not written:
         raise TaskError("there is no text: write or paste one, or open a file")
     if task == "summarise":
-        _within(text, limit, code)
-        return Asked(f"{SUMMARISE}\n{text}")
-    found = split(text, code)
+        _within(written, limit, code)
+        return Asked(f"{SUMMARISE}\n{written}")
+    found = split(written, code)
     if len(found) > MOST_SENTENCES:
         raise TaskError(
             f"the text has {len(found)} sentences, and up to {MOST_SENTENCES} are translated in one go: "
             "give it in parts"
         )
-    whole = f"{TRANSLATE[0]}\n{text}"
+    whole = f"{TRANSLATE[0]}\n{written}"
     if len(found) == 1:
         return Asked(whole)
     return Asked(whole, tuple(f"{TRANSLATE[0]}\n{one}" for one in found))

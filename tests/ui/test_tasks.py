@@ -14,6 +14,11 @@ from ui.api import Done
 BO = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
 
 
+def test_only_questions_look_at_the_text_beside_them() -> None:
+    assert tasks.ask("translate", BO, "hidden", None, "bo").text == f"Translate this into English.\n{BO}"
+    assert tasks.ask("chat", BO, "hidden", None, "bo").text == BO
+
+
 def test_chat_is_what_was_written() -> None:
     assert tasks.ask("chat", f"  {BO}\n", "", None, None) == tasks.Asked(BO)
 
