@@ -8,7 +8,7 @@ STAMP := $(VENV)/.llink-ray-setup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow soak lint tiny paper-table docs lock clean
+.PHONY: help setup demo serve test test-slow test-ui soak lint tiny paper-table docs lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +37,30 @@ demo: setup ## Teach the tiny decoder Tibetan and show what came of it
 serve: setup ## Serve every language of runs/registry over HTTP (LANGS=all: teach them first)
 	@$(BIN)/python -m serve $(if $(LANGS),--teach $(LANGS))
 
+.PHONY: chat
+chat: setup ## Chat in the browser; starts the API if it isn't up (LANGS=all: teach them first)
+	@$(BIN)/python -m ui --start-api $(if $(LANGS),--teach $(LANGS))
+
 test: lint ## Lint, types, and every test that is not slow
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow and not ui"
 
 test-slow: setup ## The slow tests: kill and resume, long trainings
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not ui"
+
+# LLINK_BROWSER names another browser. Debian's packages are installed where one may; the fonts are for the
+# pictures, so without them the tests run all the same.
+test-ui: setup ## The chat in a real browser (apt's chromium, installed if it is missing)
+	@set -e; wanted=; browser=$${LLINK_BROWSER:-$$(command -v chromium || echo /usr/bin/chromium)}; \
+	[ -x "$$browser" ] || wanted=chromium; \
+	[ -d /usr/share/fonts/truetype/noto ] || wanted="$$wanted fonts-noto-core"; \
+	if [ -n "$$wanted" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing $$wanted" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	  { apt-get -qq update && apt-get -qq install -y --no-install-recommends $$wanted; } </dev/null >/dev/null \
+	    || echo "warning: apt-get could not install $$wanted" >&2; \
+	fi; \
+	[ -x "$$browser" ] || command -v chromium >/dev/null || { \
+	  echo "error: no browser at $$browser: apt install chromium, or name one in LLINK_BROWSER" >&2; exit 1; }; \
+	$(BIN)/python -m pytest -m ui
 
 soak: setup ## Half an hour of mixed load on the service: does anything grow (ARGS=--minutes=3)?
 	@$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Write docs/settings.md from ``llink_ray.settings`` with the presets, and from ``serve.settings``.
+"""Write docs/settings.md from the settings of training (with the presets), of the service and of the chat.
 
 python docs/write_settings.py            # or: make docs
 python docs/write_settings.py --check    # only say whether the file is current
@@ -18,17 +18,18 @@ from pydantic.fields import FieldInfo
 from llink_ray.configure import preset, presets
 from llink_ray.settings import Settings
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serve/ is not installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serve/ and ui/ are not installed
 
 from serve.settings import ServeSettings
+from ui.settings import UiSettings
 
 PAGE = Path(__file__).with_name("settings.md")
 
 HEAD = """\
 # Settings
 
-Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/` and `serve/settings.py`; edit
-those.
+Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/`, `serve/settings.py` and
+`ui/settings.py`; edit those.
 
 Settings come in layers: preset, then `--settings FILE` (YAML), then flags. Any key below goes into the file,
 or on the command line as `--set KEY=VALUE`, e.g. `--set stage_a.steps=2000`. A value is read as YAML: `null`
@@ -47,6 +48,13 @@ Written from `serve/settings.py`. `python -m serve` takes a file with `--setting
 `--set`; `serve deploy` has them under `args` of `deploy/serve.yaml`.
 """
 
+CHAT = """
+
+# The chat
+
+Written from `ui/settings.py`. `python -m ui` takes a file with `--settings` and single keys with `--set`.
+"""
+
 
 def page() -> str:
     """The whole of docs/settings.md."""
@@ -62,6 +70,8 @@ def page() -> str:
     parts += _section("", ServeSettings, "The service as a whole.", {})
     for key, model, told in _sections(ServeSettings, ""):
         parts += _section(key, model, told, {})
+    parts.append(CHAT)
+    parts += _section("", UiSettings, "The chat as a whole.", {})
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -75,7 +85,8 @@ def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[B
 
 
 def _section(key: str, model: type[BaseModel], told: str, trees: dict[str, Any]) -> list[str]:
-    rows, defaults = [], (Settings() if trees else ServeSettings()).model_dump()
+    whole = Settings if trees else UiSettings if model is UiSettings else ServeSettings
+    rows, defaults = [], whole().model_dump()
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             continue

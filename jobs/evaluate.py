@@ -3,6 +3,7 @@
     python jobs/evaluate.py --lang=tibetan --against=base,finetune,paper-recipe
     python jobs/evaluate.py --run runs/bo-tiny-20260102-030405 --against=ablations
     python jobs/evaluate.py --lang=tibetan --inspect "བྱ་མོས་ཆུ་འཐུང་།"
+    python jobs/evaluate.py --votes votes.jsonl
     ray job submit --working-dir . -- python jobs/evaluate.py --lang=tibetan --against=base
 
 Parts that are finished are taken as they are, so the same command goes on after an interruption. Progress and
@@ -26,6 +27,7 @@ from llink_ray.cluster.job import Request
 from llink_ray.evaluation.contestants import expand
 from llink_ray.evaluation.judge import JudgeSettings
 from llink_ray.evaluation.look import bundle_of, look
+from llink_ray.evaluation.people import people
 from llink_ray.instructions import TRANSLATE
 
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
@@ -80,6 +82,9 @@ def main(
     max_judgements: Annotated[
         int | None, typer.Option(help="Contests judged, at most.", rich_help_panel=JUDGE)
     ] = None,
+    votes: Annotated[
+        str | None, typer.Option(help="Only tell what people voted: the chat's file.", rich_help_panel=JUDGE)
+    ] = None,
     inspect: Annotated[
         list[str] | None,
         typer.Option(help="Text: what is the decoder given? Again, to compare.", rich_help_panel=LOOK),
@@ -105,6 +110,8 @@ def main(
     }
 
     def job() -> dict[str, Any]:
+        if votes is not None:
+            return people(votes)
         if inspect:
             folder = Path(output or "runs")
             chosen = Path(bundle) if bundle else bundle_of(lang, str(folder / "registry"))

@@ -15,10 +15,11 @@ import yaml
 from pydantic import ConfigDict, PositiveInt
 
 from llink_ray import configure
+from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Section
 from serve.keys import Caller, Entry, KeyRing, digest_of, utc_now
-from serve.settings import LimitSettings, ServeSettings, is_loopback
+from serve.settings import LimitSettings, ServeSettings
 
 _log = logging.getLogger("llink_ray.serve")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")

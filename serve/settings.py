@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from llink_ray import configure
+from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Section
 
@@ -162,14 +162,6 @@ class ServeSettings(Section):
         if "*" in self.http.cors_origins and len(self.http.cors_origins) > 1:
             raise ValueError("http.cors_origins has '*' beside others: '*' alone means every page")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def require_keys(settings: ServeSettings, environment: Mapping[str, str] = os.environ) -> None:

@@ -105,27 +105,29 @@ def figures_sheet(contestants: Sequence[Contestant]) -> Sheet:
 
 def judge_sheet(summaries: Mapping[str, Summary], judge: str) -> Sheet | None:
     """How often our run was preferred over each other."""
-    rows = []
-    for name, found in summaries.items():
-        rate, half = found.rate, found.rate_ties_half
-        rows.append(
-            (
-                name,
-                f"{figure(found.wins)} / {figure(found.losses)} / {figure(found.ties)}",
-                f"{rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if rate else DASH,
-                f"{half.rate:.3f}" if half else DASH,
-                f"{found.length_a.words:.1f} / {found.length_b.words:.1f}"
-                if found.length_a and found.length_b
-                else DASH,
-            )
-        )
+    rows = [(name, *preferences(found)) for name, found in summaries.items()]
     if not rows:
         return None
-    columns = ("ours against", "won / lost / tied", "preferred [95 %]", "ties half", "words")
+    columns = ("ours against", *PREFERENCES)
     note = (
         f"Judge: {judge}. Both orders; a win that flips with the order is a tie. Preferred: ties set aside."
     )
     return Sheet("Judge", columns, "lrrrr", tuple(rows), note)
+
+
+PREFERENCES = ("won / lost / tied", "preferred [95 %]", "ties half", "words")
+"""Columns of what judgements come to."""
+
+
+def preferences(found: Summary) -> tuple[str, ...]:
+    """The cells under them."""
+    rate, half, a, b = found.rate, found.rate_ties_half, found.length_a, found.length_b
+    return (
+        f"{figure(found.wins)} / {figure(found.losses)} / {figure(found.ties)}",
+        f"{rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if rate else DASH,
+        f"{half.rate:.3f}" if half else DASH,
+        f"{a.words:.1f} / {b.words:.1f}" if a and b else DASH,
+    )
 
 
 def summary_dict(summaries: Mapping[str, Summary]) -> dict[str, Any]:

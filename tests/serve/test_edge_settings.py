@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from llink_ray.addresses import is_loopback
 from llink_ray.decoding import Limits
 from llink_ray.errors import LlinkError
-from serve.settings import ServeSettings, is_loopback, resolve
+from serve.settings import ServeSettings, resolve
 
 
 def test_the_defaults_fit_a_small_machine() -> None:

@@ -1,0 +1,120 @@
+"""Dark and light, a phone, writing from right to left, and the keyboard alone."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+from ui_chat import Chat, Open
+from ui_process import Ui
+from ui_texts import HEBREW, MIXED, asked
+
+pytestmark = pytest.mark.ui
+
+CONTRAST = """e => {
+  const rgb = c => (c.match(/[\\d.]+/g) || []).map(Number);
+  const lum = ([r, g, b]) => [r, g, b].map(v => { v /= 255;
+    return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; })
+    .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+  let behind = e, back = [0, 0, 0, 0];
+  while (behind && (back.length > 3 && back[3] < .5)) {
+    back = rgb(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; }
+  const [x, y] = [lum(rgb(getComputedStyle(e).color)), lum(back)].sort((p, q) => q - p);
+  return (x + .05) / (y + .05);
+}"""
+"""Of a text against what is behind it, as WCAG has it."""
+DARK = """() => {
+  const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+  return r + g + b < 200; }"""
+
+
+def readable(chat: Chat) -> None:
+    """Every kind of text has contrast enough."""
+    for text in (chat.said(chat.users.first), chat.said(chat.answers.first), chat.box):
+        assert text.evaluate(CONTRAST) >= 4.5
+    for badge in chat.page.locator(".llink-badge").all():
+        assert badge.evaluate(CONTRAST) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(open_chat: Open, ui: Ui, scheme: str) -> None:
+    chat = open_chat(ui.url, color_scheme=scheme)
+    chat.shot(f"empty-{scheme}")
+    chat.ask(MIXED)
+    assert chat.page.evaluate(DARK) == (scheme == "dark")
+    readable(chat)
+    chat.shot(f"chat-{scheme}")
+    chat.click("theme")
+    expect(chat.page.locator("body")).to_be_visible()
+    chat.page.wait_for_function(f"want => ({DARK})() === want", arg=scheme == "light")
+    readable(chat)
+
+
+@pytest.mark.parametrize("text", [asked("am"), HEBREW], ids=["amharic", "hebrew"])
+def test_a_phone(open_chat: Open, ui: Ui, text: str) -> None:
+    chat = open_chat(ui.url, viewport={"width": 375, "height": 720}, has_touch=True, is_mobile=True)
+    fits(chat)
+    chat.shot("phone-empty")
+    chat.write(text)
+    chat.begun_or_done()
+    fits(chat)
+    chat.finish()
+    fits(chat)
+    for name in ("send", "input"):
+        box = chat.part(name).bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 375
+    chat.shot(f"phone-{'rtl' if text == HEBREW else 'am'}")
+
+
+def fits(chat: Chat) -> None:
+    """Nothing has to be pushed aside to be read."""
+    wide = chat.page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]")
+    assert max(wide) <= 375
+
+
+def test_right_to_left(chat: Chat) -> None:
+    chat.write(HEBREW)
+    chat.begun()
+    chat.click("stop")
+    chat.done()
+    user, answer = chat.users.first, chat.answers.first
+    expect(user).to_have_attribute("dir", "rtl")
+    expect(answer).to_have_attribute("dir", "ltr")
+    assert chat.said(user).evaluate("e => getComputedStyle(e).direction") == "rtl"
+    start, end = chat.edges(user, "הכלב"), chat.edges(user, "הבית")
+    assert start["right"] > end["right"], "the first word stands right of the last"
+    chat.shot("rtl")
+    chat.ask(asked("ka"))
+    expect(chat.users.last).to_have_attribute("dir", "ltr")
+
+
+def test_the_box_turns_to_what_is_written(chat: Chat) -> None:
+    chat.box.fill(HEBREW)
+    assert chat.box.evaluate("e => getComputedStyle(e).direction") == "rtl"
+    chat.box.fill("Hello")
+    assert chat.box.evaluate("e => getComputedStyle(e).direction") == "ltr"
+
+
+def test_the_keyboard_alone(chat: Chat) -> None:
+    keys = chat.page.keyboard
+    chat.box.focus()
+    keys.insert_text(asked("bo"))
+    keys.press("Shift+Enter")
+    keys.insert_text("How many?")
+    expect(chat.box).to_have_value(f"{asked('bo')}\nHow many?")
+    keys.press("Enter")
+    expect(chat.users).to_have_count(1)
+    chat.done(0)
+    expect(chat.box).to_have_value("")
+    chat.box.focus()
+    keys.insert_text(HEBREW)
+    keys.press("Enter")
+    chat.begun()
+    assert chat.tab_to("#llink-stop")
+    keys.press("Enter")
+    chat.done()
+    assert chat.tab_to("#llink-retry")
+    ring = chat.page.evaluate(
+        "() => { const s = getComputedStyle(document.activeElement);"
+        " return s.outlineStyle !== 'none' || s.boxShadow !== 'none'; }"
+    )
+    assert ring, "one sees where one is"

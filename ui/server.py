@@ -1,0 +1,164 @@
+"""The page behind HTTP: a login where there is one, headers, bounds, and the address told once it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llink_ray.errors import LlinkError
+from ui.api import Api
+from ui.settings import UiSettings
+
+Login = Callable[[str, str], Awaitable[bool]]
+_POLICY = {
+    "default-src": "'self' data: blob:",
+    "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src": "'self' 'unsafe-inline'",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'self'",
+}
+"""Gradio's page makes functions and styles as it goes; what counts is that no other host is asked."""
+_HEADERS = {
+    "content-security-policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_WRONG_LOGIN_SECONDS = 1.0
+_GRACE = 3
+"""Seconds that what is open has at the end: pages keep a connection for as long as they stand."""
+
+
+def listen(settings: UiSettings) -> socket.socket:
+    """The address, taken before anything slow is begun.
+
+    Raises:
+        LlinkError: it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((settings.host, settings.port))
+        taken.listen(128)
+    except OSError as error:
+        taken.close()
+        raise LlinkError(
+            f"port {settings.port} on {settings.host} cannot be used ({error.strerror}): stop what listens "
+            "there, or choose another with --port"
+        ) from None
+    return taken
+
+
+def serve(settings: UiSettings, api: Api, passwords: Mapping[str, str], taken: socket.socket) -> None:
+    """Serve the page until told to stop."""
+    with closing(taken):
+        host, port = taken.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        app = application(settings, api, passwords)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        _Telling(config, f"http://{shown}:{port}").run(sockets=[taken])
+
+
+class _Telling(uvicorn.Server):
+    """Says where, once it answers."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"chat on {self._url}, Ctrl-C stops it", file=sys.stderr, flush=True)
+
+
+def application(settings: UiSettings, api: Api, passwords: Mapping[str, str]) -> FastAPI:
+    """The page as an ASGI application."""
+    import gradio as gr
+
+    from ui import look
+    from ui.page import build
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await api.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_middleware(Around, most=settings.body_bytes)
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        build(settings, api),
+        path="/",
+        root_path=settings.root_path or None,
+        auth=login(passwords) if passwords else None,
+        auth_message="This chat wants a name and a password." if passwords else None,
+        max_file_size=settings.file_bytes,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        show_error=True,
+        **look.arguments(),
+    )
+    return mounted
+
+
+def login(passwords: Mapping[str, str]) -> Login:
+    """Whether a name and a password are right; a wrong guess takes a while."""
+
+    async def right(name: str, password: str) -> bool:
+        known = passwords.get(name)
+        same = hmac.compare_digest((known or "").encode(), password.encode("utf-8", "replace"))
+        if known is not None and same:
+            return True
+        await asyncio.sleep(_WRONG_LOGIN_SECONDS)
+        return False
+
+    return right
+
+
+class Around:
+    """Around every request: a bound on its body, and headers that keep the page to itself."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or len(length) > 18 or int(length) > self._most:
+            refusal = PlainTextResponse(f"more than {self._most} bytes: send less", 413)
+            await refusal(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, told)
