@@ -114,6 +114,7 @@ def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> str:
     """A program in the service's place: a URL, and what it did in ``folder``."""
     port = free_port()
     (folder / "serve").mkdir()
+    (folder / "serve" / "__init__.py").touch()  # so that it goes before any other of that name
     (folder / "serve" / "__main__.py").write_text(body)
     monkeypatch.chdir(folder)
     return f"http://127.0.0.1:{port}"
@@ -132,9 +133,9 @@ class Yes(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer((sys.argv[2], int(sys.argv[4])), Yes).serve_forever()
 """
     url = fake(tmp_path, monkeypatch, body)
-    with running(url, "--teach", "all"):
+    with running(url, "--registry", "none"):
         assert not (tmp_path / "ended").exists()
-    assert (tmp_path / "ended").read_text() == f"--host 127.0.0.1 --port {url.rpartition(':')[2]} --teach all"
+    assert (tmp_path / "ended").read_text() == f"--host 127.0.0.1 --port {url.rpartition(':')[2]} --registry none"
     assert "starting it" in capfd.readouterr().err
 
 
