@@ -133,7 +133,7 @@ class Handlers:
         return (
             "Kept for evaluation. Thank you."
             if consent
-            else "Nothing was kept: tick “Keep my votes” if it should be."
+            else "Not kept for evaluation: tick “Keep my votes” if it should be."
         )
 
     # Tasks, side by side, files.

@@ -166,7 +166,7 @@ def _lay_out(settings: UiSettings) -> Parts:
                             file_types=list(FILES),
                         )
                         send = gr.Button("Send", elem_id="llink-send", variant="primary", size="sm")
-                        stop = gr.Button("Stop", elem_id="llink-stop", size="sm", visible=False)
+                        stop = gr.Button("Stop", elem_id="llink-stop", size="sm", visible="hidden")
     name, kind, text = (gr.Textbox(visible=False) for _ in range(3))
     return Parts(**{key: value for key, value in locals().items() if key in Parts.__dataclass_fields__})
 

@@ -55,7 +55,7 @@ class View:
             p.down: gr.update(visible=thumbs, value="✓ Bad answer" if vote == "down" else "Bad answer"),
             p.cancel: gr.update(visible=False),
             p.send: gr.update(visible=True),
-            p.stop: gr.update(visible=False),
+            p.stop: gr.update(visible="hidden"),
         }
 
     def busy(self, shelf: Shelf, two: bool) -> Updates:
@@ -77,7 +77,8 @@ class View:
             p.error: "",
             p.stop: gr.update(visible=True),
         }
-        hidden = (p.votes, p.send, p.retry, p.undo, p.clear, p.up, p.down, p.cancel)
+        found[p.send] = gr.update(visible="hidden")  # stays in the page: it has to come and go at once
+        hidden = (p.votes, p.retry, p.undo, p.clear, p.up, p.down, p.cancel)
         return found | dict.fromkeys(hidden, gr.update(visible=False))
 
     def coming(self, names: Sequence[str], answers: Sequence[Answering]) -> Updates:
