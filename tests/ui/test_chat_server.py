@@ -135,7 +135,9 @@ http.server.HTTPServer((sys.argv[2], int(sys.argv[4])), Yes).serve_forever()
     url = fake(tmp_path, monkeypatch, body)
     with running(url, "--registry", "none"):
         assert not (tmp_path / "ended").exists()
-    assert (tmp_path / "ended").read_text() == f"--host 127.0.0.1 --port {url.rpartition(':')[2]} --registry none"
+    assert (
+        tmp_path / "ended"
+    ).read_text() == f"--host 127.0.0.1 --port {url.rpartition(':')[2]} --registry none"
     assert "starting it" in capfd.readouterr().err
 
 
