@@ -6,16 +6,18 @@ import asyncio
 import re
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from ui_service import free_port, scripted
 
 from llink_ray.errors import JobFailed, LlinkError
 from ui.api import Api
-from ui.server import application, listen, login
+from ui.server import Around, application, listen, login
 from ui.settings import UiSettings
 from ui.start import running
 
@@ -57,6 +59,25 @@ def test_a_body_that_is_too_large_is_not_read(chat: TestClient) -> None:
     refused = chat.post("/gradio_api/queue/join", content=b"x" * 10_001)
     assert refused.status_code == 413 and "10000 bytes" in refused.text
     assert chat.post("/gradio_api/queue/join", content=b"{}").status_code != 413
+
+
+def test_a_body_without_a_length_ends_where_it_is_too_large() -> None:
+    got = list[int]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            got.append(len(message["body"]))
+            if not message.get("more_body"):
+                break
+        await PlainTextResponse(message["type"])(scope, receive, send)
+
+    def parts(count: int) -> Iterator[bytes]:
+        yield from [b"x" * 10] * count
+
+    asking = TestClient(Around(app, most=100))
+    assert asking.post("/", content=parts(50)).text == "http.disconnect"
+    assert sum(got) <= 100
+    assert asking.post("/", content=parts(5)).text == "http.request"
 
 
 def test_a_login_keeps_others_out() -> None:
