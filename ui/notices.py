@@ -8,7 +8,7 @@ from llink_ray.languages import DECODER_LANGUAGE, language_of
 from ui.api import ApiError, Done
 from ui.inert import inert
 
-_COMMAND = re.compile(r"(?P<before>.*?)(?P<command>(?:python|make) [^\s].*?)(?P<after>[.]?)$", re.DOTALL)
+_COMMAND = re.compile(r"python jobs/train\.py --lang=[\w-]+|make (?:serve|chat)\b(?: LANGS=\w+)?")
 STOPPED = "You stopped this answer."
 _BETTER_LATER = ("down", "busy", "broken")
 
@@ -68,8 +68,9 @@ def _closed(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A command at the end stands in a frame, so that it can be taken as it is."""
-    found = _COMMAND.fullmatch(text) if "python jobs/" in text or "make " in text else None
-    if not found:
-        return inert(text)
-    return f"{inert(found['before'])}<code>{inert(found['command'])}</code>{inert(found['after'])}"
+    """Commands stand in a frame, so that they can be taken as they are."""
+    found, end = "", 0
+    for command in _COMMAND.finditer(text):
+        found += f"{inert(text[end : command.start()])}<code>{inert(command[0])}</code>"
+        end = command.end()
+    return found + inert(text[end:])
