@@ -8,7 +8,9 @@ from llink_ray.languages import DECODER_LANGUAGE, language_of
 from ui.api import ApiError, Done
 from ui.inert import inert
 
-_COMMAND = re.compile(r"(?P<before>.*?)(?P<command>(?:python|make) [^\s].*?)(?P<after>[.]?)$", re.DOTALL)
+_COMMAND = re.compile(
+    r"(python jobs/\w+\.py(?: --[\w-]+(?:[= ][\w@,-]+)?)*|\bmake (?:serve|chat)\b(?: LANGS=\w+)?)"
+)
 STOPPED = "You stopped this answer."
 _BETTER_LATER = ("down", "busy", "broken")
 
@@ -38,7 +40,7 @@ def said(problem: Exception | str) -> str:
         text = f"{_closed(text)} Try again in {problem.wait:.0f} seconds."
     elif problem.kind in _BETTER_LATER and "retry" not in text.lower():
         text = f"{_closed(text)} Then press Retry."
-    return text
+    return text if _COMMAND.fullmatch(text.rpartition(": ")[2]) else _closed(text)
 
 
 def hint(text: str) -> str:
@@ -68,8 +70,6 @@ def _closed(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A command at the end stands in a frame, so that it can be taken as it is."""
-    found = _COMMAND.fullmatch(text) if "python jobs/" in text or "make " in text else None
-    if not found:
-        return inert(text)
-    return f"{inert(found['before'])}<code>{inert(found['command'])}</code>{inert(found['after'])}"
+    """Commands stand in a frame, so that they can be taken as they are."""
+    pieces = _COMMAND.split(text)  # every second one is a command
+    return "".join(f"<code>{inert(one)}</code>" if i % 2 else inert(one) for i, one in enumerate(pieces))

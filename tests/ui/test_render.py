@@ -232,3 +232,5 @@ def test_errors_say_what_to_do() -> None:
     assert "<code>python jobs/train.py --lang=my</code>" in command and command.startswith(
         '<div class="llink-error"'
     )
+    amid = notices.error(ApiError("gone: start it (make serve), or <b>name</b> another", "refused"))
+    assert "(<code>make serve</code>), or &lt;b&gt;name&lt;/b&gt; another.</div>" in amid
