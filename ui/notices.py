@@ -8,9 +8,7 @@ from llink_ray.languages import DECODER_LANGUAGE, language_of
 from ui.api import ApiError, Done
 from ui.inert import inert
 
-_COMMAND = re.compile(
-    r"(python jobs/\w+\.py(?: --[\w-]+(?:[= ][\w@,-]+)?)*|\bmake (?:serve|chat)\b(?: LANGS=\w+)?)"
-)
+_COMMAND = re.compile(r"python jobs/train\.py --lang=[\w-]+|make (?:serve|chat)\b(?: LANGS=\w+)?")
 STOPPED = "You stopped this answer."
 _BETTER_LATER = ("down", "busy", "broken")
 
@@ -71,5 +69,8 @@ def _closed(text: str) -> str:
 
 def _sentence(text: str) -> str:
     """Commands stand in a frame, so that they can be taken as they are."""
-    pieces = _COMMAND.split(text)  # every second one is a command
-    return "".join(f"<code>{inert(one)}</code>" if i % 2 else inert(one) for i, one in enumerate(pieces))
+    found, end = "", 0
+    for command in _COMMAND.finditer(text):
+        found += f"{inert(text[end : command.start()])}<code>{inert(command[0])}</code>"
+        end = command.end()
+    return found + inert(text[end:])

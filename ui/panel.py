@@ -34,7 +34,8 @@ def _facts(seen: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "slots" in llink:
         read, hits = int(llink.get("sentences") or 0), int(llink.get("slot_cache_hits") or 0)
         again = f", {hits} of them known from before" if hits else ""
-        found.append(("Slots", f"{llink['slots']} for {_count(read, 'foreign sentence')}{again}"))
+        marked = f"{llink['slots']}, marks included, for {_count(read, 'foreign sentence')}{again}"
+        found.append(("Slots", marked))
     if numerals:
         found.append(("Numerals beside them", ", ".join(map(str, numerals))))
     fed, raw = llink.get("prompt_tokens"), llink.get("prompt_tokens_raw")

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from ui_chat import Chat, Open, visit
 from ui_process import Api, Ui, running
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium, or the one that LLINK_BROWSER names, with a profile of its own."""
-    place = os.environ.get("LLINK_BROWSER") or shutil.which("chromium")
-    assert place, "no browser: apt install chromium, or name one in LLINK_BROWSER"
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=place, headless=True, args=FLAGS)
+    """For all tests; each page has cookies and storage of its own."""
+    from browser import chromium
+
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,8 @@ def test_side_by_side_and_a_vote(chat: Chat, votes: Path) -> None:
     assert SENTENCES["bo"] in vote
     for text in said:
         assert json.dumps(text, ensure_ascii=False)[1:-1] in vote
+    expect(chat.part("error")).to_contain_text("Kept for evaluation")
+    expect(chat.part("votes")).to_be_hidden()
     chat.shot("voted")
 
 

@@ -112,7 +112,8 @@ class Chat:
         return self.done(before)
 
     def done(self, place: int = -1) -> str:
-        """The answer once it is whole."""
+        """The answer once it is whole: the button to stop it may come after its first words."""
+        expect(self.page.locator(".llink-coming")).to_have_count(0)
         expect(self.part("stop")).to_be_hidden()
         answer = self.answers.nth(place)
         expect(self.said(answer)).to_have_text(re.compile(r"\S"))
