@@ -48,6 +48,20 @@ def test_the_page_asks_no_other_host(chat: TestClient) -> None:
     assert not [one for one in used if "testserver" not in "".join(one)]
 
 
+def test_building_and_serving_the_page_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Any]()
+
+    def nowhere(*address: Any, **_: Any) -> Any:
+        asked.append(address)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    monkeypatch.setattr(socket.socket, "connect", nowhere)
+    page = client()
+    assert page.get("/").status_code == page.get("/theme.css").status_code == 200
+    assert not asked
+
+
 def test_nothing_of_gradio_is_offered_that_is_not_wanted(chat: TestClient) -> None:
     assert chat.get("/monitoring").status_code in (403, 404)
     assert chat.get("/gradio_api/mcp/").status_code == 404
