@@ -38,7 +38,7 @@ def said(problem: Exception | str) -> str:
         text = f"{_closed(text)} Try again in {problem.wait:.0f} seconds."
     elif problem.kind in _BETTER_LATER and "retry" not in text.lower():
         text = f"{_closed(text)} Then press Retry."
-    return text
+    return text if _COMMAND.fullmatch(text.rpartition(": ")[2]) else _closed(text)
 
 
 def hint(text: str) -> str:

@@ -177,7 +177,8 @@ def _connect(page: Any, p: Parts, h: Handlers, asking: Asking) -> None:
     again = [p.store, p.language, p.compare, p.other, p.memory]
     everything = [p[name] for name in p.outputs]
     for event in (p.send.click, p.written.submit):
-        event(asking.send, asked, everything, **quiet)
+        # Gradio drops what comes while it closes the event before; what is too early here, Asking refuses.
+        event(asking.send, asked, everything, trigger_mode="multiple", **quiet)
     p.retry.click(asking.retry, again, everything, **quiet)
     p.stop.click(asking.stop, None, None, queue=False, **quiet)
     for part, act in (

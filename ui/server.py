@@ -153,6 +153,14 @@ class Around:
             refusal = PlainTextResponse(f"more than {self._most} bytes: send less", 413)
             await refusal(scope, receive, send)
             return
+        size = 0
+
+        async def counted() -> Message:
+            """One that does not say how long it is ends, for the page, where it has become too long."""
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            return message if size <= self._most else {"type": "http.disconnect"}
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -161,4 +169,4 @@ class Around:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, told)
+        await self._app(scope, counted, told)

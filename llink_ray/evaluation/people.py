@@ -42,9 +42,9 @@ def votes_sheet(voted: Mapping[Pair, Summary]) -> Sheet | None:
     """How often people preferred one side to the other."""
     if not voted:
         return None
-    rows = tuple((a, b, *preferences(summary)) for (a, b), summary in voted.items())
+    rows = tuple((f"{a} against {b}", *preferences(summary)) for (a, b), summary in voted.items())
     note = "Judge: people, who saw both answers once, under their names. Preferred: ties set aside."
-    return Sheet("Votes", ("answers of", "against", *PREFERENCES), "llrrrr", rows, note)
+    return Sheet("Votes", ("answers of", *PREFERENCES), "lrrrr", rows, note)
 
 
 def thumbs_sheet(liked: Mapping[str, Counter[str]]) -> Sheet | None:

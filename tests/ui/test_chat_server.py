@@ -6,16 +6,18 @@ import asyncio
 import re
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from ui_service import free_port, scripted
 
 from llink_ray.errors import JobFailed, LlinkError
 from ui.api import Api
-from ui.server import application, listen, login
+from ui.server import Around, application, listen, login
 from ui.settings import UiSettings
 from ui.start import running
 
@@ -46,6 +48,20 @@ def test_the_page_asks_no_other_host(chat: TestClient) -> None:
     assert not [one for one in used if "testserver" not in "".join(one)]
 
 
+def test_building_and_serving_the_page_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Any]()
+
+    def nowhere(*address: Any, **_: Any) -> Any:
+        asked.append(address)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    monkeypatch.setattr(socket.socket, "connect", nowhere)
+    page = client()
+    assert page.get("/").status_code == page.get("/theme.css").status_code == 200
+    assert not asked
+
+
 def test_nothing_of_gradio_is_offered_that_is_not_wanted(chat: TestClient) -> None:
     assert chat.get("/monitoring").status_code in (403, 404)
     assert chat.get("/gradio_api/mcp/").status_code == 404
@@ -57,6 +73,25 @@ def test_a_body_that_is_too_large_is_not_read(chat: TestClient) -> None:
     refused = chat.post("/gradio_api/queue/join", content=b"x" * 10_001)
     assert refused.status_code == 413 and "10000 bytes" in refused.text
     assert chat.post("/gradio_api/queue/join", content=b"{}").status_code != 413
+
+
+def test_a_body_without_a_length_ends_where_it_is_too_large() -> None:
+    got = list[int]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            got.append(len(message["body"]))
+            if not message.get("more_body"):
+                break
+        await PlainTextResponse(message["type"])(scope, receive, send)
+
+    def parts(count: int) -> Iterator[bytes]:
+        yield from [b"x" * 10] * count
+
+    asking = TestClient(Around(app, most=100))
+    assert asking.post("/", content=parts(50)).text == "http.disconnect"
+    assert sum(got) <= 100
+    assert asking.post("/", content=parts(5)).text == "http.request"
 
 
 def test_a_login_keeps_others_out() -> None:
@@ -114,6 +149,7 @@ def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> str:
     """A program in the service's place: a URL, and what it did in ``folder``."""
     port = free_port()
     (folder / "serve").mkdir()
+    (folder / "serve" / "__init__.py").touch()  # so that it goes before any other of that name
     (folder / "serve" / "__main__.py").write_text(body)
     monkeypatch.chdir(folder)
     return f"http://127.0.0.1:{port}"
@@ -132,9 +168,11 @@ class Yes(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer((sys.argv[2], int(sys.argv[4])), Yes).serve_forever()
 """
     url = fake(tmp_path, monkeypatch, body)
-    with running(url, "--teach", "all"):
+    with running(url, "--registry", "none"):
         assert not (tmp_path / "ended").exists()
-    assert (tmp_path / "ended").read_text() == f"--host 127.0.0.1 --port {url.rpartition(':')[2]} --teach all"
+    assert (
+        tmp_path / "ended"
+    ).read_text() == f"--host 127.0.0.1 --port {url.rpartition(':')[2]} --registry none"
     assert "starting it" in capfd.readouterr().err
 
 

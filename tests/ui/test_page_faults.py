@@ -55,7 +55,7 @@ def test_an_api_that_is_away(open_chat: Open, others: dict[str, str]) -> None:
     chat.shot("api-away")
 
 
-def test_a_wrong_key(open_chat: Open, others: dict[str, str]) -> None:
+def test_a_wrong_key(open_chat: Open, api: Api, others: dict[str, str]) -> None:
     chat = open_chat(others["wrong"])
     chat.write(asked("bo"))
     expect(chat.part("error")).to_contain_text(re.compile(r"\bkey\b"))
@@ -63,7 +63,7 @@ def test_a_wrong_key(open_chat: Open, others: dict[str, str]) -> None:
     chat.shot("wrong-key")
 
 
-def test_too_many_requests_tell_the_wait(open_chat: Open, others: dict[str, str]) -> None:
+def test_too_many_requests_tell_the_wait(open_chat: Open, api: Api, others: dict[str, str]) -> None:
     chat = open_chat(others["hasty"])
     for _ in range(3):
         chat.say(asked("bo"))

@@ -52,7 +52,7 @@ def guarded(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> 
         yield stack.enter_context(proxy(ui.url, prefix="/tools/chat"))
 
 
-def test_a_login_under_a_prefix(browser: Browser, guarded: str) -> None:
+def test_a_login_under_a_prefix(browser: Browser, api: Api, guarded: str) -> None:
     with visit(browser, f"{guarded}/") as chat:
         expect(chat.page.locator("input[type=password]")).to_be_visible()
         assert not chat.box.count()

@@ -84,7 +84,7 @@ def test_what_a_user_writes_is_text(chat: Chat) -> None:
     chat.shot("injections")
 
 
-def test_what_a_model_and_the_api_say_is_text(open_chat: Open, hostile: str) -> None:
+def test_what_a_model_and_the_api_say_is_text(open_chat: Open, api: Api, hostile: str) -> None:
     chat = open_chat(hostile)
     chat.write(asked("bo"))
     expect(chat.said(chat.answers.first)).to_contain_text(HOSTILE[0])

@@ -203,7 +203,7 @@ def test_spans_that_make_no_sense_lose_no_letter(text: str, wild: list[dict[str,
 def test_the_panel_says_what_the_model_saw() -> None:
     text = Read(panel(seen(BO), BO, True)).text
     for part in (
-        "10 for 1 foreign sentence",
+        "10, marks included, for 1 foreign sentence",
         "24 fed, 111 as plain text: 78% fewer",
         "88 ms",
         "37",
@@ -232,3 +232,5 @@ def test_errors_say_what_to_do() -> None:
     assert "<code>python jobs/train.py --lang=my</code>" in command and command.startswith(
         '<div class="llink-error"'
     )
+    amid = notices.error(ApiError("gone: start it (make serve), or <b>name</b> another", "refused"))
+    assert "(<code>make serve</code>), or &lt;b&gt;name&lt;/b&gt; another.</div>" in amid

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from ui_process import free_port
 
-_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "content-encoding"}
+_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
 Change = Callable[[str, bytes], bytes]
 """Path and a line (or the whole of what is no stream): what is passed on instead."""
 
@@ -69,7 +69,9 @@ def proxy(target: str, prefix: str = "", change: Change | None = None) -> Iterat
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
     app = Starlette(routes=[Route("/{path:path}", pass_on, methods=methods)])
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
