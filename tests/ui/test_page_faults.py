@@ -50,7 +50,7 @@ def test_an_api_that_dies_in_mid_stream_and_comes_back(chat: Chat, api: Api) -> 
 def test_an_api_that_is_away(open_chat: Open, others: dict[str, str]) -> None:
     chat = open_chat(others["down"])
     expect(chat.part("error")).to_contain_text(re.compile("make serve|make chat|--api"))
-    chat.write(SENTENCES["bo"])
+    chat.say(SENTENCES["bo"])
     expect(chat.part("error")).to_contain_text("127.0.0.1")
     chat.shot("api-away")
 
