@@ -99,8 +99,10 @@ class Speaker:
         assert prompt.slots is not None, "made of slots"
         without = replace(prompt, slots=torch.zeros_like(prompt.slots))
         adapter = ask.adapter.name if ask.adapter else None
+        room = self.engine.longest - prompt.length  # an answer that was cut there has none for its end
+        answer = self.engine.decoder.prompt.answer(text)[:room]
         with_slots, ablated = await asyncio.to_thread(
-            self.engine.score, [prompt, without], text, [adapter, adapter]
+            self.engine.score, [prompt, without], answer, [adapter, adapter]
         )
         return ablated - with_slots
 

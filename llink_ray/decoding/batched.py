@@ -73,6 +73,11 @@ class BatchedEngine:
 
     # From any thread ------------------------------------------------------------------------------------
 
+    @property
+    def longest(self) -> int:
+        """Tokens of a prompt and its answer together, at most."""
+        return min(self._context, self.limits.tokens)
+
     def submit(self, request: Request, listener: Listener | None = None) -> Handle:
         """Queue a request.
 
@@ -82,7 +87,7 @@ class BatchedEngine:
         """
         prompt = request.prompt
         prompt.check(self.decoder.dim, self._vocabulary)
-        most = min(self._context, self.limits.tokens)
+        most = self.longest
         if prompt.length >= most:
             raise LlinkError(f"the prompt has {prompt.length} tokens; with its answer {most} fit: shorten it")
         handle = Handle(listener)
@@ -115,7 +120,7 @@ class BatchedEngine:
             raise LlinkError(f"an answer to score is token ids 0 to {self._vocabulary - 1}, at least one")
         for prompt in prompts:
             prompt.check(self.decoder.dim, self._vocabulary)
-            if prompt.length + len(ids) > min(self._context, self.limits.tokens):
+            if prompt.length + len(ids) > self.longest:
                 raise LlinkError(f"prompt and answer have {prompt.length + len(ids)} tokens: shorten them")
         held: list[int] = []
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,19 @@ def test_grounding_is_told_on_request(client: openai.OpenAI) -> None:
     *_, last = ask(client, f"Who?\n{BO}", stream=True, extra_body={"llink": {"grounding": True}})
     assert last.model_extra["llink"]["grounding"]["nats"] == pytest.approx(grounding["nats"], abs=1e-3)
     assert ask(client, f"Who?\n{BO}").model_extra["llink"]["grounding"] is None
+
+
+def test_an_answer_that_was_cut_where_nothing_more_fits_has_its_grounding(
+    client: openai.OpenAI, api: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, more = api.speaker.engine, {"extra_body": {"llink": {"grounding": True}}}
+    prompt = ask(client, f"How many?\n{BO}").usage.prompt_tokens
+    monkeypatch.setattr(engine, "limits", replace(engine.limits, tokens=prompt + 2))
+    told = ask(client, f"How many?\n{BO}", **more)
+    assert told.choices[0].finish_reason == "length"
+    assert isinstance(told.model_extra["llink"]["grounding"]["nats"], float)
+    *_, last = ask(client, f"How many?\n{BO}", stream=True, **more)
+    assert last.model_extra["llink"]["grounding"] == told.model_extra["llink"]["grounding"]
 
 
 def test_models(client: openai.OpenAI) -> None:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from ui_service import BO, KEY, Running, asked, free_port, refusal, scripted, service
+from ui_service import BO, KEY, Running, asked, free_port, paced, refusal, scripted, service
 
 from ui.api import Api, ApiError, Delta, Done
 
@@ -83,7 +83,8 @@ def test_who_leaves_ends_the_request(service: Running) -> None:
             await asyncio.sleep(0.02)
 
     before = cancelled()
-    asked(service.url, leave)
+    with paced(service.speaker.engine, 0.5):  # so that he leaves before the end
+        asked(service.url, leave)
     assert cancelled() == before + 1
 
 

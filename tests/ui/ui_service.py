@@ -23,11 +23,12 @@ from ui.api import Api
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS / "serve")]
 
+from serve_load import paced  # noqa: E402
 from serve_zoo import BO, Running, free_port, teach, up  # noqa: E402
 
 from llink_ray.registry import Registry  # noqa: E402
 
-__all__ = ["BO", "Running", "asked", "free_port", "scripted", "service"]
+__all__ = ["BO", "Running", "asked", "free_port", "paced", "scripted", "service"]
 KEY = "the-key-that-the-chat-has"
 Made = TypeVar("Made")
 
