@@ -50,16 +50,17 @@ test-slow: setup ## The slow tests: kill and resume, long trainings
 # LLINK_BROWSER names another browser. Debian's packages are installed where one may; the fonts are for the
 # pictures, so without them the tests run all the same.
 test-ui: setup ## The chat in a real browser (apt's chromium, installed if it is missing)
-	@set -e; wanted=; browser=$${LLINK_BROWSER:-$$(command -v chromium || echo /usr/bin/chromium)}; \
-	[ -x "$$browser" ] || wanted=chromium; \
+	@set -e; wanted=; \
+	[ -n "$$LLINK_BROWSER" ] || command -v chromium >/dev/null || wanted=chromium; \
 	[ -d /usr/share/fonts/truetype/noto ] || wanted="$$wanted fonts-noto-core"; \
 	if [ -n "$$wanted" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing $$wanted" >&2; export DEBIAN_FRONTEND=noninteractive; \
 	  { apt-get -qq update && apt-get -qq install -y --no-install-recommends $$wanted; } </dev/null >/dev/null \
 	    || echo "warning: apt-get could not install $$wanted" >&2; \
 	fi; \
-	[ -x "$$browser" ] || command -v chromium >/dev/null || { \
-	  echo "error: no browser at $$browser: apt install chromium, or name one in LLINK_BROWSER" >&2; exit 1; }; \
+	command -v "$${LLINK_BROWSER:-chromium}" >/dev/null || { \
+	  echo "error: no browser at '$${LLINK_BROWSER:-chromium}': apt install chromium fonts-noto-core," \
+	    "or name another in LLINK_BROWSER" >&2; exit 1; }; \
 	$(BIN)/python -m pytest -m ui
 
 soak: setup ## Half an hour of mixed load on the service: does anything grow (ARGS=--minutes=3)?

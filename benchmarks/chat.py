@@ -74,6 +74,19 @@ def chat(api: str) -> Iterator[str]:
             process.terminate()
 
 
+def taught(client: Client) -> list[str]:
+    """Languages that are served and have a phrasebook.
+
+    Raises:
+        LlinkError: there is none.
+    """
+    models = client.get("/v1/models").body["data"]
+    served = {(model.get("llink") or {}).get("language") for model in models}
+    if not (codes := [code for code in phrasebook.languages() if code in served]):
+        raise LlinkError("no language of the registry has a phrasebook: name another with --registry")
+    return codes
+
+
 def on_page(page: Page, text: str) -> float | None:
     """Milliseconds from Enter to the first word; None where the answer has none."""
     box = page.locator("#llink-input textarea")
@@ -138,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--registry", default="", help="with the four languages (default: random bundles)")
+    parser.add_argument("--registry", default="", help="with taught languages (default: random bundles)")
     parser.add_argument("--messages", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="of the sentences")
     asked = parser.parse_args(arguments)
@@ -158,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             expect.set_options(timeout=60_000)
             page.goto(url)
             page.evaluate(_WATCH)
-            questions, client = Questions(phrasebook.languages(), asked.seed), Client(api)
+            client = Client(api)
+            questions = Questions(taught(client), asked.seed)
             for text in questions.draw(len(questions.codes)):  # the first pass of everything is slower
                 on_page(page, text)
             figures = measure(page, client, questions.draw(asked.messages))

@@ -48,8 +48,9 @@ def hint(text: str) -> str:
 
 def crowded(count: int) -> str:
     """Too many answers are being written here at once."""
+    answers = "1 answer is" if count == 1 else f"{count} answers are"
     return (
-        f"{count} answers are being written here just now, and no more fit at once: wait a few seconds, "
+        f"{answers} being written here just now, and no more fit at once: wait a few seconds, "
         "then send it again."
     )
 

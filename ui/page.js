@@ -38,7 +38,7 @@
       else document.querySelector("#llink-stop")?.click();
     }
   }, true);
-  // Writing fields run as what is written in them does.
+  // Writing fields and titles run as what is written in them does.
   const names = { "#llink-theme": "Light or dark", "#llink-menu": "Conversations", "#llink-language input": "Read as",
     "#llink-task input": "Task", "#llink-other input": "Compare with", "#llink-conversations fieldset": "Conversations" };
   const writing = () => {
@@ -46,9 +46,8 @@
       const part = document.querySelector(id);
       if (part && part.getAttribute("aria-label") !== name) { part.setAttribute("aria-label", name); part.title = name; }
     }
-    document.querySelectorAll("#llink-input textarea, #llink-passage textarea").forEach((area) => {
-      if (area.dir !== "auto") area.dir = "auto";
-    });
+    const free = "#llink-input textarea, #llink-passage textarea, #llink-conversations label span";
+    document.querySelectorAll(free).forEach((part) => { if (part.dir !== "auto") part.dir = "auto"; });
   };
   // Stay at the end of the conversation while an answer comes, unless somebody scrolled up; keep panels open.
   let below = true; const open = new Set();

@@ -58,7 +58,8 @@ def user(message: Message, place: int, chosen: str = "") -> str:
 
 def answer(message: Message, place: int, asked: str, last: bool) -> str:
     """What a model said, with what it saw; where it broke off, that it did."""
-    below = badges(message.text, message.spans)
+    spans = [{**span, "served": True} for span in message.spans]  # nobody has to teach what it says itself
+    below = badges(message.text, spans)
     if not message.error and not message.text.strip():
         below += f'<p class="llink-silent">{inert(SILENT)}</p>'
     if message.error:

@@ -7,8 +7,8 @@ import re
 import httpx2
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat
-from ui_process import KEY, Api
+from ui_chat import Chat, Open
+from ui_process import KEY, Api, Ui
 from ui_texts import EMBEDDED, MIXED, OWN, RUSSIAN, SENTENCES, asked
 
 from llink_ray.languages import find
@@ -66,7 +66,8 @@ def test_a_mixed_message_shows_its_stretches(chat: Chat) -> None:
     chat.shot("mixed")
 
 
-def test_what_the_model_saw(chat: Chat) -> None:
+def test_what_the_model_saw(open_chat: Open, ui: Ui) -> None:
+    chat = open_chat(ui.url, color_scheme="dark")
     chat.ask(f"How many? {SENTENCES['bo']}")
     panel = chat.part("panel")
     panel.locator("summary").click()

@@ -50,7 +50,7 @@ def test_an_api_that_dies_in_mid_stream_and_comes_back(chat: Chat, api: Api) -> 
 def test_an_api_that_is_away(open_chat: Open, others: dict[str, str]) -> None:
     chat = open_chat(others["down"])
     expect(chat.part("error")).to_contain_text(re.compile("make serve|make chat|--api"))
-    chat.write(SENTENCES["bo"])
+    chat.say(SENTENCES["bo"])
     expect(chat.part("error")).to_contain_text("127.0.0.1")
     chat.shot("api-away")
 
@@ -66,8 +66,7 @@ def test_a_wrong_key(open_chat: Open, api: Api, others: dict[str, str]) -> None:
 def test_too_many_requests_tell_the_wait(open_chat: Open, api: Api, others: dict[str, str]) -> None:
     chat = open_chat(others["hasty"])
     for _ in range(3):
-        chat.write(asked("bo"))
-        expect(chat.part("stop")).to_be_hidden()
+        chat.say(asked("bo"))
     expect(chat.part("error")).to_contain_text(re.compile(r"\d+\s*(s\b|seconds)"))
     chat.shot("too-many")
 

@@ -73,8 +73,7 @@ def poisoned(told: Any) -> Any:
 
 def test_what_a_user_writes_is_text(chat: Chat) -> None:
     for text in HOSTILE:
-        chat.write(f"{text} hello")
-        expect(chat.part("stop")).to_be_hidden()
+        chat.say(f"{text} hello")
         expect(chat.said(chat.users.last)).to_contain_text(text)
         inert(chat)
     chat.settle()
@@ -117,8 +116,6 @@ def test_a_browsers_storage_that_is_damaged(chat: Chat) -> None:
 def test_a_text_file_is_text(chat: Chat) -> None:
     chat.upload("<img src=x onerror=window.owned=7>.md", ALL)
     expect(chat.part("passage").locator("textarea")).to_have_value(ALL)
-    chat.write("Who?")
-    expect(chat.users).to_have_count(1)
-    expect(chat.part("stop")).to_be_hidden()
+    chat.say("Who?")
     expect(chat.users).to_contain_text(HOSTILE[0])
     inert(chat)

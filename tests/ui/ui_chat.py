@@ -104,6 +104,18 @@ class Chat:
         self.box.fill(text)
         self.box.press("Enter")
 
+    def rest(self) -> None:
+        """Until nothing is on its way: the button to stop it may come after the first words."""
+        expect(self.page.locator(".llink-coming")).to_have_count(0)
+        expect(self.part("stop")).to_be_hidden()
+
+    def say(self, text: str) -> None:
+        """Send it and wait for what comes of it, an answer or a refusal."""
+        before = self.users.count()
+        self.write(text)
+        expect(self.users).to_have_count(before + 1)
+        self.rest()
+
     def ask(self, text: str) -> str:
         """Send it and wait for the whole answer."""
         before = self.answers.count()
@@ -112,9 +124,8 @@ class Chat:
         return self.done(before)
 
     def done(self, place: int = -1) -> str:
-        """The answer once it is whole: the button to stop it may come after its first words."""
-        expect(self.page.locator(".llink-coming")).to_have_count(0)
-        expect(self.part("stop")).to_be_hidden()
+        """The answer once it is whole."""
+        self.rest()
         answer = self.answers.nth(place)
         expect(self.said(answer)).to_have_text(re.compile(r"\S"))
         return self.said(answer).inner_text().strip()

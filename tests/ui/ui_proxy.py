@@ -31,7 +31,7 @@ def proxy(target: str, prefix: str = "", change: Change | None = None) -> Iterat
             return Response("outside of the prefix", 404)
         path = path.removeprefix(prefix)
         headers = [(k, v) for k, v in request.headers.items() if k not in {"accept-encoding", *_HOP}]
-        headers.append(("accept-encoding", "identity"))
+        headers.append(("accept-encoding", "identity"))  # what is passed on can be read
         if prefix:
             host = request.headers["host"]
             headers += [("x-forwarded-host", host), ("x-forwarded-proto", "http")]
