@@ -86,7 +86,7 @@ def slots_learn(run_dir: Path) -> bool:
     the whole loss jump from batch to batch; this part of it is alike in all of them.
     """
     read = losses(run_dir, "b", "loss/words_in_order")
-    return sum(read[-5:]) < 0.9 * sum(read[:5])
+    return sum(read[-5:]) < 0.97 * sum(read[:5])
 
 
 def apart(one: Iterable[float], other: Iterable[float]) -> float:
