@@ -25,6 +25,8 @@ from llink_ray.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 STEPS = {"a": 60, "b": 20}
+EARLY = {"a": 60, "b": 5}
+"""Steps over which sums in another order stay small; in Stage B they double with every step from then on."""
 SMALL: dict[str, Any] = {
     "corpus": {"pairs": 1_200},
     "stage_a": {"steps": STEPS["a"], "evaluate_every": 20, "batch_size": 128},
