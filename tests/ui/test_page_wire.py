@@ -36,6 +36,19 @@ def far(open_chat: Open, strung: tuple[Wire, str], line: Wire) -> Chat:
     return open_chat(strung[1])
 
 
+def test_who_asks_before_the_api_has_spoken(open_chat: Open, strung: tuple[Wire, str], line: Wire) -> None:
+    """The first page of this chat, which knows nothing of the API yet."""
+    line.delay = 2.0
+    chat = open_chat(strung[1])
+    chat.write(HEBREW)
+    chat.begun()
+    line.heal()
+    expect(chat.part("examples")).to_be_hidden()
+    chat.finish()
+    expect(chat.users).to_have_count(1)
+    assert "Khmer" in "\n".join(chat.choices("language"))
+
+
 def test_an_answer_that_is_cut_keeps_what_arrived(far: Chat, line: Wire) -> None:
     far.write(HEBREW)
     far.begun()
