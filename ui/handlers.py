@@ -24,10 +24,13 @@ class Handlers:
         self.settings, self.view, self.parts = settings, view, view.parts
         self.votes = Votes(settings.votes)
 
-    async def load(self, stored: Any) -> Updates:
-        """A page was opened."""
-        problem = await self.view.served.look()
-        return self.view.menus() | self.view.rest(Shelf.from_json(stored), problem=problem)
+    def load(self, stored: Any) -> Updates:
+        """A page was opened: what the browser keeps is there at once."""
+        return self.view.rest(Shelf.from_json(stored))
+
+    async def look(self) -> Updates:
+        """What the API offers. That may take a while, in which somebody may have asked something."""
+        return self.view.offered(await self.view.served.look())
 
     # Conversations.
 

@@ -202,4 +202,5 @@ def _connect(page: Any, p: Parts, h: Handlers, asking: Asking) -> None:
     for part, export in ((p.as_md, h.as_markdown), (p.as_json, h.as_json)):
         made = part.click(export, [p.store], [p.name, p.kind, p.text], **quiet)
         made.then(None, [p.name, p.kind, p.text], None, js=_DOWNLOAD)
-    page.load(h.load, [p.store], everything, **quiet)
+    loaded = page.load(h.load, [p.store], everything, **quiet)
+    loaded.then(h.look, None, [p.language, p.other, p.hello, p.error, p.retry], **quiet)

@@ -6,8 +6,9 @@ import asyncio
 import hmac
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, closing
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,7 +20,7 @@ from llink_ray.errors import LlinkError
 from ui.api import Api
 from ui.settings import UiSettings
 
-Login = Callable[[str, str], Awaitable[bool]]
+Login = Callable[[str, str], Coroutine[Any, Any, bool]]
 _POLICY = {
     "default-src": "'self' data: blob:",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",

@@ -92,6 +92,14 @@ class View:
         )
         return dict(zip((p.left, p.right), columns, strict=True))
 
+    def offered(self, problem: Exception | None) -> Updates:
+        """What the API offers, or why that is not known; what is on its way stays as it is."""
+        p = self.parts
+        found = self.menus() | {p.hello: render.hello(examples.html(self.served.codes))}
+        if problem:
+            return found | {p.error: notices.error(problem), p.retry: gr.update(visible=True)}
+        return found
+
     def menus(self) -> Updates:
         """The two menus of models."""
         reading, beside = models.readings(self.served.models), models.others(self.served.models)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import expect
-from ui_chat import Chat, Open
+from playwright.sync_api import Browser, expect
+from ui_chat import Chat, Open, visit
 from ui_process import Api, Ui, running
 from ui_texts import HEBREW, SENTENCES, asked
 from ui_wire import Wire, wire
@@ -34,6 +35,22 @@ def line(strung: tuple[Wire, str], api: Api) -> Wire:
 def far(open_chat: Open, strung: tuple[Wire, str], line: Wire) -> Chat:
     """A page at its end."""
     return open_chat(strung[1])
+
+
+def test_who_asks_before_the_api_has_spoken(browser: Browser, strung: tuple[Wire, str], line: Wire) -> None:
+    """The first page of this chat, which knows nothing of the API yet."""
+    line.delay = 5.0
+    with visit(browser, strung[1]) as chat:
+        expect(chat.box).to_be_editable()
+        with suppress(AssertionError):  # a page that waits for the API before it shows anything
+            expect(chat.listed).not_to_have_count(0, timeout=2500)
+        chat.write(HEBREW)
+        chat.begun()
+        line.heal()
+        expect(chat.part("examples")).to_be_hidden()
+        chat.finish()
+        expect(chat.users).to_have_count(1)
+        assert "Khmer" in "\n".join(chat.choices("language"))
 
 
 def test_an_answer_that_is_cut_keeps_what_arrived(far: Chat, line: Wire) -> None:

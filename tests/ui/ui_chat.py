@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    expect,
+)
 from ui_process import ROOT
 
 PATIENCE = 30_000
@@ -40,7 +49,7 @@ class Watch:
         context.on("request", self._asked)
         context.on("console", self._said)
         context.on("weberror", lambda error: self.errors.append(str(error.error)))
-        context.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        context.on("dialog", self._opened)
         context.route(is_outside, lambda route: route.abort())
 
     def _asked(self, request: Request) -> None:
@@ -51,6 +60,10 @@ class Watch:
     def _said(self, message: ConsoleMessage) -> None:
         if message.type == "error" and "Content Security Policy" in message.text:
             self.errors.append(message.text)
+
+    def _opened(self, dialog: Dialog) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     def check(self) -> None:
         """Nothing was asked of another machine, no script failed or opened a box."""
@@ -91,8 +104,9 @@ class Chat:
         return self.page.locator("#llink-chat .llink-answer")
 
     def ready(self) -> Chat:
-        """Once one can write."""
+        """Once one can write, and what the browser keeps is there."""
         expect(self.box).to_be_editable()
+        expect(self.listed).not_to_have_count(0)
         return self
 
     def click(self, name: str) -> None:
@@ -122,6 +136,15 @@ class Chat:
         self.write(text)
         expect(self.answers).to_have_count(before + 1)
         return self.done(before)
+
+    def again(self) -> str:
+        """Retry, and wait for the whole new answer in place of the last."""
+        before = self.answers.count()
+        self.answers.last.evaluate("e => { e.dataset.old = ''; }")
+        self.click("retry")
+        expect(self.page.locator("[data-old]")).to_have_count(0)
+        expect(self.answers).to_have_count(before)
+        return self.done()
 
     def done(self, place: int = -1) -> str:
         """The answer once it is whole."""

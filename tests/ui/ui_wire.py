@@ -23,6 +23,8 @@ class Wire:
     """Bytes of an answer's stream after which the connection is gone."""
     pace: float | None = None
     """Bytes of an answer's stream a second."""
+    delay: float = 0.0
+    """Seconds before a question goes on."""
     refuses: bool = False
     """Connections are closed as soon as they are there."""
     wait: int | None = None
@@ -31,7 +33,7 @@ class Wire:
     def heal(self) -> None:
         """As a wire should be."""
         self.cut_after = self.pace = self.wait = None
-        self.refuses = False
+        self.refuses, self.delay = False, 0.0
 
 
 def _busy(seconds: int) -> bytes:
@@ -72,6 +74,7 @@ async def _questions(
             back.write(_busy(wire.wait))
             await back.drain()
             return
+        await asyncio.sleep(wire.delay)
         sink.write(part)
         await sink.drain()
 
