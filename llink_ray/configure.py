@@ -121,6 +121,11 @@ def checked(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
         raise LlinkError("; ".join(said)) from None
 
 
+def gathered(model: type[Checked], file: str | None, assignments: Sequence[str]) -> Checked:
+    """A settings file, then ``KEY=VALUE`` in order, checked as a whole."""
+    return checked(model, *([read_file(file)] if file is not None else []), *map(assignment, assignments))
+
+
 def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":

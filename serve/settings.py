@@ -197,8 +197,6 @@ def resolve(
     Raises:
         LlinkError: an unknown key, an impossible value, or a service open to a network without a key.
     """
-    layers = [configure.read_file(file)] if file is not None else []
-    layers += [configure.assignment(text) for text in assignments]
-    settings = configure.checked(ServeSettings, *layers)
+    settings = configure.gathered(ServeSettings, file, assignments)
     require_keys(settings, environment)
     return settings

@@ -74,9 +74,7 @@ def resolve(
     Raises:
         LlinkError: an unknown key, an impossible value, or a chat open to a network without a login.
     """
-    layers = [configure.read_file(file)] if file is not None else []
-    layers += [configure.assignment(text) for text in assignments]
-    settings = configure.checked(UiSettings, *layers)
+    settings = configure.gathered(UiSettings, file, assignments)
     api_key(settings, environment)
     if not logins(settings, environment) and not is_loopback(settings.host):
         raise LlinkError(

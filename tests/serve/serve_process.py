@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx2
 import psutil
+from listening import free_port
 from serve_load import ADMIN
-from serve_zoo import free_port
 
 _ROOT = Path(__file__).parents[2]
 

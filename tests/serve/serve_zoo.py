@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import uvicorn
+from listening import listening
 from model_zoo import learn, small_settings, write_taught
 
 from llink_ray.decoding import Limits
@@ -51,12 +48,6 @@ def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> Taught:
     return taught
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def service_of(settings: ServeSettings) -> Service:
     """The service with its models in this process."""
     decoder, encoders = models_of(
@@ -88,19 +79,8 @@ def up(registry: Path, *assignments: str, environment: dict[str, str] | None = N
     given = (f"registry={registry}", "poll_seconds=0.1", *assignments)
     settings = resolve(None, given, environment or {})
     service = service_of(settings)
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(service), host="127.0.0.1", port=port, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
     try:
-        deadline = time.monotonic() + 60
-        while not service.answered and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert service.answered, "the service did not become ready"
-        yield Running(service, f"http://127.0.0.1:{port}")
+        with listening(create_app(service), lambda: service.answered) as url:
+            yield Running(service, url)
     finally:
-        server.should_exit = True
-        thread.join(30)
         service.backend.speaker.engine.stop()  # type: ignore[attr-defined]

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
+from listening import free_port
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from ui_service import BO, KEY, Running, asked, free_port, paced, refusal, scripted, service
+from ui_service import BO, KEY, Running, asked, paced, refusal, scripted, service
 
 from ui.api import Api, ApiError, Delta, Done
 

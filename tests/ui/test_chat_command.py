@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from ui_service import free_port
+from listening import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-is-shown-to-nobody"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import free_port
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
-from ui_service import free_port, scripted
+from ui_service import scripted
 
 from llink_ray.errors import JobFailed, LlinkError
 from ui.api import Api

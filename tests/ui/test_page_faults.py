@@ -6,9 +6,10 @@ import re
 import signal
 
 import pytest
+from listening import free_port
 from playwright.sync_api import expect
 from ui_chat import Chat, Open
-from ui_process import HASTY, Api, Ui, free_port, running
+from ui_process import HASTY, Api, Ui, running
 from ui_texts import HEBREW, SENTENCES, asked
 
 pytestmark = pytest.mark.ui

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
+from listening import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "the-key-that-the-chat-of-the-tests-has"
 HASTY = "the-key-that-may-ask-twice-a-minute"
-
-
-def free_port() -> int:
-    """Of the loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 _SYSTEM = ctypes.CDLL(None) if sys.platform == "linux" else None

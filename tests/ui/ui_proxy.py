@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import httpx2
-import uvicorn
+from listening import listening
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from ui_process import free_port
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
 Change = Callable[[str, bytes], bytes]
@@ -68,19 +65,5 @@ def proxy(target: str, prefix: str = "", change: Change | None = None) -> Iterat
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
     app = Starlette(routes=[Route("/{path:path}", pass_on, methods=methods)])
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 20
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert server.started, "the proxy did not start"
-        yield f"http://127.0.0.1:{port}{prefix}"
-    finally:
-        server.should_exit = True
-        server.force_exit = True
-        thread.join(15)
+    with listening(app, at_once=True, lifespan="off") as url:
+        yield f"{url}{prefix}"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -23,12 +20,13 @@ from ui.api import Api
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS / "serve")]
 
+from listening import listening  # noqa: E402
 from serve_load import paced  # noqa: E402
-from serve_zoo import BO, Running, free_port, teach, up  # noqa: E402
+from serve_zoo import BO, Running, teach, up  # noqa: E402
 
 from llink_ray.registry import Registry  # noqa: E402
 
-__all__ = ["BO", "Running", "asked", "free_port", "paced", "scripted", "service"]
+__all__ = ["BO", "Running", "asked", "paced", "scripted", "service"]
 KEY = "the-key-that-the-chat-has"
 Made = TypeVar("Made")
 
@@ -73,19 +71,9 @@ def scripted(reply: Reply) -> Iterator[str]:
             return reply
         return StreamingResponse(reply(), media_type="text/event-stream")
 
-    port = free_port()
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
+    with listening(app, log_level="critical") as url:
+        yield url
 
 
 def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Response:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ui_process import free_port
+from listening import free_port
 
 _STREAM = b"text/event-stream"
 

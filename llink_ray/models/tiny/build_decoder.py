@@ -201,7 +201,7 @@ def teach(
         return (step + 1) / warm if step + 1 < warm else 1 - step / recipe.steps
 
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in trained]
-    rng = random.Random(f"{recipe.seed}:phase 1")
+    rng = random.Random(f"{recipe.seed}:phase 1")  # as the shipped weights were drawn
     source, numbers = Conversations(pairs, recipe.translate_share, rng), Numbers(tokenizer)
     started = time.monotonic()
     for step in range(1, recipe.steps + 1):
