@@ -48,8 +48,7 @@ test-slow: setup ## The slow tests: kill and resume, long trainings
 	@$(BIN)/python -m pytest -m "slow and not ui"
 
 # LLINK_BROWSER names another browser. Debian's packages are installed where one may; the fonts are for the
-# pictures, so without them the tests run all the same. What failed is tried once more: on busy cores a page is late now
-# and then; what fails twice is red.
+# pictures, so without them the tests run all the same.
 test-ui: setup ## The chat in a real browser (apt's chromium, installed if it is missing)
 	@set -e; wanted=; \
 	[ -n "$$LLINK_BROWSER" ] || command -v chromium >/dev/null || wanted=chromium; \
@@ -62,7 +61,7 @@ test-ui: setup ## The chat in a real browser (apt's chromium, installed if it is
 	command -v "$${LLINK_BROWSER:-chromium}" >/dev/null || { \
 	  echo "error: no browser at '$${LLINK_BROWSER:-chromium}': apt install chromium fonts-noto-core," \
 	    "or name another in LLINK_BROWSER" >&2; exit 1; }; \
-	$(BIN)/python -m pytest -m ui || $(BIN)/python -m pytest -m ui --last-failed
+	$(BIN)/python -m pytest -m ui
 
 soak: setup ## Half an hour of mixed load on the service: does anything grow (ARGS=--minutes=3)?
 	@$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llink_ray.detection import Detection, Span, detect, spans
-from llink_ray.errors import LlinkError
+from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language, find
 from llink_ray.message import numbered, sentences
 from llink_ray.models.prompt import PLACE, beside
@@ -102,7 +102,7 @@ def lay_out(
 
     Raises:
         NotTaught: a language that is not taught, where ``unknown`` refuses it.
-        LlinkError: more sentences in a message than its bundle reads.
+        TooLong: more sentences in a message than its bundle reads.
     """
     said, raw, found, placed = list[tuple[str, str]](), list[tuple[str, str]](), [], list[Sentence]()
     adapter, added = None, False
@@ -157,7 +157,7 @@ class _Message:
             self.spans.append(found)
         for code, count in self.counts.items():
             if count > taught[code].max_sentences:
-                raise LlinkError(
+                raise TooLong(
                     f"a message has {count} {find(code).name} sentences, and its bundle reads "
                     f"{taught[code].max_sentences} at once: send it in parts"
                 )

@@ -8,6 +8,10 @@ class LlinkError(ValueError):
     """2 for wrong use (the default), 1 for a failure while working."""
 
 
+class TooLong(LlinkError):
+    """Text of more sentences or tokens than are read at once."""
+
+
 class JobFailed(LlinkError):
     """The job was asked for correctly but could not be carried out."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import regex
 
 from llink_ray.detection import spans
-from llink_ray.errors import LlinkError
+from llink_ray.errors import TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language
 
 MARK = "[{number}]"
@@ -76,7 +76,7 @@ def message_parts(text: str, language: Language, most: int) -> list[Part]:
     neighbours. With ``most`` = 1 the message is one foreign text, however long.
 
     Raises:
-        LlinkError: more than ``most`` foreign sentences.
+        TooLong: more than ``most`` foreign sentences.
     """
     if most == 1:
         return [Part(text)]
@@ -94,7 +94,7 @@ def message_parts(text: str, language: Language, most: int) -> list[Part]:
         found += [Part(part, foreign) for part in cut]
     count = sum(part.foreign for part in found)
     if count > most:
-        raise LlinkError(
+        raise TooLong(
             f"the message has {count} {language.name} sentences, and {most} fit: give it in parts, or raise "
             "slots.max_sentences"
         )

@@ -48,7 +48,7 @@ def check_messages(request: ChatRequest | TokenizeRequest, limits: LimitSettings
         _check_texts([("text", request.said[0][1])], limits)
         return
     if len(messages) > limits.messages:
-        raise ApiError.bad_request(
+        raise ApiError.too_long(
             f"there are {len(messages)} messages, and {limits.messages} fit: send fewer", "messages"
         )
     placed = [(f"messages[{i}].content", message.text) for i, message in enumerate(messages)]
@@ -121,10 +121,8 @@ def _check_texts(placed: Iterable[Placed], limits: LimitSettings, param: str | N
     total = sum(len(text) for _, text in listed)
     if total > limits.characters:
         where = param or listed[0][0]
-        raise ApiError.bad_request(
-            f"{where} has {total} characters, and {limits.characters} fit: send less",
-            where,
-            "too_many_characters",
+        raise ApiError.too_long(
+            f"{where} has {total} characters, and {limits.characters} fit: send less", where
         )
     for where, text in listed:
         check_text(text, where)

@@ -43,6 +43,11 @@ class ApiError(Exception):
         return cls(400, message, param=param, code=code)
 
     @classmethod
+    def too_long(cls, message: str, param: str | None = None) -> ApiError:
+        """400: more than is read at once; the code is OpenAI's."""
+        return cls(400, message, param=param, code="context_length_exceeded")
+
+    @classmethod
     def unauthorized(cls, message: str, code: str = "invalid_api_key") -> ApiError:
         """401: no key, one nobody knows, or (``expired_api_key``) one that is over."""
         return cls(

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.errors import JobFailed, LlinkError, TooLong
 from serve.errors import ApiError
 from serve.logs import request_id
 
@@ -74,6 +74,7 @@ def _known() -> Translation:
         Overloaded: lambda error: ApiError.overloaded(str(error)),
         Lost: lambda error: ApiError.overloaded(str(error)),
         JobFailed: away,
+        TooLong: lambda error: ApiError.too_long(str(error)),
         LlinkError: lambda error: ApiError.bad_request(str(error)),
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from llink_ray.conversation import FoundSpan, Layout, lay_out
 from llink_ray.decoding import Answer, Event, Sampling
-from llink_ray.errors import LlinkError
+from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import find, language_of
 from llink_ray.models.prompt import Prompt
 from llink_ray.portable import model_name
@@ -232,7 +232,7 @@ class Service:
         Raises:
             NoSuchModel: as ``chosen``.
             NotTaught: text in a language that nobody taught.
-            LlinkError: more than fits.
+            TooLong: more than fits.
         """
         chosen = await self.chosen(model)
         if model == self.base:
@@ -247,7 +247,7 @@ class Service:
             )
         most = self.settings.limits.sentences
         if len(layout.sentences) > most:
-            raise LlinkError(
+            raise TooLong(
                 f"the conversation has {len(layout.sentences)} foreign sentences, and {most} fit: start it "
                 "anew, or send less of it"
             )

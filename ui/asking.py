@@ -67,7 +67,9 @@ class Asking:
         except (tasks.TaskError, ApiError) as error:
             yield {p.error: notices.error(error)}
             return
-        before = shelf.open if editing is None else shelf.open.undone_to(editing)
+        before = (
+            shelf.open.without_unanswered(asked.text) if editing is None else shelf.open.undone_to(editing)
+        )
         shelf = shelf.with_open(before.with_user(asked.text))
         wanted = self._wanted(
             shelf.open, asked.pieces, model, other if compare else None, memory and task == "chat"

@@ -114,6 +114,12 @@ class Conversation:
         """Without the last message of the user and what was answered."""
         return self.undone_to(self._asked) if self._asked is not None else self
 
+    def without_unanswered(self, text: str) -> Self:
+        """Without the last message where nothing was answered and the same is said again."""
+        last = self.messages[-1] if self.messages else None
+        again = last is not None and last.role == "user" and last.text == text
+        return self.undone() if again else self
+
     def retried(self) -> Self:
         """Without what was answered to the last message."""
         return self.undone_to(self._asked + 1) if self._asked is not None else self

@@ -10,7 +10,6 @@ import openai
 
 Kind = Literal["down", "key", "untaught", "too_long", "busy", "broken", "refused"]
 _TEACH = re.compile(r"--lang=([A-Za-z0-9_-]+)")
-_TOO_LONG = re.compile(r"\bfits?\b|send it in parts|characters at most|is larger than")
 _LONGEST = 2_000
 """Letters of another program's sentence that are shown."""
 
@@ -85,7 +84,7 @@ class Refusals:
         if code == "language_not_taught" or (status == 404 and _TEACH.search(message)):
             found = _TEACH.search(message)
             return ApiError(message, "untaught", language=found[1] if found else None)
-        if status == 413 or code == "too_many_characters" or (status == 400 and _TOO_LONG.search(message)):
+        if status == 413 or code == "context_length_exceeded":
             return ApiError(message, "too_long")
         if status == 504:
             return ApiError(message, "broken")

@@ -1,4 +1,4 @@
-"""The page behind HTTP: a login where there is one, headers, bounds, and the address told once it answers."""
+"""The page behind HTTP: a login where there is one, hosts, headers, bounds; its address once it answers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
 from ui.api import Api
 from ui.settings import UiSettings
@@ -104,7 +105,9 @@ def application(settings: UiSettings, api: Api, passwords: Mapping[str, str]) ->
         await api.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(Around, most=settings.body_bytes)
+    app.add_middleware(
+        Around, most=settings.body_bytes, hosts=None if passwords else frozenset(settings.hosts)
+    )
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         build(settings, api),
@@ -140,16 +143,25 @@ def login(passwords: Mapping[str, str]) -> Login:
 
 
 class Around:
-    """Around every request: a bound on its body, and headers that keep the page to itself."""
+    """Around every request: the host it names, a bound on its body, headers that keep the page to itself.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
+    ``hosts`` are the names beside loopback's that may be asked for; None lets all in. Where nobody logs in, a
+    stranger's page could give its own name this machine's address and read what it gets (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, most: int, hosts: frozenset[str] | None = None) -> None:
+        self._app, self._most, self._hosts = app, most, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        length = Headers(scope=scope).get("content-length", "0")
+        headers = Headers(scope=scope)
+        if not self._meant(headers.get("host", "")):
+            told = f"this chat is not meant to be reached as {headers.get('host')!r}: add that name to hosts"
+            await PlainTextResponse(told, 421)(scope, receive, send)
+            return
+        length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > self._most:
             refusal = PlainTextResponse(f"more than {self._most} bytes: send less", 413)
             await refusal(scope, receive, send)
@@ -171,3 +183,7 @@ class Around:
             await send(message)
 
         await self._app(scope, counted, told)
+
+    def _meant(self, host: str) -> bool:
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        return self._hosts is None or name in self._hosts or is_loopback(name)

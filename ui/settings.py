@@ -26,6 +26,8 @@ class UiSettings(Section):
     """Address of the service, with or without ``/v1``."""
     host: str = Field(default="127.0.0.1", min_length=1)
     """Address to listen on; another than loopback wants a login first."""
+    hosts: tuple[str, ...] = ()
+    """Names beside loopback's that the page may be asked for by, e.g. a proxy's; of use without a login."""
     port: int = Field(default=7_860, ge=0, le=65_535)
     """Port; 0 takes a free one."""
     root_path: str = Field(default="", pattern=r"^(/[^/?#\s]+)*$")

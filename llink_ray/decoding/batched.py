@@ -20,7 +20,7 @@ from llink_ray.decoding.forward import Forward
 from llink_ray.decoding.handle import Handle, Listener
 from llink_ray.decoding.request import Full, Input, Reason, Request
 from llink_ray.decoding.row import Row
-from llink_ray.errors import LlinkError
+from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
 
 _log = logging.getLogger(__name__)
@@ -82,14 +82,15 @@ class BatchedEngine:
         """Queue a request.
 
         Raises:
-            LlinkError: an impossible prompt, an unknown adapter, longer than the limits, engine stopped.
+            LlinkError: an impossible prompt, an unknown adapter, engine stopped.
+            TooLong: longer than the limits.
             Full: ``limits.waiting`` requests wait already.
         """
         prompt = request.prompt
         prompt.check(self.decoder.dim, self._vocabulary)
         most = self.longest
         if prompt.length >= most:
-            raise LlinkError(f"the prompt has {prompt.length} tokens; with its answer {most} fit: shorten it")
+            raise TooLong(f"the prompt has {prompt.length} tokens; with its answer {most} fit: shorten it")
         handle = Handle(listener)
         budget = min(request.sampling.max_tokens, most - prompt.length)
         deadline = None if request.seconds is None else self._clock() + request.seconds
@@ -113,7 +114,8 @@ class BatchedEngine:
         Done between two tokens of the running batch.
 
         Raises:
-            LlinkError: an impossible prompt or answer, an unknown adapter, too long, engine stopped.
+            LlinkError: an impossible prompt or answer, an unknown adapter, engine stopped.
+            TooLong: longer than the limits.
         """
         ids = self.decoder.prompt.answer(answer) if isinstance(answer, str) else list(answer)
         if not ids or any(not 0 <= i < self._vocabulary for i in ids):
@@ -121,7 +123,7 @@ class BatchedEngine:
         for prompt in prompts:
             prompt.check(self.decoder.dim, self._vocabulary)
             if prompt.length + len(ids) > self.longest:
-                raise LlinkError(f"prompt and answer have {prompt.length + len(ids)} tokens: shorten them")
+                raise TooLong(f"prompt and answer have {prompt.length + len(ids)} tokens: shorten them")
         held: list[int] = []
         try:
             held += [self.pool.hold(name) for name in adapters]

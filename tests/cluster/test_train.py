@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import EARLY, ROOT, STEPS, Job, apart, environment, losses, slots_learn, task
+from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outcome, task
 
+from llink_ray import configure
 from llink_ray.bundle import read_bundle
 from llink_ray.cluster.teach import teach
 from llink_ray.registry import Registry
@@ -65,11 +66,15 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
         assert heading.casefold() in told.casefold(), told
 
 
-def test_both_stages_learn(one_worker: Job) -> None:
-    run = Path(one_worker.document()["run_dir"])
-    curve = losses(run, "a")
-    assert sum(curve[-5:]) < sum(curve[:5])
-    assert slots_learn(run)
+def test_both_stages_learn(ray_cluster: None, store: Path, tmp_path: Path) -> None:
+    rates = configure.resolve(configure.preset("tiny")).stage_b
+    names = ("lora_learning_rate", "slot_learning_rate", "scale_learning_rate")
+    teach(task(tmp_path / "run", store, *(f"stage_b.{name}={getattr(rates, name)}" for name in names)))
+    # Messages of one sentence and of several make the whole loss of Stage B jump from batch to batch;
+    # what slots name of the English is alike in all of them.
+    for stage, part in (("a", "loss"), ("b", "loss/words_in_order")):
+        curve = losses(tmp_path / "run", stage, part)
+        assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
 
 
 @pytest.mark.slow
@@ -80,9 +85,8 @@ def test_a_second_run_on_the_same_text_does_no_forward(two_workers: dict[str, An
 @pytest.mark.slow
 def test_one_worker_and_two_learn_the_same(one_worker: Job, two_workers: dict[str, Any]) -> None:
     alone = Path(one_worker.document()["run_dir"])
-    for stage, steps in EARLY.items():
-        theirs = losses(Path(two_workers["run_dir"]), stage)
-        assert apart(losses(alone, stage)[:steps], theirs[:steps]) <= 1e-3
+    for stage in STEPS:
+        assert apart(losses(alone, stage), losses(Path(two_workers["run_dir"]), stage)) <= 1e-3
 
 
 @pytest.mark.slow
@@ -91,11 +95,11 @@ def test_zero_stages_learn_the_same(
     zero: int, two_workers: dict[str, Any], store: Path, tmp_path: Path
 ) -> None:
     spread = ["cluster.num_workers=2", f"deepspeed.zero_stage={zero}"]
-    teach(task(tmp_path / "run", store, *spread))
-    for stage, tolerance in (("a", 0.0), ("b", 1e-4)):
+    document = teach(task(tmp_path / "run", store, *spread))
+    for stage, tolerance in (("a", 0.0), ("b", 1e-3)):
         theirs = losses(Path(two_workers["run_dir"]), stage)
-        steps = EARLY[stage]
-        assert apart(losses(tmp_path / "run", stage)[:steps], theirs[:steps]) <= tolerance
+        assert apart(losses(tmp_path / "run", stage), theirs) <= tolerance
+    same_outcome(document, two_workers)
 
 
 @pytest.mark.slow
@@ -107,7 +111,7 @@ def test_accumulation_and_checkpointed_activations_change_nothing(
     parts = ["stage_b.micro_batch_size=12", "decoder.gradient_checkpointing=true"]
     teach(task(tmp_path / "whole", store, *own))
     teach(task(tmp_path / "parts", store, *own, *parts))
-    assert apart(*(losses(tmp_path / name, "b")[: EARLY["b"]] for name in ("whole", "parts"))) <= 1e-3
+    assert apart(*(losses(tmp_path / name, "b") for name in ("whole", "parts"))) <= 1e-3
 
 
 @pytest.mark.slow
@@ -115,7 +119,6 @@ def test_bf16_stays_near(two_workers: dict[str, Any], store: Path, tmp_path: Pat
     teach(task(tmp_path / "run", store, "cluster.num_workers=2", "deepspeed.bf16=true"))
     mine, theirs = (losses(run, "b") for run in (tmp_path / "run", Path(two_workers["run_dir"])))
     assert 0 < apart(mine, theirs) < 0.5
-    assert slots_learn(tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ LANGUAGES = ("bo", "km")
 def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> Taught:
     """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder.
 
-    Where ``noise`` is 1 it comes to no end.
+    Where ``noise`` is 2 its likeliest answer comes to no end.
     """
     settings = small_settings(
         "embedded", "embedded", slots={"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}

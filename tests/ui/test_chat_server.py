@@ -28,7 +28,9 @@ PASSWORDS = {"tashi": "a-long-password"}
 def client(passwords: dict[str, str] | None = None, **settings: object) -> TestClient:
     """Of a chat whose API is away."""
     chosen = UiSettings.model_validate({"api": f"http://127.0.0.1:{free_port()}", **settings})
-    return TestClient(application(chosen, Api(chosen.api), passwords or {}))
+    return TestClient(
+        application(chosen, Api(chosen.api), passwords or {}), base_url=f"http://127.0.0.1:{chosen.port}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,31 @@ def test_a_body_without_a_length_ends_where_it_is_too_large() -> None:
     assert asking.post("/", content=parts(50)).text == "http.disconnect"
     assert sum(got) <= 100
     assert asking.post("/", content=parts(5)).text == "http.request"
+
+
+@pytest.mark.parametrize(
+    ("host", "let_in"),
+    [
+        *((name, True) for name in ("127.0.0.1", "localhost:7860", "LOCALHOST", "[::1]:7860", "[::1]")),
+        *((name, True) for name in ("llink.example.org", "llink.example.org:443")),
+        *((name, False) for name in ("", "evil.example", "127.0.0.1.evil.example:7860", "10.0.0.1", "[::2]")),
+    ],
+)
+def test_without_a_login_a_strangers_name_for_this_machine_is_refused(host: str, let_in: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("in")(scope, receive, send)
+
+    asking = TestClient(Around(app, most=100, hosts=frozenset({"llink.example.org"})))
+    answer = asking.get("/", headers={"host": host})
+    assert (answer.status_code, answer.text == "in") == ((200, True) if let_in else (421, False))
+    assert let_in or "add that name to hosts" in answer.text
+
+
+def test_a_page_without_a_login_is_for_this_machine_and_one_with_a_login_for_all() -> None:
+    stranger = {"host": "evil.example"}
+    assert client().get("/config", headers=stranger).status_code == 421
+    assert client(hosts=["evil.example"]).get("/config", headers=stranger).status_code == 200
+    assert client(PASSWORDS).get("/", headers=stranger).status_code == 200
 
 
 def test_a_login_keeps_others_out() -> None:

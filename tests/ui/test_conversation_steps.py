@@ -45,6 +45,14 @@ def test_steps_back_and_on() -> None:
     assert empty.undone() == empty.retried() == empty.with_vote("up") == empty
 
 
+def test_what_is_said_again_since_nothing_was_answered_stands_there_once() -> None:
+    said = talk().with_user("And now?")
+    assert texts(said.without_unanswered("And now?")) == texts(talk())
+    assert said.without_unanswered("Another") == said
+    assert talk().without_unanswered("How many?") == talk(), "it was answered"
+    assert Conversation.new().without_unanswered("").messages == ()
+
+
 def test_an_answer_that_never_came_is_not_sent() -> None:
     said = Conversation.new().with_user("a").with_answer(Message("assistant", "", error="x")).with_user("b")
     assert said.api_messages() == [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]

@@ -46,7 +46,7 @@ def talker(folder: Path) -> Path:
     from ui_texts import HEBREW
 
     for seed in range(1, 9):
-        taught = teach(folder / f"{ENDLESS}-{seed}", ENDLESS, seed, noise=1.0)
+        taught = teach(folder / f"{ENDLESS}-{seed}", ENDLESS, seed, noise=2.0)
         long = taught.settings.evaluation.model_copy(update={"max_new_tokens": 200})
         taught.settings = taught.settings.model_copy(update={"evaluation": long})
         if len(str(taught.translate(HEBREW)).split()) > 120:
