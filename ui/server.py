@@ -68,7 +68,8 @@ def serve(settings: UiSettings, api: Api, passwords: Mapping[str, str], taken: s
     with closing(taken):
         host, port = taken.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        app = application(settings, api, passwords)
+        ending = asyncio.Event()
+        app = application(settings, api, passwords, ending)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -76,24 +77,30 @@ def serve(settings: UiSettings, api: Api, passwords: Mapping[str, str], taken: s
             server_header=False,
             timeout_graceful_shutdown=_GRACE,
         )
-        _Telling(config, f"http://{shown}:{port}").run(sockets=[taken])
+        _Telling(config, f"http://{shown}:{port}", ending).run(sockets=[taken])
 
 
 class _Telling(uvicorn.Server):
-    """Says where, once it answers."""
+    """Says where, once it answers; and at the end to what is open that it is the end."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, ending: asyncio.Event) -> None:
         super().__init__(config)
-        self._url = url
+        self._url, self._ending = url, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(f"chat on {self._url}, Ctrl-C stops it", file=sys.stderr, flush=True)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
 
-def application(settings: UiSettings, api: Api, passwords: Mapping[str, str]) -> FastAPI:
-    """The page as an ASGI application."""
+
+def application(
+    settings: UiSettings, api: Api, passwords: Mapping[str, str], ending: asyncio.Event | None = None
+) -> FastAPI:
+    """The page as an ASGI application; once ``ending`` is set, what is open ends."""
     import gradio as gr
 
     from ui import look
@@ -105,9 +112,8 @@ def application(settings: UiSettings, api: Api, passwords: Mapping[str, str]) ->
         await api.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(
-        Around, most=settings.body_bytes, hosts=None if passwords else frozenset(settings.hosts)
-    )
+    hosts = None if passwords else frozenset(settings.hosts)
+    app.add_middleware(Around, most=settings.body_bytes, hosts=hosts, ending=ending)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         build(settings, api),
@@ -149,8 +155,15 @@ class Around:
     stranger's page could give its own name this machine's address and read what it gets (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, most: int, hosts: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        most: int,
+        hosts: frozenset[str] | None = None,
+        ending: asyncio.Event | None = None,
+    ) -> None:
         self._app, self._most, self._hosts = app, most, hosts
+        self._ending = ending or asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -158,8 +171,8 @@ class Around:
             return
         headers = Headers(scope=scope)
         if not self._meant(headers.get("host", "")):
-            told = f"this chat is not meant to be reached as {headers.get('host')!r}: add that name to hosts"
-            await PlainTextResponse(told, 421)(scope, receive, send)
+            why = f"this chat is not meant to be reached as {headers.get('host')!r}: add that name to hosts"
+            await PlainTextResponse(why, 421)(scope, receive, send)
             return
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > self._most:
@@ -171,7 +184,7 @@ class Around:
         async def counted() -> Message:
             """One that does not say how long it is ends, for the page, where it has become too long."""
             nonlocal size
-            message = await receive()
+            message = await self._received(receive)
             size += len(message.get("body", b""))
             return message if size <= self._most else {"type": "http.disconnect"}
 
@@ -183,6 +196,17 @@ class Around:
             await send(message)
 
         await self._app(scope, counted, told)
+
+    async def _received(self, receive: Receive) -> Message:
+        """What comes; at the end of the chat, that the page is gone, which by itself it will not be."""
+        coming = asyncio.ensure_future(receive())
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else {"type": "http.disconnect"}
+        finally:
+            coming.cancel()
+            ending.cancel()
 
     def _meant(self, host: str) -> bool:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host

@@ -30,10 +30,7 @@ LANGUAGES = ("bo", "km")
 
 
 def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> Taught:
-    """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder.
-
-    Where ``noise`` is 2 its likeliest answer comes to no end.
-    """
+    """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder."""
     settings = small_settings(
         "embedded", "embedded", slots={"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
     )
@@ -46,6 +43,21 @@ def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> Taught:
     taught.language = code
     write_taught(folder, taught, language=code, seed=seed)
     return taught
+
+
+def talkers(folder: Path, code: str, asked: str, text: str, tokens: int, count: int = 1) -> list[Path]:
+    """Bundles that answer at length, of several: where random words end is a matter of luck."""
+    found: list[Path] = []
+    for seed in range(1, 25):
+        place = folder / f"{code}-{seed}"
+        taught = teach(place, code, seed, noise=2.0)
+        long = taught.settings.evaluation.model_copy(update={"max_new_tokens": tokens})
+        taught.settings = taught.settings.model_copy(update={"evaluation": long})
+        if len(taught.answer(asked, text).split()) > 0.6 * tokens:
+            found.append(place)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"of 24 seeds {len(found)} gave a bundle that answers at length")
 
 
 def service_of(settings: ServeSettings) -> Service:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ import openai
 import pytest
 from serve_load import ADMINS, Load, body, chat, serving, until
 from serve_process import Started, is_loopback, listening, started
-from serve_zoo import teach
+from serve_zoo import BO
+from serve_zoo import talkers as talking
 
 from llink_ray.registry import Registry
 
@@ -26,7 +28,7 @@ _TWO = [
 ]
 _SMALL = [f"deployments.{name}.num_cpus=0.1" for name in ("ingress", "reader", "speaker")]
 _LONG = {"max_tokens": 500, "temperature": 0}
-"""A request that keeps a decoder busy for a second and more: the talkers come to no end by themselves."""
+"""A request that keeps a decoder busy for a second and more: the talkers do not end by themselves."""
 _BACK = 90.0
 """Seconds in which a replica has to be there again; loading the models on busy cores takes most of it."""
 
@@ -34,10 +36,8 @@ _BACK = 90.0
 @pytest.fixture(scope="module")
 def talkers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two bundles for Tibetan that differ and talk on and on."""
-    folder = tmp_path_factory.mktemp("talkers")
-    for seed in (0, 1):
-        teach(folder / str(seed), "bo", seed, noise=2.0)
-    return folder / "0", folder / "1"
+    one, other = talking(tmp_path_factory.mktemp("talkers"), "bo", "Who?", BO, _LONG["max_tokens"], count=2)
+    return one, other
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +103,11 @@ def test_a_killed_replica_fails_no_whole_answer_and_comes_back(service: Started,
 
 def test_streams_of_a_killed_decoder_end_with_an_error_event(service: Started) -> None:
     begun: list[str] = []
+    killed = min(service.ready("speaker"))  # looking for it takes as long as a stream does
     with ThreadPoolExecutor(8) as pool:
         streams = [pool.submit(one_stream, service.url, begun) for _ in range(8)]
         until(lambda: len(begun) == 8, "eight streams")
-        killed = service.kill("speaker")
+        os.kill(killed, signal.SIGKILL)
         endings = [stream.result() for stream in streams]
     broken = [json.loads(ending)["error"] for ending in endings if ending != "[DONE]"]
     print(f"{len(broken)} of {len(endings)} streams told of it")

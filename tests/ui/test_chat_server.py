@@ -122,6 +122,30 @@ def test_a_page_without_a_login_is_for_this_machine_and_one_with_a_login_for_all
     assert client(PASSWORDS).get("/", headers=stranger).status_code == 200
 
 
+def test_what_is_open_ends_with_the_chat() -> None:
+    async def ended() -> str:
+        ending, got = asyncio.Event(), asyncio.Queue[Any]()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for _ in range(2):
+                await got.put(await receive())
+
+        async def never(_: Any) -> None: ...
+
+        coming = asyncio.Queue[Any]()
+        await coming.put({"type": "http.request"})
+        asked = Around(app, most=100, ending=ending)({"type": "http", "headers": []}, coming.get, never)
+        task = asyncio.create_task(asked)
+        assert (await got.get())["type"] == "http.request"
+        await asyncio.sleep(0.05)
+        assert got.empty()
+        ending.set()
+        await asyncio.wait_for(task, 5)
+        return str((await got.get())["type"])
+
+    assert asyncio.run(ended()) == "http.disconnect"
+
+
 def test_a_login_keeps_others_out() -> None:
     chat = client(PASSWORDS)
     assert chat.get("/config").status_code == 401

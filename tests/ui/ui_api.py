@@ -41,17 +41,13 @@ def registry_of(folder: Path) -> Path:
 
 
 def talker(folder: Path) -> Path:
-    """A bundle that says a lot, of several: where random words end is a matter of luck."""
-    from serve_zoo import teach
+    """A bundle that answers at length."""
+    from serve_zoo import talkers
     from ui_texts import HEBREW
 
-    for seed in range(1, 9):
-        taught = teach(folder / f"{ENDLESS}-{seed}", ENDLESS, seed, noise=2.0)
-        long = taught.settings.evaluation.model_copy(update={"max_new_tokens": 200})
-        taught.settings = taught.settings.model_copy(update={"evaluation": long})
-        if len(str(taught.translate(HEBREW)).split()) > 120:
-            return folder / f"{ENDLESS}-{seed}"
-    raise SystemExit("no seed gave a bundle that says a lot")
+    from llink_ray.instructions import TRANSLATE
+
+    return talkers(folder, ENDLESS, TRANSLATE[0], HEBREW, tokens=200)[0]
 
 
 def main(folder: Path, port: int, assignments: list[str]) -> None:
