@@ -66,10 +66,14 @@ def test_a_wrong_key(open_chat: Open, api: Api, others: dict[str, str]) -> None:
 
 def test_too_many_requests_tell_the_wait(open_chat: Open, api: Api, others: dict[str, str]) -> None:
     chat = open_chat(others["hasty"])
-    for _ in range(3):
-        chat.say(asked("bo"))
+    for code in ("bo", "km", "am"):
+        chat.say(asked(code))
     expect(chat.part("error")).to_contain_text(re.compile(r"\d+\s*(s\b|seconds)"))
     chat.shot("too-many")
+    said = chat.users.count()
+    chat.write(asked("am"))
+    chat.rest()
+    expect(chat.users).to_have_count(said)  # said again since nothing was answered: it stands there once
 
 
 def test_a_text_that_is_too_long(chat: Chat) -> None:
