@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py                            # random bundles of the four embedded languages
     python benchmarks/serving.py --registry runs/registry
+    python benchmarks/serving.py --tokens 60                # longer answers
 
 The service is brought up as ``python -m serve`` does, on a free port of the loopback address. It is asked
 for translations of sentences of the phrasebooks, each of which comes once, by clients in this process. All
@@ -106,7 +107,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         seen = {}
         for name in list(ways) if turn % 2 else list(reversed(ways)):
             before = below.seconds() if name == "all languages" else {}
-            seen[name] = speed(below, *ways[name])
+            seen[name] = speed(below, *ways[name], asked.tokens)
             if before:
                 spent.update({part: now - before.get(part, 0.0) for part, now in below.seconds().items()})
         rounds.append(seen)
@@ -133,6 +134,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         "clients": asked.clients,
         "requests": asked.requests,
         "rounds": asked.rounds,
+        "tokens": asked.tokens,
         "ways": {way: median(way) for way in rounds[0]},
         "cpu_ms_by_process": {part: per_request(seconds) for part, seconds in spent.most_common()},
         "clients_over_alone": ratio("one language", "alone", "requests_per_second"),
@@ -156,13 +158,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=96, help="of a round, all clients together")
     parser.add_argument("--rounds", type=int, default=8, help="how often each way is timed")
     parser.add_argument("--turns", type=int, default=40, help="questions for each of the other figures")
+    parser.add_argument("--tokens", type=int, default=10, help="of an answer at most, for the timed clients")
     parser.add_argument("--seed", type=int, default=0, help="of the sentences")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as for python -m serve"
     )
     asked = parser.parse_args(arguments)
-    if min(asked.clients, asked.requests, asked.rounds, asked.turns) < 1:
-        parser.error("--clients, --requests, --rounds and --turns are at least 1")
+    if min(asked.clients, asked.requests, asked.rounds, asked.turns, asked.tokens) < 1:
+        parser.error("--clients, --requests, --rounds, --turns and --tokens are at least 1")
     quiet()
     torch.set_num_threads(1)
     try:

@@ -16,20 +16,20 @@ TURNS = 6
 """Of a chat."""
 
 
-def speed(below: Below, clients: Sequence[Client], questions: Sequence[str]) -> dict[str, float]:
-    """How fast these clients are answered, and what a request costs."""
+def speed(below: Below, clients: Sequence[Client], questions: Sequence[str], tokens: int) -> dict[str, float]:
+    """How fast these clients are answered, in at most so many tokens, and what a request costs."""
     before, own, begun = below.taken(), time.process_time(), time.perf_counter()
-    replies = together(clients, questions, lambda client, question: client.chat(question))
+    replies = together(clients, questions, lambda client, question: client.chat(question, max_tokens=tokens))
     seconds, own = time.perf_counter() - begun, time.process_time() - own
     after = below.taken()
     bad = [reply for reply in replies if reply.status != 200]
     if bad:
         raise RuntimeError(f"{len(bad)} of {len(replies)} were refused: {bad[0].body}")
-    count, tokens = len(replies), sum(reply.body["usage"]["completion_tokens"] for reply in replies)
+    count, made = len(replies), sum(reply.body["usage"]["completion_tokens"] for reply in replies)
     return {
         "requests_per_second": count / seconds,
-        "tokens_per_second": tokens / seconds,
-        "tokens_a_request": tokens / count,
+        "tokens_per_second": made / seconds,
+        "tokens_a_request": made / count,
         "p50_ms": 1e3 * statistics.median(reply.seconds for reply in replies),
         "cpu_ms": 1e3 * (after.cpu - before.cpu) / count,
         "client_cpu_ms": 1e3 * own / count,
