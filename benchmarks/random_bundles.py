@@ -17,9 +17,14 @@ from llink_ray.models.projector import Projector
 from llink_ray.registry import Registry
 from llink_ray.taught import save_parts
 
+QUIET, WORDY = 1e-3, 2.0
+"""Adapters too weak to change the length of what the decoder says, and so strong that it often talks on."""
 
-def publish(registry: Path, codes: Iterable[str] | None = None, preset: str = "tiny") -> Registry:
-    """A version of each language; adapters are too weak to change the length of what the decoder says."""
+
+def publish(
+    registry: Path, codes: Iterable[str] | None = None, preset: str = "tiny", noise: float = QUIET
+) -> Registry:
+    """A version of each language, whose adapters are normal with standard deviation ``noise``."""
     settings = configure.resolve(configure.preset(preset))
     encoder, published = Encoder.load(settings.encoder), Registry(registry)
     for seed, code in enumerate(codes or phrasebook.languages()):
@@ -31,7 +36,7 @@ def publish(registry: Path, codes: Iterable[str] | None = None, preset: str = "t
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
-                    parameter.normal_(0, 1e-3)
+                    parameter.normal_(0, noise)
         info = BundleInfo(
             language=code,
             encoder=ModelInfo(

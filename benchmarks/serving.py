@@ -2,7 +2,7 @@
 
     python benchmarks/serving.py                            # random bundles of the four embedded languages
     python benchmarks/serving.py --registry runs/registry
-    python benchmarks/serving.py --tokens 60                # longer answers
+    python benchmarks/serving.py --tokens 60 --wordy        # longer answers
 
 The service is brought up as ``python -m serve`` does, on a free port of the loopback address. It is asked
 for translations of sentences of the phrasebooks, each of which comes once, by clients in this process. All
@@ -58,8 +58,8 @@ class Questions:
 
 
 @contextmanager
-def service(registry: str, assignments: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
-    """Address and settings of a service over a registry."""
+def service(registry: str, assignments: Sequence[str] = (), wordy: bool = False) -> Iterator[tuple[str, Any]]:
+    """Address and settings of a service over a registry, or over random bundles, which may talk on."""
     import random_bundles
 
     from llink_ray.cluster.local import connect
@@ -70,7 +70,8 @@ def service(registry: str, assignments: Sequence[str] = ()) -> Iterator[tuple[st
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if not registry:
             registry = str(folder / "registry")
-            random_bundles.publish(folder / "registry")
+            noise = random_bundles.WORDY if wordy else random_bundles.QUIET
+            random_bundles.publish(folder / "registry", noise=noise)
         given = [f"registry={registry}", f"http.port={free_port()}", *assignments]
         settings = resolve(None, given)
         os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # as python -m serve does
@@ -138,6 +139,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         "ways": {way: median(way) for way in rounds[0]},
         "cpu_ms_by_process": {part: per_request(seconds) for part, seconds in spent.most_common()},
         "clients_over_alone": ratio("one language", "alone", "requests_per_second"),
+        "clients_over_alone_by_tokens": ratio("one language", "alone", "tokens_per_second"),
         "clients_over_alone_cpu": ratio("alone", "one language", "cpu_ms"),
         "mixed_over_one_language": ratio("all languages", "one language", "requests_per_second"),
         "mixed_over_one_language_cpu": ratio("one language", "all languages", "cpu_ms"),
@@ -159,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=8, help="how often each way is timed")
     parser.add_argument("--turns", type=int, default=40, help="questions for each of the other figures")
     parser.add_argument("--tokens", type=int, default=10, help="of an answer at most, for the timed clients")
+    parser.add_argument("--wordy", action="store_true", help="random bundles that talk on")
     parser.add_argument("--seed", type=int, default=0, help="of the sentences")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as for python -m serve"
@@ -169,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet()
     torch.set_num_threads(1)
     try:
-        with redirect_stdout(sys.stderr), service(asked.registry, asked.set) as (url, settings):
+        with redirect_stdout(sys.stderr), service(asked.registry, asked.set, asked.wordy) as (url, settings):
             figures = measure(asked, url, settings)
     except LlinkError as error:
         print(f"error: {error}", file=sys.stderr)
