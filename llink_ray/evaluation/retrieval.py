@@ -35,6 +35,9 @@ class Retrieval:
     """Mean of 1 / rank."""
     mean_rank: float
     """Mean rank; 1 is perfect."""
+    margin: float
+    """Mean of how much nearer the right answer is than the nearest other, in cosine: from -2 to 2, and 0
+    where there is no other. It still tells projectors apart of which each has R@1 1.000."""
     count: int
     """Pairs."""
 
@@ -94,6 +97,7 @@ def retrieval(queries: Vectors, targets: Vectors, tile: int = TILE) -> Retrieval
 
     above = np.zeros(count, dtype=np.int64)  # (n,) targets that beat the right one
     level = np.full(count, -1, dtype=np.int64)  # (n,) others that tie with it; -1 takes itself away
+    nearest = np.full(count, -np.inf)  # (n,) how far the nearest other is ahead of it
     for start in range(0, count, tile):
         rows = slice(start, start + tile)
         block = _unit(query[rows], start, "queries")  # (m, d)
@@ -102,10 +106,13 @@ def retrieval(queries: Vectors, targets: Vectors, tile: int = TILE) -> Retrieval
             lead = block @ others.T - own[rows, None]  # (m, c)
             above[rows] += (lead > TIE).sum(axis=1)
             level[rows] += (np.abs(lead) <= TIE).sum(axis=1)
-    return _figures(above, level)
+            if start == column:
+                np.fill_diagonal(lead, -np.inf)  # the right answer itself
+            nearest[rows] = np.maximum(nearest[rows], lead.max(axis=1))
+    return _figures(above, level, 0.0 if count == 1 else -float(nearest.mean()))
 
 
-def _figures(above: NDArray[np.int64], level: NDArray[np.int64]) -> Retrieval:
+def _figures(above: NDArray[np.int64], level: NDArray[np.int64], margin: float) -> Retrieval:
     """Means over rows and over the orders of ties: ranks above+1 … above+level+1, each equally often."""
     places = level + 1  # (n,)
 
@@ -115,7 +122,7 @@ def _figures(above: NDArray[np.int64], level: NDArray[np.int64]) -> Retrieval:
     harmonic = np.cumsum([0.0, *(1.0 / np.arange(1, len(above) + 1))])  # (n + 1,) 1/1 + … + 1/k
     mrr = ((harmonic[above + places] - harmonic[above]) / places).mean()
     mean_rank = (above + 1 + level / 2).mean()
-    return Retrieval(recall(1), recall(5), recall(10), float(mrr), float(mean_rank), len(above))
+    return Retrieval(recall(1), recall(5), recall(10), float(mrr), float(mean_rank), margin, len(above))
 
 
 def _shares(r1: float, r5: float, r10: float) -> tuple[float, float, float, float]:

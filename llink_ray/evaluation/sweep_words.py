@@ -13,6 +13,7 @@ _FIGURES = {
     "retrieval.r10": "R@10",
     "retrieval.mrr": "MRR",
     "retrieval.mean_rank": "mean rank",
+    "retrieval.margin": "margin",
     "answers.exact": "answers exact",
     "answers.f1": "answers F1",
     "numbers.exact": "numbers right",

@@ -13,6 +13,7 @@ _STAGE_A = {
     "retrieval.r10": True,
     "retrieval.mrr": True,
     "retrieval.mean_rank": False,
+    "retrieval.margin": True,
     "seconds": False,
 }
 _STAGE_B = {
@@ -23,6 +24,14 @@ _STAGE_B = {
     "prompt_tokens": False,
     "slots": False,
 }
+_FINER = {
+    **dict.fromkeys(
+        ("retrieval.r1", "retrieval.r5", "retrieval.r10", "retrieval.mrr", "retrieval.mean_rank"),
+        "retrieval.margin",
+    ),
+    **dict.fromkeys(("answers.exact", "answers.f1", "numbers.exact"), "loss"),
+}
+"""What still differs where shares are equal, as they are once everything is found."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,14 @@ class Objective:
         if value is None:
             return None
         return value if self.larger_is_better else -value
+
+    def fine_score(self, metrics: Mapping[str, float], seconds: float) -> tuple[float, float] | None:
+        """The score with what tells equal ones apart, where that was measured; None without a score."""
+        score, finer = self.score(metrics, seconds), _FINER.get(self.name)
+        if score is None:
+            return None
+        told = Objective(finer).score(metrics, seconds) if finer else None
+        return score, 0.0 if told is None else told
 
 
 def objectives(names: str) -> tuple[Objective, ...]:

@@ -123,6 +123,10 @@ class Plan:
         found = [o.score(report.metrics, report.seconds) for o in self.search.objectives]
         return tuple(value for value in found if value is not None)
 
+    def _fine(self, report: Report) -> list[tuple[float, float]]:
+        found = [o.fine_score(report.metrics, report.seconds) for o in self.search.objectives]
+        return [value for value in found if value is not None]
+
     def scores(self, trials: Sequence[Trial]) -> list[tuple[float, ...] | None]:
         """One for each trial of a study, larger is better; None where it has none in some language.
 
@@ -159,7 +163,8 @@ class Plan:
         return last or not self.search.prune or self._promising(trial)
 
     def _promising(self, trial: Trial) -> bool:
-        """Successive halving: at each rung, the best of those known that came to it."""
+        """Successive halving: at each rung, the best of those known that came to it; equal ones by more
+        than the objective, since nearly all may have reached the most there is."""
         codes = self.search.languages_of(trial.study)
         look = len(self._shortest(trial))
         if not _is_rung(look):
@@ -170,7 +175,7 @@ class Plan:
             return True
         total = 0.0
         for code in codes:
-            values = [self._score(self.judged(t, code)[look - 1]) for t in [trial, *rivals]]
+            values = [self._fine(self.judged(t, code)[look - 1]) for t in [trial, *rivals]]
             total += 1 + sum(value > values[0] for value in values[1:])
         return total / len(codes) <= (len(rivals) + 1) / FACTOR
 

@@ -38,8 +38,9 @@ def similarities(queries: NDArray[Any], targets: NDArray[Any]) -> list[list[floa
 
 def reference(queries: NDArray[Any], targets: NDArray[Any]) -> Retrieval:
     """Every place that the right answer can take among its ties, one by one."""
-    rows = []
+    rows, margins = [], []
     for i, scores in enumerate(similarities(queries, targets)):
+        margins.append(scores[i] - max([*scores[:i], *scores[i + 1 :]], default=scores[i]))
         first = 1 + sum(s > scores[i] for s in scores)
         ranks = range(first, first + sum(s == scores[i] for s in scores))
         rows.append(
@@ -55,11 +56,11 @@ def reference(queries: NDArray[Any], targets: NDArray[Any]) -> Retrieval:
             ]
         )
     r1, r5, r10, mrr, rank = np.mean(rows, axis=0)
-    return Retrieval(r1, r5, r10, mrr, rank, len(queries))
+    return Retrieval(r1, r5, r10, mrr, rank, float(np.mean(margins)), len(queries))
 
 
 def close(found: Retrieval, wanted: Retrieval) -> None:
-    assert found.as_dict() == pytest.approx(wanted.as_dict(), abs=1e-9)
+    assert found.as_dict() == pytest.approx(wanted.as_dict(), abs=2e-9)  # two roundings
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -99,7 +100,7 @@ def test_random_vectors_against_the_reference() -> None:
 
 def test_perfect_and_opposite() -> None:
     vectors = np.eye(20)
-    assert retrieval(vectors, vectors) == Retrieval(1.0, 1.0, 1.0, 1.0, 1.0, 20)
+    assert retrieval(vectors, vectors) == Retrieval(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 20)
     assert retrieval(-vectors, vectors).mean_rank == 20.0
 
 
@@ -109,13 +110,18 @@ def test_a_collapsed_projector_scores_as_chance(value: float) -> None:
         np.full((40, 7), value), np.random.default_rng(1).normal(size=(1, 7)).repeat(40, axis=0)
     )
     harmonic = sum(1 / k for k in range(1, 41))
-    close(found, Retrieval(1 / 40, 5 / 40, 10 / 40, harmonic / 40, 20.5, 40))
+    close(found, Retrieval(1 / 40, 5 / 40, 10 / 40, harmonic / 40, 20.5, 0.0, 40))
 
 
 def test_equal_targets_share_their_places() -> None:
     vectors = np.eye(4)[[0, 1, 2, 2]]
     found = retrieval(vectors, vectors)
     assert (found.r1, found.mrr, found.mean_rank) == (0.75, pytest.approx(0.875), 1.25)
+    assert found.margin == pytest.approx(0.5), "two are alone by a right angle, two have their equal"
+
+
+def test_a_single_pair_has_nothing_beside_it() -> None:
+    assert retrieval(np.eye(3)[:1], np.eye(3)[:1]) == Retrieval(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1)
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])

@@ -60,6 +60,23 @@ def test_pruning_saves_half_the_steps_and_keeps_the_best(tmp_path: Path) -> None
     assert pruned.plan.best("bo")[0].config == full.plan.best("bo")[0].config
 
 
+def test_pruning_tells_equal_trials_apart(tmp_path: Path) -> None:
+    def easy(config: dict[str, Any], language: str, look: int) -> dict[str, float]:
+        return {"retrieval.r1": 1.0, "retrieval.margin": quality(config, language, look)["retrieval.r1"]}
+
+    def only_equal(config: dict[str, Any], language: str, look: int) -> dict[str, float]:
+        return {"retrieval.r1": 1.0}
+
+    asked = search(trials=32, algorithm="random")
+    steps, pruned = {}, {}
+    for formula in (easy, only_equal):
+        outcome = Runner(tmp_path / formula.__name__, asked, formula=formula).go().outcome()
+        steps[formula] = sum(steps for _, _, steps, _ in outcome)
+        pruned[formula] = sum(state == "pruned" for _, state, _, _ in outcome)
+    assert steps[easy] <= 0.5 * 32 * LOOKS * 10 and pruned[easy] > 16
+    assert steps[only_equal] == 32 * LOOKS * 10, "nothing says which to give up"
+
+
 def test_trials_are_given_up_at_rungs_alone(tmp_path: Path) -> None:
     outcome = Runner(tmp_path, search()).go().outcome()
     assert {steps // 10 for _, state, steps, _ in outcome if state == "pruned"} <= {1, 3}

@@ -72,6 +72,9 @@ def test_objectives_by_name() -> None:
     assert objectives("slots")[0].score({"slots": 8.0}, 1.0) == -8.0
     assert objectives("seconds")[0].score({}, 3.0) == -3.0
     assert objectives("retrieval.r1")[0].score({}, 3.0) is None
+    assert objectives("retrieval.r1")[0].fine_score({}, 3.0) is None
+    assert objectives("retrieval.r1")[0].fine_score({"retrieval.r1": 1.0}, 3.0) == (1.0, 0.0)
+    assert objectives("answers.exact")[0].fine_score({"answers.exact": 0.5, "loss": 2.0}, 3.0) == (0.5, -2.0)
     for wrong, said in (("r1", "retrieval.r1"), ("", "name one"), ("loss,loss", "different")):
         with pytest.raises(LlinkError, match=said):
             objectives(wrong)
