@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 Document = dict[str, Any]
 LARGER = {"hidden_size": 3.0, "intermediate_size": 3.0, "num_attention_heads": 3.0, "num_hidden_layers": 2.25}
 """Times the embedded models' sizes: 20 times their weights beside the vocabulary."""
+PAIRS = 12_000
+"""As many as the preset has of its own."""
 K = (1, 2, 4, 8, 16, 32)
 
 
@@ -93,7 +95,7 @@ def large(folder: Path, flags: Sequence[str]) -> Document:
     """The same with larger models of random weights: features dominate, and are paid once."""
     encoder, decoder = write_larger(folder / "models")
     named = [f"--encoder={encoder}", f"--decoder={decoder}", "--set=encoder.pooling=mean"]
-    corpus = write_corpus(folder / "pairs.tsv", 2_000)
+    corpus = write_corpus(folder / "pairs.tsv", PAIRS)
     return trials(folder, [*named, f"--corpus={corpus}", "--preset=tiny", *flags])
 
 
