@@ -60,7 +60,7 @@ def reference(queries: NDArray[Any], targets: NDArray[Any]) -> Retrieval:
 
 
 def close(found: Retrieval, wanted: Retrieval) -> None:
-    assert found.as_dict() == pytest.approx(wanted.as_dict(), abs=2e-9)  # two roundings
+    assert found.as_dict() == pytest.approx(wanted.as_dict(), abs=1e-9)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
