@@ -151,16 +151,15 @@ def alive(processes: Iterable[psutil.Process]) -> list[str]:
 
 
 class Killer(threading.Thread):
-    """Kills a Ray Train worker some steps behind a checkpoint, and sees from where the run goes on."""
+    """Kills a Ray Train worker some steps behind a checkpoint, and marks what was in the history then."""
 
     def __init__(self, run_dir: Path, stage: str) -> None:
         super().__init__(daemon=True)
         self.run_dir, self.stage = run_dir, stage
+        self.history = run_dir / history.NAME
         self.done = threading.Event()
         self.killed_at: tuple[str, int] | None = None
-        """Last step in the history when the worker was killed."""
-        self.back_at: tuple[str, int] | None = None
-        """Last step in the history when the run had gone back to a checkpoint."""
+        """Last step in the history when the workers were gone."""
 
     def __enter__(self) -> Killer:
         self.start()
@@ -170,21 +169,29 @@ class Killer(threading.Thread):
         self.done.set()
         self.join()
 
-    def _last(self) -> tuple[str, int]:
-        records = history.read(self.run_dir / history.NAME)
-        return (records[-1]["stage"], records[-1]["step"]) if records else ("", 0)
+    def kept(self) -> list[int]:
+        """Steps of the stage that were in the history at the kill and were not done again."""
+        return [r["step"] for r in history.read(self.history) if r["stage"] == self.stage and "marked" in r]
 
     def run(self) -> None:
         while not self.done.wait(0.01):
-            there, last = checkpointed(self.run_dir), self._last()
+            there, records = checkpointed(self.run_dir), history.read(self.history)
+            last = (records[-1]["stage"], records[-1]["step"]) if records else ("", 0)
             if there and there[0] == last[0] == self.stage and there < last:
-                train_workers()[-1].kill()
-                self.killed_at = self._last()
-                break
-        while not self.done.wait(0.005):
-            if self.killed_at and (last := self._last()) < self.killed_at:
-                self.back_at = last
+                workers = train_workers()
+                workers[-1].kill()
+                psutil.wait_procs(workers, 60)  # its partners fail at the next step; new ones take seconds
+                self._mark()
                 return
+
+    def _mark(self) -> None:
+        """A record stays as it is until its step is done again: the mark goes with it."""
+        records = history.read(self.history)
+        self.killed_at = records[-1]["stage"], records[-1]["step"]
+        fresh = self.history.with_suffix(".marked")
+        for record in records:
+            history.append(fresh, {**record, "marked": True})
+        fresh.replace(self.history)
 
 
 def environment(**more: str) -> dict[str, str]:
