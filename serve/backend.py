@@ -190,6 +190,7 @@ def _pause(left: int) -> float:
 
 def explained(error: Exception) -> Exception:
     """What happened, in our own words where we know it."""
+    from grpc.aio import AioRpcError
     from ray.exceptions import (
         NodeDiedError,
         ObjectLostError,
@@ -205,7 +206,7 @@ def explained(error: Exception) -> Exception:
         return Overloaded("too much is asked at once: try again in a moment")
     # The first has a replica that died and one that cannot be reached under it; what is large and was made
     # by one that died a moment later is an object that is lost.
-    gone = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)
+    gone = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, AioRpcError)
     if isinstance(error, (*gone, DeploymentUnavailableError, ReplicaUnavailableError)):
         return Lost("a replica went away: try again")
     return error

@@ -30,6 +30,8 @@ _EVERYWHERE = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     # Importing torch, transformers and deepspeed on busy cores takes longer than the default of 60.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "240",
+    # A quarter less processor time a request than calls of actors (docs/experiments.md, 14).
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyway; unset, it says so in each process
     "HF_HUB_DISABLE_TELEMETRY": "1",
