@@ -61,6 +61,18 @@ def test_every_listener_is_on_loopback(ray_cluster: None) -> None:
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
+def test_a_service_calls_over_grpc(ray_cluster: None) -> None:
+    import ray
+
+    @ray.remote(num_cpus=0.1)
+    def told() -> bool:
+        from ray.serve._private import constants
+
+        return bool(constants.RAY_SERVE_USE_GRPC_BY_DEFAULT)
+
+    assert ray.get(told.remote())
+
+
 def test_resources(ray_cluster: None) -> None:
     assert resources()["CPU"] == 2
     assert places(0.5) == 4
