@@ -108,7 +108,7 @@ def _draw(sweep: Sweep, rows: Sequence[str], pairs: Sequence[Pair], path: Path) 
                 axes.set_ylim(max(bottom, -0.05 * top), top)  # no share is below nothing
             if pair.up.name in QUALITIES:  # or above one: what is there is room for a label
                 bottom, top = axes.get_ylim()
-                axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1.0)])
+                axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1 + 1e-9)])
         handles, names = grid[0][0].get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside lower center", ncols=2)
         return save(drawing, path)

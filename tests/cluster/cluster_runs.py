@@ -158,6 +158,8 @@ class Killer(threading.Thread):
         self.run_dir, self.stage = run_dir, stage
         self.history = run_dir / history.NAME
         self.done = threading.Event()
+        self.checkpoint = 0
+        """Step of the checkpoint that was known before the kill."""
         self.killed_at: tuple[str, int] | None = None
         """Last step in the history when the workers were gone."""
 
@@ -178,7 +180,7 @@ class Killer(threading.Thread):
             there, records = checkpointed(self.run_dir), history.read(self.history)
             last = (records[-1]["stage"], records[-1]["step"]) if records else ("", 0)
             if there and there[0] == last[0] == self.stage and there < last:
-                workers = train_workers()
+                self.checkpoint, workers = there[1], train_workers()
                 workers[-1].kill()
                 psutil.wait_procs(workers, 60)  # its partners fail at the next step; new ones take seconds
                 self._mark()

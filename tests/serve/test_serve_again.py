@@ -8,6 +8,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -94,6 +96,8 @@ def test_a_call_is_made_again_where_a_replica_went_away() -> None:
     lost = ObjectLostError("00", None, "here")
     call, made = calls(*_GONE, DeploymentUnavailableError(None), lost, "answer")
     assert asyncio.run(again(call)) == "answer" and len(made) == 5
+    call, made = calls(AioRpcError(StatusCode.UNKNOWN, Metadata(), Metadata()), "answer")
+    assert asyncio.run(again(call)) == "answer" and len(made) == 2
     call, made = calls(*_GONE * 9)
     with pytest.raises(Lost):
         asyncio.run(again(call))
