@@ -8,7 +8,7 @@ from typing import Any
 
 from llink_ray.cluster.local import places, require
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.features.extract import Extracted, Progress, compute_shard, distinct, missing_shards
+from llink_ray.features.extract import Extracted, Progress, compute_shard, distinct
 from llink_ray.features.frozen import Loader, ModelHolder, load_model
 from llink_ray.features.spec import FeatureSpec, Shard
 from llink_ray.features.store import FeatureStore
@@ -48,7 +48,7 @@ def extract(
     """
     store = FeatureStore(store_uri)
     wanted = distinct(specs)
-    work = [shard for spec in wanted for shard in missing_shards(store, spec)]
+    work = [shard for spec in wanted for shard in store.missing(spec)]
     forwards = 0
     if work:
         require(1, cpus_per_task, gpus_per_task)

@@ -41,11 +41,6 @@ class Extracted:
         return self.features[spec.key]
 
 
-def missing_shards(store: FeatureStore, spec: FeatureSpec) -> list[Shard]:
-    """The work that is left for ``spec``."""
-    return [spec.shard(index) for index in store.missing(spec)]
-
-
 def extract(
     store_uri: str,
     specs: Iterable[FeatureSpec],
@@ -62,7 +57,7 @@ def extract(
     """
     store = FeatureStore(store_uri)
     wanted = distinct(specs)
-    work = [shard for spec in wanted for shard in missing_shards(store, spec)]
+    work = [shard for spec in wanted for shard in store.missing(spec)]
     holder = ModelHolder(load, device)
     total, done, forwards = sum(len(shard.texts) for shard in work), 0, 0
     for shard in work:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from llink_ray.cache import cache_root
 from llink_ray.errors import JobFailed, LlinkError
 
 
@@ -19,6 +19,12 @@ class Folder(Protocol):
 
     def fetch(self, name: str, *, fresh: bool = False) -> Path | None:
         """Local path of the file, or None where it does not exist; ``fresh`` distrusts a cached copy."""
+
+    def names(self, under: str) -> list[str]:
+        """Files of one folder, sorted; none where it does not exist."""
+
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there."""
 
     @contextmanager
     def put(self, name: str) -> Iterator[Path]:
@@ -42,8 +48,7 @@ def folder(uri: str, cache: Path | None = None) -> Folder:
 
 def default_cache() -> Path:
     """Where copies of remote features are kept: ``$LLINK_CACHE`` or the user's cache directory."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("LLINK_CACHE") or Path(home) / "llink_ray") / "features"
+    return cache_root() / "features"
 
 
 class LocalFolder:
@@ -56,6 +61,18 @@ class LocalFolder:
         """The file itself."""
         path = self.root / name
         return path if path.is_file() else None
+
+    def names(self, under: str) -> list[str]:
+        """Files that are there whole; half-written ones begin with a dot."""
+        place = self.root / under
+        with _speaking("read", place):
+            found = sorted(place.iterdir()) if place.is_dir() else []
+        return [f"{under}/{path.name}" for path in found if not path.name.startswith(".")]
+
+    def remove(self, name: str) -> None:
+        """Unlink."""
+        with _speaking("write", self.root / name):
+            (self.root / name).unlink(missing_ok=True)
 
     @contextmanager
     def put(self, name: str) -> Iterator[Path]:
@@ -94,6 +111,25 @@ class RemoteFolder:
                 ):
                     shutil.copyfileobj(source, target, 1 << 20)
         return cached
+
+    def names(self, under: str) -> list[str]:
+        """What the file system lists, half-written files left out."""
+        from pyarrow.fs import FileSelector, FileType
+
+        with _speaking("read", f"{self._uri}/{under}"):
+            selector = FileSelector(f"{self._base}/{under}", allow_not_found=True)
+            found = self._fs.get_file_info(selector)
+        names = sorted(f.base_name for f in found if f.type == FileType.File)
+        return [f"{under}/{name}" for name in names if not name.endswith(".tmp")]
+
+    def remove(self, name: str) -> None:
+        """Delete here and there."""
+        from pyarrow.fs import FileType
+
+        with _speaking("write", f"{self._uri}/{name}"):
+            if self._fs.get_file_info(f"{self._base}/{name}").type == FileType.File:
+                self._fs.delete_file(f"{self._base}/{name}")
+            (self._cache / name).unlink(missing_ok=True)
 
     @contextmanager
     def put(self, name: str) -> Iterator[Path]:

@@ -13,35 +13,40 @@ Indices = slice | Sequence[int] | npt.NDArray[Any]
 """What numpy takes along one axis: positions, negative ones too, a slice or a boolean mask."""
 
 
-class _Rows:
-    """Row ``i`` is row ``i % shard_size`` of shard ``i // shard_size``."""
+Places = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Shard and row in the shard of each text, (N,) each."""
 
-    def __init__(self, lengths: Sequence[int], shard_size: int) -> None:
-        self._rows = np.arange(sum(lengths))
-        self._shard_size = shard_size
+
+class _Rows:
+    """Where each of N texts lies; without ``places``, shard after shard."""
+
+    def __init__(self, lengths: Sequence[int], places: Places | None) -> None:
+        if places is None:
+            shards = np.repeat(np.arange(len(lengths)), lengths)
+            places = shards, np.concatenate([np.arange(length) for length in lengths])
+        self._shard_of, self._row_of = places
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._shard_of)
 
-    def _locate(self, indices: Indices) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _locate(self, indices: Indices) -> Places:
         """Shard and row in the shard, each (n,)."""
         if not isinstance(indices, slice):
             array = np.asarray(indices)
             indices = array if array.size else array.astype(np.int64)
-        rows = self._rows[indices]
-        return rows // self._shard_size, rows % self._shard_size
+        return self._shard_of[indices], self._row_of[indices]
 
 
 class ShardedRows(_Rows):
     """Sentence vectors (N, d) in shards.
 
     Args:
-        shards: arrays (rows, d), every one but the last of ``shard_size`` rows.
-        shard_size: rows in a shard.
+        shards: arrays (rows, d).
+        places: shard and row of each text; nothing means all rows in their order.
     """
 
-    def __init__(self, shards: Sequence[npt.NDArray[Any]], shard_size: int) -> None:
-        super().__init__([len(shard) for shard in shards], shard_size)
+    def __init__(self, shards: Sequence[npt.NDArray[Any]], places: Places | None = None) -> None:
+        super().__init__([len(shard) for shard in shards], places)
         self._shards = shards
 
     @property
@@ -68,18 +73,21 @@ class RaggedRows(_Rows):
 
     Args:
         shards: flat token states (sum T, d) and offsets (rows + 1,) of each shard.
-        shard_size: texts in a shard.
+        places: shard and row of each text; nothing means all rows in their order.
     """
 
     def __init__(
-        self, shards: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]], shard_size: int
+        self,
+        shards: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]],
+        places: Places | None = None,
     ) -> None:
-        super().__init__([len(offsets) - 1 for _, offsets in shards], shard_size)
+        super().__init__([len(offsets) - 1 for _, offsets in shards], places)
         self._shards = [(flat, np.asarray(offsets)) for flat, offsets in shards]
-        self.lengths: npt.NDArray[np.int64] = np.concatenate(
-            [np.diff(offsets) for _, offsets in self._shards]
-        )
+        self.lengths: npt.NDArray[np.int64] = np.empty(len(self), np.int64)
         """Tokens of each text, (N,) int64; what a length-bucketing sampler wants."""
+        for shard, (_, offsets) in enumerate(self._shards):
+            here = self._shard_of == shard
+            self.lengths[here] = np.diff(offsets)[self._row_of[here]]
 
     @property
     def dim(self) -> int:
@@ -95,12 +103,12 @@ class RaggedRows(_Rows):
             IndexError: a row that is not there.
         """
         shards, rows = self._locate(indices)
-        lengths = self.lengths[shards * self._shard_size + rows]  # (n,)
+        bounds = [self._shards[shard][1][row : row + 2] for shard, row in zip(shards, rows, strict=True)]
+        lengths = np.array([end - start for start, end in bounds], dtype=np.int64)  # (n,)
         width = max(1, int(lengths.max(initial=0)))
         states = np.zeros((len(rows), width, self.dim), np.float32)  # (n, T, d)
-        for i, (shard, row) in enumerate(zip(shards, rows, strict=True)):
-            flat, offsets = self._shards[shard]
-            states[i, : lengths[i]] = flat[offsets[row] : offsets[row + 1]]
+        for i, (shard, (start, end)) in enumerate(zip(shards, bounds, strict=True)):
+            states[i, : lengths[i]] = self._shards[shard][0][start:end]
         return states, np.arange(width) < lengths[:, None]
 
 

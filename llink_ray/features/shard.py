@@ -1,4 +1,4 @@
-"""One shard is one safetensors file that carries the hash of its own values.
+"""Files of the store: one shard is one safetensors file that carries the hash of its own values.
 
 One file, because a file can be put in place in one go on every file system; safetensors, because its
 data can be memory-mapped and is never code.
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 _DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32, "I64": np.int64}
 
+Index = npt.NDArray[np.int64]
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 """``vectors`` (n, d) float32; of token states also ``tokens`` (sum T, d), and ``offsets`` (n + 1) int64."""
 
@@ -32,6 +34,40 @@ def save(arrays: Arrays, path: Path) -> None:
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     # Written by Python, because a full disk is an OSError then.
     path.write_bytes(safetensors.save(whole, metadata={"sha256": _digest(whole)}))
+
+
+def save_view(arrays: Mapping[str, Index], manifest: Mapping[str, Any], path: Path) -> None:
+    """Write where each text of a spec lies: ``shard`` (N,) and ``row`` (N,), and the record beside them."""
+    from safetensors import numpy as safetensors
+
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    record = json.dumps(manifest, ensure_ascii=False)
+    path.write_bytes(safetensors.save(whole, metadata={"manifest": record}))
+
+
+def load_view(path: Path) -> tuple[dict[str, Index], dict[str, Any]]:
+    """What :func:`save_view` wrote.
+
+    Raises:
+        Damaged: truncated, altered or not a view at all.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            manifest: dict[str, Any] = json.loads(file.metadata()["manifest"])
+            return {name: file.get_tensor(name) for name in ("shard", "row")}, manifest
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise Damaged("is not a view of features") from error
+
+
+def same_view(path: Path, arrays: Mapping[str, Index], manifest: Mapping[str, Any]) -> bool:
+    """Whether ``path`` says the same already."""
+    try:
+        there, record = load_view(path)
+    except Damaged:
+        return False
+    return record == manifest and all(np.array_equal(there[name], arrays[name]) for name in arrays)
 
 
 def load(path: Path, *, verify: bool = False) -> dict[str, np.ndarray[Any, Any]]:

@@ -21,11 +21,16 @@ ModelSettings = EncoderSettings | DecoderSettings
 _WITHOUT_EFFECT = {"model", "revision", "gradient_checkpointing"}
 
 
+def text_id(text: str) -> bytes:
+    """16 bytes that stand for a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 @dataclass(frozen=True)
 class Shard:
     """One unit of work and of resume; small enough to be sent to a task by itself."""
 
-    key: str
+    space: str
     index: int
     total: int
     what: What
@@ -34,10 +39,15 @@ class Shard:
     fingerprint: str
     state_dtype: str
 
-    @property
+    @cached_property
+    def ids(self) -> tuple[bytes, ...]:
+        """Ids of its texts."""
+        return tuple(map(text_id, self.texts))
+
+    @cached_property
     def name(self) -> str:
-        """File in the store."""
-        return f"{self.key}/shard-{self.index:05d}.safetensors"
+        """File in the store, named after its texts."""
+        return f"{self.space}/{hashlib.sha256(b''.join(self.ids)).hexdigest()[:24]}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class FeatureSpec:
     texts: tuple[str, ...]
     model: ModelSettings
     fingerprint: str
-    shard_size: int = 4_096
+    shard_size: int = 1_024
     state_dtype: Literal["float16", "float32"] = "float16"
 
     def __post_init__(self) -> None:
@@ -76,40 +86,50 @@ class FeatureSpec:
         return self.model.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
 
     @cached_property
-    def key(self) -> str:
-        """Hash of everything that the stored values (and their cut into shards) depend on."""
+    def space(self) -> str:
+        """Hash of everything but the texts that the stored values depend on.
+
+        Texts of all corpora, languages and runs that share a space share its values: the English of a
+        sentence that stands in ten corpora is read once.
+        """
         head = {
             "what": self.what,
             "fingerprint": self.fingerprint,
             "options": self.options,
             "state_dtype": self.state_dtype if self.what == "encoder+tokens" else None,
-            "shard_size": self.shard_size,
         }
-        digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-        for text in self.texts:
-            raw = text.encode("utf-8", "surrogatepass")
-            digest.update(len(raw).to_bytes(8, "little") + raw)  # the length keeps "ab","c" from "a","bc"
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()[:24]
 
-    @property
-    def shards(self) -> int:
-        """How many shards the texts make."""
-        return -(-len(self.texts) // self.shard_size)
+    @cached_property
+    def ids(self) -> list[bytes]:
+        """Id of each text, in order."""
+        return [text_id(text) for text in self.texts]
 
-    def rows(self, index: int) -> int:
-        """Texts in shard ``index``."""
-        return min(self.shard_size, len(self.texts) - index * self.shard_size)
+    @cached_property
+    def key(self) -> str:
+        """Hash of the space and of the texts in their order."""
+        return hashlib.sha256(self.space.encode() + b"".join(self.ids)).hexdigest()
 
-    def shard(self, index: int) -> Shard:
-        """Shard ``index`` with its texts."""
-        start = index * self.shard_size
-        return Shard(
-            key=self.key,
-            index=index,
-            total=self.shards,
-            what=self.what,
-            texts=self.texts[start : start + self.shard_size],
-            model=self.model,
-            fingerprint=self.fingerprint,
-            state_dtype=self.state_dtype,
-        )
+    def shards(self, stored: frozenset[bytes] | set[bytes] = frozenset()) -> list[Shard]:
+        """Distinct texts cut into units of work, without those whose ids are ``stored``.
+
+        The cut does not depend on what is stored, and each unit is a fair sample of all texts, so that
+        the time left can be told from the time spent.
+        """
+        distinct = sorted(dict(zip(self.ids, self.texts, strict=True)).items())
+        cuts = [distinct[i : i + self.shard_size] for i in range(0, len(distinct), self.shard_size)]
+        units = [tuple(text for place, text in cut if place not in stored) for cut in cuts]
+        wanted = [unit for unit in units if unit]
+        return [
+            Shard(
+                space=self.space,
+                index=index,
+                total=len(wanted),
+                what=self.what,
+                texts=texts,
+                model=self.model,
+                fingerprint=self.fingerprint,
+                state_dtype=self.state_dtype,
+            )
+            for index, texts in enumerate(wanted)
+        ]

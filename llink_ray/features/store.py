@@ -1,15 +1,20 @@
-"""The store: ``<uri>/<key>/shard-00000.safetensors …`` and, last of all, ``manifest.json``.
+"""The store, addressed by text.
 
-A shard is whole or absent, and checks itself; so any number of processes may fill the same key at once,
-and one that died leaves nothing to clean up.
+    <uri>/<space>/<name>.safetensors   values of some texts, with the hash of their own bytes
+    <uri>/<space>/<name>.ids           ids of those texts, written last: values without ids do not count
+    <uri>/views/<key>.safetensors      which shard and row each text of a spec lies in
+
+A shard is whole or absent, and checks itself; so any number of processes may fill the same space at once,
+and one that died leaves nothing to clean up. A text that several specs share is stored once.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from llink_ray.errors import JobFailed
 from llink_ray.features import shard as files
@@ -18,7 +23,8 @@ from llink_ray.features.rows import Features, RaggedRows, ShardedRows
 from llink_ray.features.spec import FeatureSpec, Shard
 
 _log = logging.getLogger(__name__)
-_FORMAT = 1
+_FORMAT = 2
+_ID_BYTES = 16
 
 
 class FeatureStore:
@@ -37,12 +43,22 @@ class FeatureStore:
         self.uri = str(uri) if "://" in str(uri) else str(Path(uri).expanduser().resolve())
         self._folder = folder(self.uri, cache)
 
-    def missing(self, spec: FeatureSpec) -> list[int]:
-        """Shards that must be computed: those not there, and, with a warning, those that are damaged.
+    def missing(self, spec: FeatureSpec) -> list[Shard]:
+        """Work that is left for ``spec``: texts not there, and, with a warning, those of damaged shards.
 
-        Reads and hashes every stored byte, once per job; ``open`` does not.
+        Reads and hashes every stored byte of the texts of ``spec``, once per job; ``open`` does not.
         """
-        return [index for index in range(spec.shards) if not self._sound(spec, index)]
+        stored = self._stored(spec)
+        wanted = set(spec.ids)
+        sound: set[bytes] = set()
+        for name, ids in stored.items():
+            if wanted.isdisjoint(ids):
+                continue
+            if self._sound(name, len(ids)):
+                sound.update(ids)
+            else:
+                self._folder.remove(_ids_name(name))
+        return spec.shards(sound)
 
     def write(self, shard: Shard, arrays: files.Arrays) -> None:
         """Put the values of a shard in place.
@@ -52,34 +68,49 @@ class FeatureStore:
         """
         with self._folder.put(shard.name) as path:
             files.save(arrays, path)
+        with self._folder.put(_ids_name(shard.name)) as path:
+            path.write_bytes(b"".join(shard.ids))
 
     def finish(self, spec: FeatureSpec) -> Features:
-        """Write the manifest of a key whose shards are all there, and open it.
+        """Write the view of a spec whose texts are all there, and open it.
 
         Raises:
-            JobFailed: a shard is missing after all.
+            JobFailed: a text is missing after all.
         """
+        places: dict[bytes, tuple[int, int]] = {}
+        names: list[str] = []
+        wanted = set(spec.ids)
+        for name, ids in self._stored(spec).items():
+            if wanted.isdisjoint(ids):
+                continue
+            for row, one in enumerate(ids):
+                places.setdefault(one, (len(names), row))
+            names.append(name)
+        gone = sum(one not in places for one in spec.ids)
+        if gone:
+            raise JobFailed(
+                f"{self.uri} lacks the {spec.what} features of {gone} of {len(spec.ids)} texts: "
+                "extract them first."
+            )
+        rows = np.array([places[one] for one in spec.ids], dtype=np.int64).reshape(-1, 2)  # (N, 2)
+        used = np.unique(rows[:, 0])  # a text in several shards is taken from the first
+        renumbered = np.searchsorted(used, rows[:, 0])
         manifest = {
             "format": _FORMAT,
             "what": spec.what,
             "count": len(spec.texts),
-            "shard_size": spec.shard_size,
-            "shards": spec.shards,
+            "shards": [names[i] for i in used],
             "fingerprint": spec.fingerprint,
             "model": {"name": spec.model.model, "revision": spec.model.revision},
             "options": spec.options,
         }
-        features = self._map(spec.key, manifest)
-        described = manifest | {"dim": features.dim, "state_dtype": spec.state_dtype}
-        if features.tokens is not None:
-            described["tokens"] = int(features.tokens.lengths.sum())
-        text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-        name = f"{spec.key}/manifest.json"
-        there = self._folder.fetch(name)
-        if there is None or there.read_bytes() != text.encode():  # a finished store may be read-only
-            with self._folder.put(name) as path:
-                path.write_text(text, encoding="utf-8")
-        return features
+        view = f"views/{spec.key}.safetensors"
+        there = self._folder.fetch(view)
+        arrays = {"shard": renumbered, "row": rows[:, 1]}
+        if there is None or not files.same_view(there, arrays, manifest):  # a store may be read-only
+            with self._folder.put(view) as path:
+                files.save_view(arrays, manifest, path)
+        return self._map(spec.key, manifest, renumbered, rows[:, 1])
 
     def open(self, key: str) -> Features:
         """Map finished features.
@@ -87,19 +118,18 @@ class FeatureStore:
         Raises:
             JobFailed: they were never finished, or a file of theirs is gone.
         """
-        path = self._folder.fetch(f"{key}/manifest.json")
+        path = self._folder.fetch(f"views/{key}.safetensors")
         if path is None:
             raise JobFailed(f"{self.uri} holds no features {key[:12]}…: extract them first.")
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise JobFailed(f"{path} is damaged: extract these features again.") from error
-        return self._map(key, manifest)
+            arrays, manifest = files.load_view(path)
+        except files.Damaged as error:
+            raise JobFailed(f"{path} {error}: extract these features again.") from error
+        return self._map(key, manifest, arrays["shard"], arrays["row"])
 
-    def _map(self, key: str, manifest: dict[str, Any]) -> Features:
+    def _map(self, key: str, manifest: dict[str, Any], shard: files.Index, row: files.Index) -> Features:
         shards = []
-        for index in range(manifest["shards"]):
-            name = f"{key}/shard-{index:05d}.safetensors"
+        for name in manifest["shards"]:
             path = self._folder.fetch(name)
             if path is None:
                 raise JobFailed(f"{self.uri}/{name} is gone: extract these features again.")
@@ -107,29 +137,43 @@ class FeatureStore:
                 shards.append(files.load(path))
             except files.Damaged as error:
                 raise JobFailed(f"{path} {error}: extract these features again.") from error
-        size = manifest["shard_size"]
-        vectors = ShardedRows([shard["vectors"] for shard in shards], size)
-        if len(vectors) != manifest["count"]:
-            raise JobFailed(f"{self.uri}/{key} does not fit its manifest: extract these features again.")
+        lengths = np.array([len(one["vectors"]) for one in shards])
+        if len(shard) != manifest["count"] or (row >= lengths[shard]).any():
+            raise JobFailed(f"{self.uri}/{key} does not fit its shards: extract these features again.")
+        vectors = ShardedRows([one["vectors"] for one in shards], places=(shard, row))
         tokens = None
         if manifest["what"] == "encoder+tokens":
-            tokens = RaggedRows([(shard["tokens"], shard["offsets"]) for shard in shards], size)
+            tokens = RaggedRows([(one["tokens"], one["offsets"]) for one in shards], places=(shard, row))
         return Features(self.uri, key, vectors, tokens)
 
-    def _sound(self, spec: FeatureSpec, index: int) -> bool:
-        name = f"{spec.key}/shard-{index:05d}.safetensors"
+    def _stored(self, spec: FeatureSpec) -> dict[str, list[bytes]]:
+        """Ids of the texts of each finished shard of the spec's space, by the shard's name."""
+        found = {}
+        for name in self._folder.names(spec.space):
+            if name.endswith(".ids") and (path := self._folder.fetch(name)) is not None:
+                raw = path.read_bytes()
+                ids = [raw[i : i + _ID_BYTES] for i in range(0, len(raw), _ID_BYTES)]
+                found[f"{name.removesuffix('.ids')}.safetensors"] = ids
+        return found
+
+    def _sound(self, name: str, rows: int) -> bool:
         problem = ""
         for fresh in (False, True):  # a bad cached copy may have a good original
             path = self._folder.fetch(name, fresh=fresh)
             if path is None:
-                return False
+                problem = "is gone"
+                break
             try:
                 arrays = files.load(path, verify=True)
             except files.Damaged as error:
                 problem = str(error)
                 continue
-            if len(arrays["vectors"]) == spec.rows(index):
+            if len(arrays["vectors"]) == rows:
                 return True
             problem = "has another number of rows"
         _log.warning("%s/%s %s: computing it again", self.uri, name, problem)
         return False
+
+
+def _ids_name(name: str) -> str:
+    return f"{name.removesuffix('.safetensors')}.ids"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle
 import resource
@@ -15,13 +14,14 @@ from feature_fakes import DIM, TEXTS, FakeModel, spec, states, vector
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec, FeatureStore
 from llink_ray.features.extract import compute_shard, extract
+from llink_ray.features.shard import load_view
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
 
 def fill(store: FeatureStore, wanted: FeatureSpec) -> FakeModel:
     model = FakeModel()
-    for index in store.missing(wanted):
-        compute_shard(store, wanted.shard(index), model, batch_tokens=64)
+    for shard in store.missing(wanted):
+        compute_shard(store, shard, model, batch_tokens=64)
     store.finish(wanted)
     return model
 
@@ -113,15 +113,42 @@ def test_values_are_mapped_and_travel_as_an_address(store: FeatureStore) -> None
 
 def test_only_missing_shards_are_computed(store: FeatureStore) -> None:
     wanted = spec(TEXTS)
-    compute_shard(store, wanted.shard(1), FakeModel(), 64)
-    assert store.missing(wanted) == [0, 2]
+    first, second, third = store.missing(wanted)
+    compute_shard(store, second, FakeModel(), 64)
+    assert [shard.texts for shard in store.missing(wanted)] == [first.texts, third.texts]
     with pytest.raises(JobFailed, match="extract them first"):
         store.open(wanted.key)
-    with pytest.raises(JobFailed, match="shard-00000"):
+    with pytest.raises(JobFailed, match="lacks the encoder features of"):
         store.finish(wanted)
     model = fill(store, wanted)
-    assert sorted(text for batch in model.batches for text in batch) == sorted(TEXTS[:4] + TEXTS[8:])
+    assert sorted(text for batch in model.batches for text in batch) == sorted(first.texts + third.texts)
     assert store.missing(wanted) == []
+
+
+def test_a_text_of_two_corpora_is_computed_once(store: FeatureStore) -> None:
+    """The English of a sentence that stands in several languages' corpora, and a corpus that grew."""
+    fill(store, spec(TEXTS[:7]))
+    other = spec([TEXTS[3], "a new one", *TEXTS[:5], TEXTS[3], "another"])
+    model = fill(store, other)
+    assert sorted(text for batch in model.batches for text in batch) == ["a new one", "another"]
+    vectors = store.open(other.key).vectors
+    np.testing.assert_allclose(
+        vectors[:], np.stack([vector(text).numpy() for text in other.texts]), rtol=1e-6
+    )
+    assert store.missing(spec(TEXTS[:7], fingerprint="f2")), "other weights have a space of their own"
+
+
+def test_the_order_of_a_corpus_makes_no_work(store: FeatureStore) -> None:
+    fill(store, spec(TEXTS))
+    assert store.missing(spec(TEXTS[::-1])) == []
+
+
+def test_what_was_cut_off_is_cut_the_same_way_again(store: FeatureStore) -> None:
+    """Batches, and with them the last digits, do not depend on where a run was killed."""
+    wanted = spec(TEXTS)
+    units = store.missing(wanted)
+    compute_shard(store, units[0], FakeModel(), 64)
+    assert [shard.texts for shard in store.missing(wanted)] == [shard.texts for shard in units[1:]]
 
 
 @pytest.mark.parametrize(
@@ -139,44 +166,58 @@ def test_only_missing_shards_are_computed(store: FeatureStore) -> None:
 def test_damage_is_found_and_mended(store: FeatureStore, harm, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
     wanted = spec(TEXTS)
     fill(store, wanted)
-    path = Path(store.uri) / wanted.shard(1).name
+    second = wanted.shards()[1]
+    path = Path(store.uri) / second.name
     path.write_bytes(harm(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
-        assert store.missing(wanted) == [1]
-    assert "computing it again" in caplog.text and "shard-00001" in caplog.text
+        assert [shard.texts for shard in store.missing(wanted)] == [second.texts]
+    assert "computing it again" in caplog.text and second.name in caplog.text
     fill(store, wanted)
-    assert store.open(wanted.key).vectors[[4]][0] == pytest.approx(vector(TEXTS[4]).numpy())
+    got = store.open(wanted.key).vectors[:]
+    np.testing.assert_allclose(got, np.stack([vector(text).numpy() for text in TEXTS]), rtol=1e-6)
 
 
 def test_a_shard_of_other_texts_is_not_taken(store: FeatureStore) -> None:
-    wanted, other = spec(TEXTS), spec(TEXTS[:2])
+    wanted, other = spec(TEXTS), spec(["some other text", "and one more"])
     fill(store, wanted)
     fill(store, other)
-    (Path(store.uri) / other.shard(0).name).replace(Path(store.uri) / wanted.shard(0).name)
-    assert store.missing(wanted) == [0]
+    first = wanted.shards()[0]
+    (Path(store.uri) / other.shards()[0].name).replace(Path(store.uri) / first.name)
+    assert [shard.texts for shard in store.missing(wanted)] == [first.texts]
 
 
-def test_nothing_but_shards_and_manifest_is_left(store: FeatureStore) -> None:
+def test_nothing_but_shards_and_views_is_left(store: FeatureStore) -> None:
     wanted = spec(TEXTS)
     fill(store, wanted)
-    folder = Path(store.uri) / wanted.key
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == ["manifest.json", *(f"shard-0000{i}.safetensors" for i in range(3))]
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert (manifest["count"], manifest["dim"], manifest["what"]) == (len(TEXTS), DIM, "encoder")
+    names = sorted(path.name for path in (Path(store.uri) / wanted.space).iterdir())
+    assert len(names) == 6 and {Path(name).suffix for name in names} == {".safetensors", ".ids"}
+    assert [path.name for path in (Path(store.uri) / "views").iterdir()] == [f"{wanted.key}.safetensors"]
+    _, manifest = load_view(Path(store.uri) / "views" / f"{wanted.key}.safetensors")
+    assert (manifest["count"], manifest["what"]) == (len(TEXTS), "encoder")
+
+
+def test_a_damaged_view_is_a_sentence_and_made_again(store: FeatureStore) -> None:
+    wanted = spec(TEXTS)
+    fill(store, wanted)
+    view = Path(store.uri) / "views" / f"{wanted.key}.safetensors"
+    view.write_bytes(view.read_bytes()[:-5])
+    with pytest.raises(JobFailed, match="extract these features again"):
+        store.open(wanted.key)
+    store.finish(wanted)
+    assert len(store.open(wanted.key)) == len(TEXTS)
 
 
 def test_finished_store_may_be_read_only(store: FeatureStore) -> None:
     wanted = spec(TEXTS)
     fill(store, wanted)
-    manifest = Path(store.uri) / wanted.key / "manifest.json"
-    before = manifest.stat()
+    view = Path(store.uri) / "views" / f"{wanted.key}.safetensors"
+    before = view.stat()
     store.finish(wanted)
-    assert (manifest.stat().st_ino, manifest.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (view.stat().st_ino, view.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_full_disk_is_a_sentence_and_leaves_nothing(store: FeatureStore) -> None:
-    wanted = spec(["x" * 50] * 400, "encoder+tokens", shard_size=400)
+    wanted = spec([f"{i:>50}" for i in range(400)], "encoder+tokens", shard_size=400)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
@@ -184,7 +225,7 @@ def test_full_disk_is_a_sentence_and_leaves_nothing(store: FeatureStore) -> None
             fill(store, wanted)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list((Path(store.uri) / wanted.key).iterdir()) == []
+    assert list((Path(store.uri) / wanted.space).iterdir()) == []
 
 
 def test_places_that_cannot_be_a_store(tmp_path: Path) -> None:
@@ -198,34 +239,38 @@ def test_places_that_cannot_be_a_store(tmp_path: Path) -> None:
 def test_uri_is_fetched_once_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri, wanted = (tmp_path / "far").as_uri(), spec(TEXTS, "encoder+tokens")
     fill(FeatureStore(uri, cache=tmp_path / "writer"), wanted)
-    assert (tmp_path / "far" / wanted.key / "manifest.json").is_file()
+    assert (tmp_path / "far" / "views" / f"{wanted.key}.safetensors").is_file()
     assert not list((tmp_path / "far").rglob("*.tmp"))
 
     reader = FeatureStore(uri, cache=tmp_path / "reader")
     features = reader.open(wanted.key)
     assert features.vectors[[4]][0] == pytest.approx(vector(TEXTS[4]).numpy())
-    assert len(list((tmp_path / "reader").rglob("*.safetensors"))) == 3
+    assert len(list((tmp_path / "reader").rglob("*.safetensors"))) == 4, "three shards and the view"
+    assert reader.missing(wanted) == []
     monkeypatch.setattr("shutil.copyfileobj", lambda *_: pytest.fail("fetched again"))
     assert reader.missing(wanted) == []
-    assert len(reader.missing(spec(TEXTS[::-1]))) == 3
+    assert len(reader.missing(spec(TEXTS, "encoder+tokens", fingerprint="f2"))) == 3
 
 
 def test_damage_behind_a_uri_is_mended_there(tmp_path: Path) -> None:
     uri, wanted = (tmp_path / "far").as_uri(), spec(TEXTS)
     store = FeatureStore(uri, cache=tmp_path / "cache")
     fill(store, wanted)
-    copy = next((tmp_path / "cache").rglob("shard-00002*"))
+    last = wanted.shards()[2]
+    copy = next((tmp_path / "cache").rglob(Path(last.name).name))
     raw = copy.read_bytes()
     copy.write_bytes(raw[:-1] + b"\xff")
     assert store.missing(wanted) == [], "a bad copy of a good original is fetched again"
-    original = tmp_path / "far" / wanted.shard(2).name
+    original = tmp_path / "far" / last.name
     original.write_bytes(raw[:-1] + b"\xff")
     other = FeatureStore(uri, cache=tmp_path / "other")
-    assert other.missing(wanted) == [2]
+    assert [shard.texts for shard in other.missing(wanted)] == [last.texts]
     fill(other, wanted)
     assert original.read_bytes() == raw
     original.unlink()
-    assert store.missing(wanted) == [2], "a copy does not stand for an original that others need"
+    assert [shard.texts for shard in store.missing(wanted)] == [last.texts], (
+        "a copy does not stand for an original that others need"
+    )
 
 
 def test_extract_here_reports_forwards(tmp_path: Path) -> None:
