@@ -30,8 +30,9 @@ from llink_ray.models.encoder import Encoder
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.training import losses
+from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.queue import Queue
-from llink_ray.training.stage_a import AlignmentData, StageA
+from llink_ray.training.stage_a import StageA
 
 PAIRS, STEPS, BATCH, MICRO = 100_000, 20_000, 128, 8
 BATCH_TOKENS = 8_192

@@ -78,8 +78,8 @@ class Bench:
         assert encoded.tokens is not None and encoded.mask is not None
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), encoded.mask.sum(1).cumsum(0)]).numpy()
         n = len(self.pairs)
-        tokens = RaggedRows([(encoded.tokens[encoded.mask].numpy(), offsets)], n)
-        features = Features("", "", ShardedRows([encoded.vectors.numpy()], n), tokens)
+        tokens = RaggedRows([(encoded.tokens[encoded.mask].numpy(), offsets)])
+        features = Features("", "", ShardedRows([encoded.vectors.numpy()]), tokens)
         s = self.settings
         source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0, LANGUAGE)
         optimizer = torch.optim.AdamW(parameter_groups(model, s.stage_b))

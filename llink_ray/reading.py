@@ -11,12 +11,34 @@ from llink_ray.bundle import BundleInfo, ModelInfo
 from llink_ray.errors import LlinkError
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import NoSlots, SoftSlots
-from llink_ray.settings import Settings
+from llink_ray.settings import Settings, TeacherSettings
 
 if TYPE_CHECKING:
     from llink_ray.models.encoder import Encoded
 
 PROJECTOR, SLOTS = "projector.safetensors", "slots.safetensors"
+
+
+class TeacherSpace:
+    """Where a bundle's vectors of foreign text lie, for the decoder's vectors of English ones."""
+
+    def __init__(self, teacher: TeacherSettings, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        self.teacher, self._mean, self._spread = teacher, mean, spread
+
+    @classmethod
+    def load(cls, folder: Path, info: BundleInfo) -> TeacherSpace:
+        """Of a verified bundle; reads the constants alone."""
+        from safetensors import safe_open
+
+        with safe_open(folder / PROJECTOR, framework="pt") as file:
+            known = "teacher_mean" in file.keys()  # noqa: SIM118 - the file is no mapping
+            mean = file.get_tensor("teacher_mean") if known else torch.zeros(1)
+            spread = file.get_tensor("teacher_spread") if known else torch.ones(1)
+        return cls(Settings.model_validate(info.settings).decoder.teacher, mean, spread)
+
+    def place(self, states: torch.Tensor) -> torch.Tensor:
+        """Teacher states (N, d_dec), read as :attr:`teacher` says, in that space."""
+        return (states - self._mean) / self._spread
 
 
 class Reading:
@@ -40,7 +62,8 @@ class Reading:
 
         settings = settings or Settings.model_validate(info.settings)
         dim = info.decoder.hidden_size
-        projector = Projector(info.encoder.hidden_size, dim, settings.projector)
+        layers = len(settings.encoder.layers) or 1
+        projector = Projector(info.encoder.hidden_size, dim, settings.projector, layers)
         slots: SoftSlots | NoSlots = NoSlots()
         if settings.slots.variant != "none":
             slots = SoftSlots(settings.slots, dim, token_dim, norm=1.0)  # its own norm is among the weights

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 Fraction = Field(ge=0.0, lt=1.0)
 Weight = Field(ge=0.0)
@@ -33,8 +41,32 @@ class EncoderSettings(Section):
     """How to pool a model that does not say so itself (no sentence-transformers ``modules.json``)."""
     max_characters: PositiveInt = 256
     """Foreign text is cut here (paper, Stage A)."""
+    layers: tuple[int, ...] = ()
+    """Layers whose mean states the projector mixes, by weights that it learns; 0 is the embeddings. None: the
+    model's own sentence vector alone."""
     prompt: str = ""
     """Put before each text, for encoders trained so (e5 wants ``query: ``)."""
+
+
+class TeacherSettings(Section):
+    """What of the frozen decoder stands for an English sentence: the teacher state of Stage A."""
+
+    read_out: Literal["token", "last", "mean"] = "token"
+    """``token``: the state at a read-out token behind the sentence (paper, section 3.2); ``last``: at the
+    last token of ``prompt``; ``mean``: mean over the sentence's tokens, its first apart."""
+    layer: PositiveInt | None = None
+    """Layer whose states are read, from 1; the layers above it are not run. Nothing means the last, behind
+    the final norm."""
+    prompt: str = "{text}"
+    """Text that the sentence stands in, for ``last``."""
+
+    @model_validator(mode="after")
+    def _prompt_holds_the_text(self) -> TeacherSettings:
+        if self.prompt.count("{text}") != 1:
+            raise ValueError(
+                f"decoder.teacher.prompt is {self.prompt!r}: write {{text}} once, where the sentence goes"
+            )
+        return self
 
 
 class DecoderSettings(Section):
@@ -48,6 +80,8 @@ class DecoderSettings(Section):
     """English tokens the teacher reads (paper, Stage A)."""
     teacher_token: str = "<foreign_emb>"  # noqa: S105 - a vocabulary entry, not a secret
     """Read-out token; where the vocabulary lacks it, the mean of all token embeddings stands in."""
+    teacher: TeacherSettings = TeacherSettings()
+    """How the teacher is read."""
     gradient_checkpointing: bool = False
     """Trade time for memory in large decoders."""
 
@@ -73,6 +107,16 @@ class CorpusSettings(Section):
     """Share of the foreign letters that must be in the language's script."""
     detect_language: bool = True
     """Drop lines whose foreign side is confidently another language."""
+    held_out_sources: tuple[str, ...] = ()
+    """Sources (the file's column or key ``source``) that never train nor validate: the run measures them
+    apart, as ``unseen``."""
+
+    @field_validator("held_out_sources", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"write a list, [{value}]")
+        return value
 
 
 class FeatureSettings(Section):
@@ -80,10 +124,10 @@ class FeatureSettings(Section):
 
     directory: str | None = None
     """Local path or URI of the store; nothing means ``features`` beside the runs."""
-    batch_tokens: PositiveInt = 8_192
+    batch_tokens: PositiveInt = 4_096
     """Padded tokens in one forward of a frozen model."""
-    shard_size: PositiveInt = 4_096
-    """Texts in one shard, the unit that is resumed."""
+    shard_size: PositiveInt = 1_024
+    """Texts in one shard, the unit that is resumed and that progress is told by."""
 
 
 class ProjectorSettings(Section):
@@ -95,6 +139,9 @@ class ProjectorSettings(Section):
     """Hidden layers."""
     dropout: float = Fraction
     """After the activation."""
+    teacher_norm: Literal["none", "standard"] = "none"
+    """``standard``: teacher states are compared with mean 0 and spread 1 in each of their dimensions, by
+    constants of the training text that the projector keeps; ``none``: as they are (the paper's way)."""
 
 
 class SlotSettings(Section):
@@ -135,7 +182,11 @@ class StageASettings(Section):
     enabled: bool = True
     """Off: Stage B starts from an untrained projector (ablation)."""
     steps: PositiveInt = 20_000
-    """Optimizer steps."""
+    """Optimizer steps, where ``passes`` does not say how many."""
+    passes: PositiveFloat | None = None
+    """Passes over the training pairs instead of ``steps``, so that one number fits any corpus."""
+    least_steps: PositiveInt = 1
+    """Steps that ``passes`` makes at least: a small corpus is seen oftener."""
     batch_size: PositiveInt = 128
     """Pairs a step, over all workers."""
     learning_rate: PositiveFloat = 1e-3
@@ -143,7 +194,7 @@ class StageASettings(Section):
     final_learning_rate: float = Field(default=1e-5, ge=0.0)
     """End of the cosine."""
     warmup_steps: int = Field(default=3_000, ge=0)
-    """Linear warm-up."""
+    """Linear warm-up; at most a tenth of the steps where ``passes`` says how many."""
     weight_decay: float = Field(default=0.05, ge=0.0)
     """AdamW."""
     betas: tuple[float, float] = (0.9, 0.98)
@@ -155,15 +206,46 @@ class StageASettings(Section):
     temperature_end: PositiveFloat = 0.08
     """And at the last."""
     queue: int = Field(default=32_768, ge=0)
-    """Past teacher vectors kept as negatives; 0 for none."""
+    """Past vectors kept as negatives; 0 for none."""
+    corpus_negatives: int = Field(default=0, ge=0)
+    """Teacher states of the whole corpus as negatives of a foreign vector, at most so many, drawn anew for
+    each step, in place of the queue's; 0 for none."""
     hard_negatives: int = Field(default=256, ge=0)
     """Hardest of the queue, per row, in both directions."""
     direction_weight: float = Field(default=0.05, ge=0.0)
     """Weight of the MSE between unit vectors."""
     norm_weight: float = Field(default=0.02, ge=0.0)
     """Weight of the squared difference of log-norms."""
+    english: bool = False
+    """Learn from the English side too, read by the encoder as if it were foreign: more to learn from, which
+    pays most on text of another kind than the training text. Costs the encoder a second text a pair."""
     evaluate_every: PositiveInt = 500
-    """Steps between two looks at the validation pairs."""
+    """Steps between two looks at the validation pairs; where ``passes`` is set, there are forty looks."""
+    keep: Literal["best", "last"] = "best"
+    """Which projector the stage ends with: the best by retrieval on the validation pairs, or the last."""
+    patience: int = Field(default=0, ge=0)
+    """Looks at the validation pairs without a better one after which the stage ends early; 0 for never."""
+
+    def planned_steps(self, pairs: int) -> int:
+        """Optimizer steps over ``pairs`` training pairs; 0 where the stage is off."""
+        if not self.enabled:
+            return 0
+        if self.passes is None:
+            return self.steps
+        rows = pairs * 2 if self.english else pairs
+        return max(self.least_steps, round(self.passes * rows / min(self.batch_size, rows)))
+
+    def planned_warmup(self, pairs: int) -> int:
+        """Steps of linear warm-up."""
+        if self.passes is None:
+            return self.warmup_steps
+        return min(self.warmup_steps, self.planned_steps(pairs) // 10)
+
+    def planned_looks(self, pairs: int) -> int:
+        """Steps between two looks at the validation pairs: with ``passes``, a fortieth of them all."""
+        if self.passes is None:
+            return self.evaluate_every
+        return max(1, self.planned_steps(pairs) // 40)
 
 
 class UsageSettings(Section):
@@ -184,6 +266,9 @@ class UsageSettings(Section):
 class StageBSettings(Section):
     """Slots and LoRA under the supervised loss (paper, section 3.3)."""
 
+    source: Literal["foreign", "english"] = "foreign"
+    """Side of a pair that the decoder reads; ``english`` gives a ceiling: the same adapters, trained equally
+    on the English text itself (wants ``slots.variant=none``)."""
     steps: PositiveInt = 1_000
     """Optimizer steps."""
     batch_size: PositiveInt = 128
@@ -337,6 +422,11 @@ class Settings(Section):
             raise ValueError(
                 f"stage_b.micro_batch_size is {micro}, which does not divide the "
                 f"{self.stage_b.batch_size // workers} examples of one worker's step"
+            )
+        if self.stage_b.source == "english" and self.slots.variant != "none":
+            raise ValueError(
+                f"stage_b.source=english puts the English into the prompt as text, where slots.variant="
+                f"{self.slots.variant} puts slots: add slots.variant=none"
             )
         if self.stage_b.passage_share and self.slots.max_sentences < self.stage_b.passage_sentences:
             raise ValueError(

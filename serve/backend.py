@@ -57,8 +57,8 @@ class Backend(Protocol):
     async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
         """The encoder's own vectors."""
 
-    async def states(self, texts: Sequence[str]) -> Floats:
-        """The decoder's own vectors of English texts."""
+    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+        """The decoder's own vectors of English texts, comparable with a bundle's of foreign ones."""
 
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
@@ -92,8 +92,8 @@ class LocalBackend:
     async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
         return await self.readers[encoder].vectors(texts)
 
-    async def states(self, texts: Sequence[str]) -> Floats:
-        return await self.speaker.states(texts)
+    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+        return await self.speaker.states(texts, ref)
 
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         return await self.speaker.answer(ask)
@@ -129,8 +129,8 @@ class RayBackend:
     async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
         return await again(lambda: self._readers[encoder].vectors.remote(texts))
 
-    async def states(self, texts: Sequence[str]) -> Floats:
-        return await again(lambda: self._speaker.states.remote(texts))
+    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+        return await again(lambda: self._speaker.states.remote(texts, ref))
 
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
         return await again(lambda: self._speaker.answer.remote(ask))

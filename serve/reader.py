@@ -89,10 +89,11 @@ class Reader:
         """(N, d_enc): what the encoder itself says of texts in any language."""
 
         def work() -> Floats:
-            parts = [
-                self.encoder.encode(list(texts[start : start + _BATCH])).vectors.numpy()
-                for start in range(0, len(texts), _BATCH)
-            ]
+            parts = []
+            for start in range(0, len(texts), _BATCH):
+                sentence = self.encoder.encode(list(texts[start : start + _BATCH])).sentence
+                assert sentence is not None, "an encoder always gives it"
+                parts.append(sentence.numpy())
             return np.concatenate(parts)
 
         return await asyncio.to_thread(work)

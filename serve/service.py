@@ -327,7 +327,10 @@ class Service:
         vectors: dict[int, list[float]] = {}
         for encoder, places in groups.items():
             if encoder is None:
-                rows = await self.backend.states([texts[i] for i in places])
+                # English is placed where the bundle that it is compared with has it; without one, any bundle.
+                beside = chosen.forced or next((code for code in codes if code), next(iter(known), None))
+                ref = chosen.taught[beside].ref if beside else None
+                rows = await self.backend.states([texts[i] for i in places], ref)
             else:
                 wanted = [(chosen.taught[code].ref, texts[i]) for i in places if (code := codes[i])]
                 rows = await self.backend.project(encoder, wanted)

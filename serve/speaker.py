@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,21 @@ from llink_ray.bundle import BundleInfo
 from llink_ray.decoding import Answer, BatchedEngine, Done, Event, Input, Limits, Request
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.prompt import SLOT
-from llink_ray.reading import require_same
+from llink_ray.reading import TeacherSpace, require_same
 from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
 from llink_ray.taught import LORA
 from serve.shelf import Shelf
 from serve.values import Ask, BundleRef, Floats, Load
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What a bundle gives the decoder."""
+
+    adapter: str
+    """Its name in the engine."""
+    space: TeacherSpace
 
 
 class Speaker:
@@ -31,14 +40,14 @@ class Speaker:
     ) -> None:
         self.engine = BatchedEngine(Decoder.load(decoder, device), limits)
         self.engine.start()
-        self.shelf: Shelf[str] = Shelf(
+        self.shelf: Shelf[_Loaded] = Shelf(
             Registry(registry), self._load, lambda ref: self.engine.remove(ref.name)
         )
 
-    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> str:
+    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> _Loaded:
         require_same(ref.language, info.decoder, self.engine.decoder.fingerprint, "decoder")
         self.engine.put(ref.name, folder / LORA)
-        return ref.name
+        return _Loaded(ref.name, TeacherSpace.load(folder, info))
 
     async def prepare(self, ref: BundleRef) -> None:
         """Load a bundle's adapter before anybody asks for it.
@@ -106,10 +115,15 @@ class Speaker:
         )
         return ablated - with_slots
 
-    async def states(self, texts: Sequence[str]) -> Floats:
-        """(N, d_dec): the decoder's own vectors of English texts."""
-        states = await asyncio.to_thread(self.engine.states, texts)
-        return states.numpy()
+    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+        """(N, d_dec): the decoder's own vectors of English texts, as a bundle's projector compares with them.
+
+        Raises:
+            JobFailed: a bundle that cannot be used here any more.
+        """
+        space = (await self.shelf.used(ref)).space if ref else None
+        states = await asyncio.to_thread(self.engine.states, texts, space.teacher if space else None)
+        return (space.place(states) if space else states).numpy()
 
     def load(self) -> Load:
         """What it is at."""
@@ -130,7 +144,7 @@ class Speaker:
             raise RuntimeError("the decoding thread has ended")
 
     async def _request(self, ask: Ask) -> Request:
-        adapter = await self.shelf.used(ask.adapter) if ask.adapter else None
+        adapter = (await self.shelf.used(ask.adapter)).adapter if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places

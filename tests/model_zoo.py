@@ -20,8 +20,9 @@ from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.taught import Taught, save_parts
+from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers
-from llink_ray.training.stage_a import AlignmentData, StageA
+from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
 
 CHAT = (
@@ -224,11 +225,10 @@ def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
 def in_memory(encoded: Encoded) -> Features:
     """An encoder's output as the feature store would give it back."""
     assert encoded.tokens is not None and encoded.mask is not None
-    count = len(encoded.vectors)
     flat = encoded.tokens[encoded.mask].numpy()
     offsets = np.concatenate([[0], encoded.mask.sum(1).cumsum(0).numpy()])
-    tokens = RaggedRows([(flat, offsets)], count)
-    return Features("", "", ShardedRows([encoded.vectors.numpy()], count), tokens)
+    tokens = RaggedRows([(flat, offsets)])
+    return Features("", "", ShardedRows([encoded.vectors.numpy()]), tokens)
 
 
 def write_taught(path: Path, taught: Taught, **changes: Any) -> Path:

@@ -14,8 +14,9 @@ from llink_ray.cluster.rundir import RunDir
 from llink_ray.errors import JobFailed
 from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
+from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import AlignmentData, MappedRows, StageA, fresh_projector, sow, validate
+from llink_ray.training.stage_a import StageA, fresh_projector, sow, validate
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class World:
 
     foreign: ShardedRows
     teacher: ShardedRows
+    encoded_english: ShardedRows | None
     sentences: torch.Tensor
     """(n,) of the training pairs, which come first."""
     held_out: tuple[torch.Tensor, torch.Tensor]
@@ -41,7 +43,9 @@ def world_of(path: Path) -> World:
     n, m = len(train), len(run.read_pairs("validation"))
     rows = np.arange(n, n + m)
     held_out = torch.from_numpy(foreign[rows]), torch.from_numpy(teacher[rows])
-    return World(foreign, teacher, sentence_numbers(train), held_out)
+    english = told["features"].get("encoded_english")
+    encoded = store.open(english).vectors if english else None
+    return World(foreign, teacher, encoded, sentence_numbers(train), held_out)
 
 
 class Alignment:
@@ -52,8 +56,11 @@ class Alignment:
         n = len(shared.sentences)
         self.settings, self.held_out = settings.stage_a, shared.held_out
         projector = fresh_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
-        projector.standardise_with(torch.from_numpy(shared.foreign[np.arange(n)]))
+        foreign, teacher = (torch.from_numpy(one[np.arange(n)]) for one in (shared.foreign, shared.teacher))
+        projector.standardise_with(foreign, teacher)
         data = AlignmentData(MappedRows(shared.foreign, n), MappedRows(shared.teacher, n), shared.sentences)
+        if self.settings.english and shared.encoded_english is not None:
+            data = data.with_english(MappedRows(shared.encoded_english, n))
         self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
         sow(settings)
         self._chance = self._drawn()

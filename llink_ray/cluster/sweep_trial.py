@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray import configure
+from llink_ray.cluster.rundir import RunDir
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
 from llink_ray.sweeps.space import tree
@@ -38,6 +39,7 @@ class Told:
             LlinkError: they cannot go together.
         """
         settings = configure.resolve(self.bases[language], tree(config))
+        settings = _with_steps(settings, RunDir(self.world(language, settings)))
         every = {
             f"{stage}.evaluate_every": -(-getattr(settings, stage).steps // self.looks)
             for stage in ("stage_a", "stage_b")
@@ -47,6 +49,21 @@ class Told:
     def world(self, language: str, settings: Settings) -> Path:
         """Run directory whose pairs and features a trial reads."""
         return Path(self.folder) / "worlds" / world_name(language, settings)
+
+
+def _with_steps(settings: Settings, world: RunDir) -> Settings:
+    """Passes over the corpus as steps: the looks of all trials are counted in steps."""
+    if settings.stage_a.passes is None or not world.record.exists():
+        return settings
+    pairs = world.read_json(world.record)["corpus"]["train"]
+    stage = settings.stage_a
+    planned = {
+        "passes": None,
+        "steps": max(1, stage.planned_steps(pairs)),
+        "warmup_steps": stage.planned_warmup(pairs),
+        "patience": 0,
+    }
+    return settings.model_copy(update={"stage_a": stage.model_copy(update=planned)})
 
 
 def world_name(language: str, settings: Settings) -> str:

@@ -22,6 +22,7 @@ from llink_ray.decoding.request import Full, Input, Reason, Request
 from llink_ray.decoding.row import Row
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
+from llink_ray.settings import TeacherSettings
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class BatchedEngine:
             for row in held:
                 self.pool.release(row)
 
-    def states(self, texts: Sequence[str]) -> torch.Tensor:
+    def states(self, texts: Sequence[str], teacher: TeacherSettings | None = None) -> torch.Tensor:
         """What the decoder itself says of N English texts, (N, d), float32: see ``Decoder.teacher_states``.
 
         Done between two tokens of the running batch.
@@ -141,7 +142,7 @@ class BatchedEngine:
         def job() -> torch.Tensor:
             size = max(1, self.limits.tokens // (self.decoder.settings.max_teacher_tokens + 1))
             parts = [
-                self.decoder.teacher_states(list(texts[start : start + size]))
+                self.decoder.teacher_states(list(texts[start : start + size]), teacher=teacher)
                 for start in range(0, len(texts), size)
             ]
             return torch.cat(parts)

@@ -11,7 +11,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.answers import Answer, score
 from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.features import Features
-from llink_ray.instructions import evaluation_examples
+from llink_ray.instructions import as_shown, evaluation_examples
 from llink_ray.languages import Language
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate
@@ -48,7 +48,8 @@ class HeldOut:
     ) -> None:
         self.model, self.decoder, self.settings = model, decoder, settings
         self.foreign, self.offset, self.count = foreign, offset, len(pairs)
-        self.asked = evaluation_examples(pairs, settings.stage_b.validation_answers, settings.seed)
+        shown = as_shown(pairs, settings.stage_b.source)
+        self.asked = evaluation_examples(shown, settings.stage_b.validation_answers, settings.seed)
         self.rows = tokenise(decoder.prompt, self.asked, settings.slots, language)
         self.teacher = teacher.vectors[np.arange(offset, offset + len(pairs))]
 
@@ -63,7 +64,9 @@ class HeldOut:
             figures = {"answers.exact": "exact", "answers.f1": "f1", "numbers.exact": "numbers"}
             found |= {name: told[key] for name, key in figures.items() if told[key] is not None}
         if self.count and not isinstance(self.model.slots, NoSlots):
-            ranked = retrieval(self._means(), self.teacher)
+            device = self.decoder.device
+            teacher = self.model.projector.normalise(torch.from_numpy(self.teacher).to(device))
+            ranked = retrieval(self._means(), teacher.float().cpu())
             found |= {f"retrieval.{key}": value for key, value in ranked.as_dict().items() if key != "count"}
         return found
 

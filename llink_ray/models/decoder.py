@@ -12,7 +12,7 @@ import torch
 from llink_ray.errors import LlinkError
 from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
 from llink_ray.models.prompt import Prompt
-from llink_ray.settings import DecoderSettings
+from llink_ray.settings import DecoderSettings, TeacherSettings
 
 
 class Decoder:
@@ -66,11 +66,14 @@ class Decoder:
 
     def token_counts(self, texts: list[str]) -> list[int]:
         """Tokens each English text costs the teacher, for batching by length."""
-        return [len(ids) + 1 for ids in self._teacher_ids(texts)]
+        return [len(ids) + 1 for ids in self._teacher_ids(texts, self.settings.teacher)]
 
-    def _teacher_ids(self, texts: list[str]) -> list[list[int]]:
+    def _teacher_ids(self, texts: list[str], teacher: TeacherSettings) -> list[list[int]]:
         limit = self.settings.max_teacher_tokens
         ids: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+        if teacher.read_out == "last":
+            before, after = teacher.prompt.split("{text}")
+            ids = [[*self.prompt.ids(before), *row, *self.prompt.ids(after)] for row in ids]
         start = self.tokenizer.bos_token_id
         return [row if start is None or row[:1] == [start] else [start, *row] for row in ids]
 
@@ -86,29 +89,37 @@ class Decoder:
         return mean
 
     @torch.inference_mode()
-    def teacher_states(self, texts: list[str], adapted: bool = False) -> torch.Tensor:
-        """Last-layer state at the read-out token after each English text, (B, d_dec), float32.
+    def teacher_states(
+        self, texts: list[str], adapted: bool = False, teacher: TeacherSettings | None = None
+    ) -> torch.Tensor:
+        """What the decoder makes of each English text, (B, d_dec), float32, read as ``teacher`` says.
 
         Paper, section 3.2. Text is cut at ``max_teacher_tokens``. The teacher is the decoder as it came;
-        ``adapted`` leaves the adapters on that were put on it.
+        ``adapted`` leaves the adapters on that were put on it. Without ``teacher``, the settings' own.
         """
         self.forwards += 1
-        rows = self._teacher_ids(texts)
-        length = max(map(len, rows)) + 1
+        teacher = teacher or self.settings.teacher
+        rows = self._teacher_ids(texts, teacher)
+        with_token = teacher.read_out == "token"
+        length = max(map(len, rows)) + with_token
         ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, T)
         mask = torch.zeros(len(rows), length, dtype=torch.long)  # (B, T)
         for i, row in enumerate(rows):
-            ids[i, length - 1 - len(row) : -1] = torch.tensor(row)
-            mask[i, length - 1 - len(row) :] = 1
+            ids[i, length - with_token - len(row) : length - with_token] = torch.tensor(row)
+            mask[i, length - with_token - len(row) :] = 1
         ids, mask = ids.to(self.device), mask.to(self.device)
         embeddings = self.model.get_input_embeddings()(ids)  # (B, T, d)
-        embeddings[:, -1] = self._read_out
+        if with_token:
+            embeddings[:, -1] = self._read_out
         with nullcontext() if adapted else without_adapters(self.model):
-            states = self.model.base_model(
-                inputs_embeds=embeddings, attention_mask=mask, position_ids=positions(mask), use_cache=False
-            ).last_hidden_state  # (B, T, d)
-        last: torch.Tensor = states[:, -1].float().cpu()
-        return last
+            states = states_at(self.model, embeddings, mask, teacher.layer)  # (B, T, d)
+        if teacher.read_out != "mean":
+            return states[:, -1].float().cpu()
+        # The first token's state is an attention sink, hundreds of times as long as any other.
+        counted = mask * (positions(mask) > 0) + mask * (mask.sum(-1, keepdim=True) == 1)  # (B, T)
+        weights = counted[..., None].float()
+        mean: torch.Tensor = (states.float() * weights).sum(1) / weights.sum(1)
+        return mean.cpu()
 
     @torch.inference_mode()
     def greedy(
@@ -203,6 +214,52 @@ def load_tokenizer(settings: DecoderSettings) -> Any:
             "eos_token in its tokenizer_config.json"
         )
     return tokenizer
+
+
+class _Reached(Exception):
+    """The layer that was wanted has its input."""
+
+    def __init__(self, states: torch.Tensor) -> None:
+        self.states = states
+
+
+def states_at(model: Any, embeddings: torch.Tensor, mask: torch.Tensor, layer: int | None) -> torch.Tensor:
+    """States (B, T, d) behind ``layer`` blocks of a causal model; without a number, behind all and the norm.
+
+    Blocks above are not run. ``embeddings`` is (B, T, d), ``mask`` (B, T), padded on the left.
+
+    Raises:
+        LlinkError: the decoder has no such layer.
+    """
+    inputs = {"inputs_embeds": embeddings, "attention_mask": mask, "position_ids": positions(mask)}
+    if layer is None:
+        states: torch.Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
+        return states
+    blocks = blocks_of(model)
+    if layer >= len(blocks):
+        raise LlinkError(
+            f"decoder.teacher.layer is {layer}, but this decoder has {len(blocks)} layers: name one below "
+            f"{len(blocks)}, or none for the last"
+        )
+
+    def stop(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        raise _Reached(positional[0] if positional else named["hidden_states"])
+
+    hook = blocks[layer].register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        model.base_model(**inputs, use_cache=False)
+    except _Reached as reached:
+        return reached.states
+    finally:
+        hook.remove()
+    raise AssertionError("a causal model runs its blocks in order")
+
+
+def blocks_of(model: Any) -> torch.nn.ModuleList:
+    """The decoder's blocks: the list of as many modules as its configuration has layers."""
+    count = model.config.get_text_config().num_hidden_layers
+    lists = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
+    return next(one for one in lists if len(one) == count)
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from llink_ray.errors import LlinkError
 from llink_ray.models.locate import explained, fingerprint, locate, require_pooling, require_vocabulary
 from llink_ray.settings import EncoderSettings
 
@@ -19,11 +20,14 @@ class Encoded:
     """What the encoder says of B texts."""
 
     vectors: torch.Tensor
-    """Sentence vectors, (B, d_enc), float32."""
+    """What the projector reads, (B, d_in), float32: the sentence vectors, or, with ``encoder.layers``, the
+    mean states of these layers side by side."""
     tokens: torch.Tensor | None = None
     """Token states, (B, T, d_enc), float32, zero where padded."""
     mask: torch.Tensor | None = None
     """(B, T), bool: where a token stands."""
+    sentence: torch.Tensor | None = None
+    """The model's own sentence vectors, (B, d_enc), float32."""
 
 
 class Encoder:
@@ -32,8 +36,11 @@ class Encoder:
     def __init__(self, model: SentenceTransformer, settings: EncoderSettings) -> None:
         self.model = model.eval().requires_grad_(False)
         self.settings = settings
-        self.dim = int(model.get_embedding_dimension() or 0)
         self.token_dim = int(model[0].get_embedding_dimension())
+        self.sentence_dim = int(model.get_embedding_dimension() or 0)
+        self.dim = len(settings.layers) * self.token_dim or self.sentence_dim
+        if settings.layers:
+            self._show_layers()
         self.fingerprint = fingerprint(settings.model, settings.revision, "encoder")
         self.forwards = 0
         """Batches read so far; what a second run on the same text keeps at zero."""
@@ -69,6 +76,23 @@ class Encoder:
             require_vocabulary(model.tokenizer, settings.model, "encoder")
         return cls(model, settings)
 
+    def _show_layers(self) -> None:
+        """Let the model give its hidden states.
+
+        Raises:
+            LlinkError: a static encoder, or one that has fewer layers.
+        """
+        config = getattr(self.model[0].auto_model, "config", None)
+        count = getattr(config, "num_hidden_layers", 0)
+        wrong = [layer for layer in self.settings.layers if not 0 <= layer <= count]
+        if wrong:
+            raise LlinkError(
+                f"encoder.layers names layer {wrong[0]}, but encoder {self.settings.model!r} has {count}: "
+                f"name some of 0 to {count}, or none"
+            )
+        assert config is not None
+        config.output_hidden_states = True
+
     def _prepared(self, texts: list[str]) -> list[str]:
         return [self.settings.prompt + text[: self.settings.max_characters] for text in texts]
 
@@ -88,9 +112,16 @@ class Encoder:
         batch = self.model.preprocess(self._prepared(texts))
         batch = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         out = self.model(batch)
-        vectors = out["sentence_embedding"].float().cpu()  # (B, d_enc)
+        sentence = out["sentence_embedding"].float().cpu()  # (B, d_enc)
+        vectors = self._layer_means(out) if self.settings.layers else sentence
         if not with_tokens:
-            return Encoded(vectors)
+            return Encoded(vectors, sentence=sentence)
         mask = out["attention_mask"].bool().cpu()  # (B, T)
         tokens = out["token_embeddings"].float().cpu() * mask[..., None]  # (B, T, d_enc)
-        return Encoded(vectors, tokens, mask)
+        return Encoded(vectors, tokens, mask, sentence)
+
+    def _layer_means(self, out: dict[str, Any]) -> torch.Tensor:
+        """Means over the tokens of each of the settings' layers, side by side, (B, L·d)."""
+        states, mask = out["all_layer_embeddings"], out["attention_mask"][..., None].float()  # (B, T, 1)
+        means = [(states[layer].float() * mask).sum(1) / mask.sum(1) for layer in self.settings.layers]
+        return torch.cat(means, dim=-1).cpu()

@@ -11,35 +11,68 @@ from llink_ray.settings import ProjectorSettings
 class Projector(nn.Module):
     """Linear, GELU, dropout, Linear, LayerNorm (paper, section 3.2); ``depth`` hidden layers.
 
-    A standardisation of the input with constants of the training text stands first: encoders' vectors
-    are often unit-length and far from zero mean, which an untouched first layer learns slowly from.
+    Where several layers of the encoder are read, a learned softmax over them makes one vector of each text
+    first (as LayAlign does). Constants of the training text stand at both ends, kept with the weights:
+
+    - the input is standardised: encoders' vectors are often unit-length and far from zero mean, which an
+      untouched first layer learns slowly from;
+    - with ``teacher_norm`` = ``standard``, the layers aim at teacher states standardised likewise. Those of a
+      real decoder crowd into a narrow cone, in which cosines hardly tell one sentence from another.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
+    teacher_mean: torch.Tensor
+    teacher_spread: torch.Tensor
 
-    def __init__(self, encoder_dim: int, decoder_dim: int, settings: ProjectorSettings) -> None:
+    def __init__(
+        self, encoder_dim: int, decoder_dim: int, settings: ProjectorSettings, layers: int = 1
+    ) -> None:
+        """``encoder_dim`` is the width of all that is read: ``layers`` layers side by side."""
         super().__init__()
+        self.mix = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
         self.dim = decoder_dim
+        self.normalises = settings.teacher_norm != "none"
         self.register_buffer("mean", torch.zeros(encoder_dim))
         self.register_buffer("scale", torch.ones(encoder_dim))
-        layers: list[nn.Module] = []
-        width = encoder_dim
+        if self.normalises:
+            self.register_buffer("teacher_mean", torch.zeros(decoder_dim))
+            self.register_buffer("teacher_spread", torch.ones(decoder_dim))
+        stack: list[nn.Module] = []
+        width = encoder_dim // layers
         for _ in range(settings.depth):
-            layers += [nn.Linear(width, settings.hidden), nn.GELU(), nn.Dropout(settings.dropout)]
+            stack += [nn.Linear(width, settings.hidden), nn.GELU(), nn.Dropout(settings.dropout)]
             width = settings.hidden
-        layers += [nn.Linear(width, decoder_dim), nn.LayerNorm(decoder_dim)]
-        self.layers = nn.Sequential(*layers)
+        stack += [nn.Linear(width, decoder_dim), nn.LayerNorm(decoder_dim)]
+        self.layers = nn.Sequential(*stack)
 
     @torch.no_grad()
-    def standardise_with(self, vectors: torch.Tensor) -> None:
-        """Take mean and spread of ``vectors`` (N, d_enc) as the constants of the input."""
+    def standardise_with(self, vectors: torch.Tensor, teacher: torch.Tensor | None = None) -> None:
+        """Take mean and spread of ``vectors`` (N, d_enc) and ``teacher`` states (N, d_dec)."""
         self.mean.copy_(vectors.mean(0))
         self.scale.copy_(1.0 / vectors.std(0, correction=0).clamp(min=1e-4))
+        if self.normalises and teacher is not None:
+            self.teacher_mean.copy_(teacher.mean(0))
+            self.teacher_spread.copy_(teacher.std(0, correction=0).clamp(min=1e-4))
+
+    def normalise(self, teacher: torch.Tensor) -> torch.Tensor:
+        """Teacher states (N, d_dec) as :meth:`forward`'s vectors are to be compared with them."""
+        if not self.normalises:
+            return teacher
+        return (teacher - self.teacher_mean) / self.teacher_spread
+
+    def decoder_space(self, projected: torch.Tensor) -> torch.Tensor:
+        """Vectors of :meth:`forward` (B, d_dec) as the decoder's own states: :meth:`normalise` undone."""
+        if not self.normalises:
+            return projected
+        return projected * self.teacher_spread + self.teacher_mean
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(B, d_enc) -> (B, d_dec)."""
+        """(B, d_enc) -> (B, d_dec), in the space of normalised teacher states."""
         # Constants may stay in float32 where an engine turned the weights into bf16.
         standard = ((vectors - self.mean) * self.scale).to(next(self.layers.parameters()).dtype)
+        if self.mix is not None:
+            by_layer = standard.unflatten(-1, (len(self.mix), -1))  # (B, L, d_enc)
+            standard = torch.einsum("bld,l->bd", by_layer, self.mix.softmax(0))
         projected: torch.Tensor = self.layers(standard)
         return projected

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from llink_ray.corpus.pair import Pair
-from llink_ray.instructions import Example, in_passages, training_examples
+from llink_ray.instructions import Example, as_shown, in_passages, training_examples
 from llink_ray.languages import Language
 from llink_ray.models.llink import Prompts, collate
 from llink_ray.models.prompt import Prompt
@@ -89,7 +89,8 @@ class ExampleSource:
         seed: int,
         language: Language | None,
     ) -> None:
-        self.pairs, self.prompt, self.settings, self.slots, self.seed = pairs, prompt, settings, slots, seed
+        self.pairs = as_shown(pairs, settings.source)
+        self.prompt, self.settings, self.slots, self.seed = prompt, settings, slots, seed
         self.language = language
         self.count = len(pairs) * settings.examples_per_pair
         self._sentences = sentence_numbers(pairs)

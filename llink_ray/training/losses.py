@@ -30,7 +30,9 @@ def contrastive(
     if negatives is not None and negative_ids is not None and len(negatives) and hardest:
         further = queries @ negatives.T / temperature  # (B, Q)
         further = further.masked_fill(own[:, None] == negative_ids[None, :], float("-inf"))
-        logits = torch.cat([logits, further.topk(min(hardest, len(negatives)), dim=-1).values], dim=1)
+        if hardest < len(negatives):
+            further = further.topk(hardest, dim=-1).values
+        logits = torch.cat([logits, further], dim=1)
     loss: torch.Tensor = F.cross_entropy(logits, torch.arange(len(own), device=own.device))
     return loss
 

@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
 from llink_ray.evaluation.retrieval import Retrieval, retrieval
-from llink_ray.features import ShardedRows
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings, StageASettings
 from llink_ray.training import losses
+from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.collective import gather, share, sum_gradients, world
 from llink_ray.training.queue import Queue
 from llink_ray.training.sampler import batch, fitting
 from llink_ray.training.schedule import anneal, warm_cosine
 
 
-class Rows(Protocol):
-    """N vectors, had by their places: a tensor, or :class:`MappedRows`."""
+class Best:
+    """The projector of the best look at the validation pairs so far."""
 
-    def __len__(self) -> int:
-        """N."""
+    def __init__(self) -> None:
+        self.score: tuple[float, float] | None = None
+        """R@1, and the margin, which still tells projectors of equal R@1 apart."""
+        self.looks_since = 0
+        """Looks since then that found no better one."""
+        self.weights: dict[str, torch.Tensor] = {}
 
-    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
-        """(n, d) of n places."""
+    def consider(self, score: tuple[float, float], projector: Projector) -> None:
+        """Keep ``projector`` if ``score`` is the best."""
+        self.looks_since += 1
+        if self.score is None or score > self.score:
+            self.score, self.looks_since = score, 0
+            self.weights = {k: v.detach().cpu().clone() for k, v in projector.state_dict().items()}
 
+    def restore_into(self, projector: Projector) -> None:
+        """Give ``projector`` the weights that were kept, if any."""
+        if self.weights:
+            projector.load_state_dict(self.weights)
 
-class MappedRows:
-    """The first N vectors of stored features: read off the disk batch by batch, which the processes of a
-    machine share, where a tensor would be a copy in each."""
+    def state(self) -> dict[str, torch.Tensor]:
+        """For a checkpoint; nothing where nothing is kept."""
+        if self.score is None:
+            return {}
+        kept = {f"weights.{k}": v for k, v in self.weights.items()}
+        record = torch.tensor([*self.score, self.looks_since], dtype=torch.float64)
+        return {**kept, "record": record}
 
-    def __init__(self, vectors: ShardedRows, count: int) -> None:
-        self._vectors, self._count = vectors, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
-        return torch.from_numpy(self._vectors[rows.numpy()])
-
-
-@dataclass(frozen=True)
-class AlignmentData:
-    """Features of N training pairs."""
-
-    foreign: Rows
-    """Encoder vectors, (N, d_enc), float32."""
-    teacher: Rows
-    """Teacher states, (N, d_dec), float32."""
-    sentences: torch.Tensor
-    """(N,) the same number for the same English sentence: such rows are no negatives of each other."""
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """From a checkpoint."""
+        if not state:
+            return
+        r1, margin, looks = state["record"].tolist()
+        self.score, self.looks_since = (r1, margin), int(looks)
+        kept = (key for key in state if key.startswith("weights."))
+        self.weights = {key.removeprefix("weights."): state[key] for key in kept}
 
 
 def fresh_projector(encoder_dim: int, decoder_dim: int, settings: Settings) -> Projector:
     """A projector with the same first weights on every worker and in every trial."""
     torch.manual_seed(settings.seed)
-    return Projector(encoder_dim, decoder_dim, settings.projector)
+    return Projector(encoder_dim, decoder_dim, settings.projector, len(settings.encoder.layers) or 1)
 
 
 def sow(settings: Settings, rank: int = 0) -> None:
@@ -79,6 +80,9 @@ class StageA:
     ) -> None:
         self.projector, self.data, self.settings, self.seed = projector, data, settings, seed
         self.step, self.device = 0, next(projector.parameters()).device
+        pairs = data.pairs or len(data.foreign)
+        self.steps, self.warmup = settings.planned_steps(pairs), settings.planned_warmup(pairs)
+        self.best = Best()
         self.batch_size = fitting(settings.batch_size, len(data.foreign), world()[1])
         self.optimizer = torch.optim.AdamW(
             projector.parameters(),
@@ -90,19 +94,51 @@ class StageA:
             Queue(settings.queue, projector.dim, self.device) for _ in range(2)
         )
 
+        self._bank = self._corpus_negatives()
+
+    def _corpus_negatives(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Unit teacher states (Q, d) of the corpus, as many as settings allow, and their ids (Q,)."""
+        most, count = self.settings.corpus_negatives, len(self.data.teacher)
+        if not most:
+            return None
+        rows = torch.arange(count)
+        if count > most:
+            rows = torch.from_numpy(np.random.default_rng(self.seed).permutation(count)[:most]).sort().values
+        states = torch.cat([self._teacher(part) for part in rows.split(4_096)])
+        return F.normalize(states, dim=-1), self.data.sentences[rows].to(self.device)
+
+    def _teacher(self, rows: torch.Tensor) -> torch.Tensor:
+        """Normalised teacher states (n, d) of some rows."""
+        return self.projector.normalise(self.data.teacher[rows].to(self.device))
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done, or the validation pairs have had enough."""
+        patience = self.settings.patience
+        return self.step >= self.steps or bool(patience and self.best.looks_since >= patience)
+
+    def consider(self, found: Retrieval) -> None:
+        """Keep the projector as it is now, if no look at the validation pairs found a better one."""
+        if self.settings.keep == "best":
+            self.best.consider((found.r1, found.margin), self.projector)
+
+    def settle(self) -> None:
+        """End the stage: the projector becomes the best one that was kept, where one was."""
+        self.best.restore_into(self.projector)
+
     def advance(self) -> dict[str, float]:
         """One optimizer step on the next batch; returns the loss and its parts."""
         s = self.settings
         self.projector.train()
         rate = s.learning_rate * warm_cosine(
-            self.step, s.steps, s.warmup_steps, s.final_learning_rate / s.learning_rate
+            self.step, self.steps, self.warmup, s.final_learning_rate / s.learning_rate
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         rows = torch.from_numpy(batch(len(self.data.foreign), self.batch_size, self.seed, self.step))
         mine = rows[share(len(rows))]
         projected = gather(self.projector(self.data.foreign[mine].to(self.device)))  # (B, d)
-        teacher = self.data.teacher[rows].to(self.device)  # (B, d)
+        teacher = self._teacher(rows)  # (B, d)
         own = self.data.sentences[rows].to(self.device)  # (B,)
         parts = self._losses(projected, teacher, own)
         loss = parts["contrastive"] + s.direction_weight * parts["direction"] + s.norm_weight * parts["norm"]
@@ -121,10 +157,15 @@ class StageA:
         self, projected: torch.Tensor, teacher: torch.Tensor, own: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         s = self.settings
-        temperature = anneal(self.step, s.steps, s.temperature_start, s.temperature_end)
-        forth = losses.contrastive(
-            projected, teacher, own, temperature, *self.teachers.held(), hardest=s.hard_negatives
-        )
+        temperature = anneal(self.step, self.steps, s.temperature_start, s.temperature_end)
+        if self._bank is not None:
+            forth = losses.contrastive(
+                projected, teacher, own, temperature, *self._bank, hardest=len(self._bank[1])
+            )
+        else:
+            forth = losses.contrastive(
+                projected, teacher, own, temperature, *self.teachers.held(), hardest=s.hard_negatives
+            )
         back = losses.contrastive(
             teacher, projected, own, temperature, *self.projections.held(), hardest=s.hard_negatives
         )
@@ -141,6 +182,7 @@ class StageA:
             state |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
         for name, queue in (("teachers", self.teachers), ("projections", self.projections)):
             state |= {f"{name}.{k}": v for k, v in queue.state().items()}
+        state |= {f"best.{k}": v for k, v in self.best.state().items()}
         state |= {"step": torch.tensor(self.step), "rng": torch.get_rng_state()}
         host = {k: v.cpu() for k, v in state.items()}
         return {k: v.reshape(1) if v.dim() == 0 else v for k, v in host.items()}  # safetensors wants a shape
@@ -161,6 +203,7 @@ class StageA:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         self.teachers.restore(part("teachers"))
         self.projections.restore(part("projections"))
+        self.best.restore(part("best"))
         self.step = int(state["step"])
         torch.set_rng_state(state["rng"] if rng is None else rng)
 
@@ -173,6 +216,9 @@ def project(projector: Projector, vectors: npt.NDArray[np.float32] | torch.Tenso
     return torch.cat([projector(part.to(device)).cpu() for part in torch.as_tensor(vectors).split(4_096)])
 
 
+@torch.no_grad()
 def validate(projector: Projector, foreign: torch.Tensor, teacher: torch.Tensor) -> Retrieval:
-    """Retrieval on held-out features."""
-    return retrieval(project(projector, foreign).numpy(), teacher.numpy())
+    """Retrieval on held-out features, both (M, …), in the space of normalised teacher states."""
+    device = next(projector.parameters()).device
+    normal = projector.normalise(teacher.to(device)).cpu()
+    return retrieval(project(projector, foreign).numpy(), normal.numpy())

@@ -201,6 +201,11 @@ class StageB:
         self.peaks = [g["lr"] for g in optimizer.param_groups]
         self.step = 0
 
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.settings.steps
+
     def advance(self) -> dict[str, float]:
         """One optimizer step; returns the loss of the whole batch and its parts."""
         s = self.settings

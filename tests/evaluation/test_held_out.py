@@ -27,7 +27,7 @@ def test_figures_in_training_are_those_of_the_model_that_is_left(variant: str) -
     taught = learn(settings, train).taught
     foreign = in_memory(taught.encoder.encode([p.foreign for p in pairs], with_tokens=True))
     states = taught.decoder.teacher_states([p.english for p in pairs])
-    teacher = Features("", "", ShardedRows([states.numpy()], len(pairs)))
+    teacher = Features("", "", ShardedRows([states.numpy()]))
     chance = torch.get_rng_state()
     look = HeldOut(taught.model, taught.decoder, settings, find("bo"), held, foreign, teacher, offset=30)
     found = look.look()
@@ -55,6 +55,6 @@ def test_pairs_without_questions_have_no_answers() -> None:
     taught = learn(settings, pairs).taught
     foreign = in_memory(taught.encoder.encode([p.foreign for p in pairs], with_tokens=True))
     states = taught.decoder.teacher_states([p.english for p in pairs]).numpy()
-    teacher = Features("", "", ShardedRows([states], len(pairs)))
+    teacher = Features("", "", ShardedRows([states]))
     found = HeldOut(taught.model, taught.decoder, settings, find("bo"), pairs, foreign, teacher, 0).look()
     assert "answers.exact" not in found and 0 <= found["retrieval.r1"] <= 1

@@ -95,3 +95,21 @@ def test_the_revision_holds_for_weights_configuration_and_tokenizer(
     assert error.value.__cause__.args[0] == dict.fromkeys(
         ("model_kwargs", "config_kwargs", "processor_kwargs"), "abc123"
     )
+
+
+def test_layers_stand_side_by_side(zoo: Path) -> None:
+    own = load(zoo / "sentence-bert").encode(TEXTS, with_tokens=True)
+    encoder = load(zoo / "sentence-bert", layers=(0, 1, 2))
+    found = encoder.encode(TEXTS, with_tokens=True)
+    assert found.vectors.shape == (5, encoder.dim) and encoder.dim == 3 * encoder.token_dim
+    assert own.tokens is not None and own.mask is not None and found.sentence is not None
+    means = own.tokens.sum(1) / own.mask.sum(1, keepdim=True)
+    assert torch.allclose(found.vectors[:, -encoder.token_dim :], means, atol=1e-5), "the last is the last"
+    assert torch.allclose(found.sentence, own.vectors, atol=1e-6), "the model's own vector stays at hand"
+    one = torch.cat([encoder.encode([text]).vectors for text in TEXTS])
+    assert torch.allclose(found.vectors, one, atol=1e-5)
+
+
+def test_a_layer_that_the_encoder_lacks(zoo: Path) -> None:
+    with pytest.raises(LlinkError, match=r"encoder\.layers names layer 9, but encoder .* has 2"):
+        load(zoo / "sentence-bert", layers=(1, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from llink_ray.errors import LlinkError
 from llink_ray.features import ShardedRows
 from llink_ray.models.projector import Projector
 from llink_ray.settings import ProjectorSettings, StageASettings
-from llink_ray.training.stage_a import AlignmentData, MappedRows, StageA, project, validate
+from llink_ray.training.alignment_data import AlignmentData, MappedRows
+from llink_ray.training.stage_a import StageA, project, validate
 
 DIM, WIDE = 12, 20  # encoder, decoder
 
@@ -28,7 +30,8 @@ def data(count: int = 96) -> AlignmentData:
 def stage(features: AlignmentData, dropout: float = 0.0, seed: int = 0, **settings: object) -> StageA:
     torch.manual_seed(seed)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=32, dropout=dropout))
-    projector.standardise_with(features.foreign)
+    if isinstance(features.foreign, torch.Tensor):
+        projector.standardise_with(features.foreign)
     given = {"steps": 40, "batch_size": 16, "warmup_steps": 5, "queue": 40, "hard_negatives": 8}
     return StageA(projector, features, StageASettings.model_validate(given | settings), seed=seed)
 
@@ -160,10 +163,157 @@ def test_projecting_is_free_of_dropout_and_of_batches() -> None:
 def test_rows_read_off_the_disk_train_as_a_tensor_does() -> None:
     features = data()
     stored = [
-        MappedRows(ShardedRows([part.numpy()[:50], part.numpy()[50:]], 50), 96)
+        MappedRows(ShardedRows([part.numpy()[:50], part.numpy()[50:]]), 96)
         for part in (features.foreign, features.teacher)
     ]
     mapped = stage(features)
     mapped.data = AlignmentData(stored[0], stored[1], features.sentences)
     tensors = stage(features)
     assert [mapped.advance() for _ in range(10)] == [tensors.advance() for _ in range(10)]
+
+
+# A decoder's geometry: teacher states in a narrow cone ------------------------------------------------
+
+
+def cone(count: int = 320) -> AlignmentData:
+    """Teacher states whose one shared direction dwarfs what tells them apart, of unequal sizes."""
+    random = torch.Generator().manual_seed(1)
+    foreign = torch.randn(count, DIM, generator=random)
+    told = foreign @ torch.randn(DIM, WIDE, generator=random)
+    sizes = torch.logspace(-2, 0, WIDE)
+    return AlignmentData(foreign, told * sizes + 40 * torch.ones(WIDE), torch.arange(count))
+
+
+def aligned(norm: str) -> float:
+    features, held_out = cone(), slice(256, 320)
+    train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
+    torch.manual_seed(0)
+    settings = ProjectorSettings.model_validate({"hidden": 64, "dropout": 0.0, "teacher_norm": norm})
+    projector = Projector(DIM, WIDE, settings)
+    projector.standardise_with(train.foreign, train.teacher)
+    given = {"steps": 120, "batch_size": 64, "warmup_steps": 5, "queue": 0, "hard_negatives": 0}
+    run = StageA(projector, train, StageASettings.model_validate(given | {"learning_rate": 5e-3}), seed=0)
+    for _ in range(120):
+        run.advance()
+    return validate(projector, features.foreign[held_out], features.teacher[held_out]).r1
+
+
+def test_standardised_teachers_open_the_cone() -> None:
+    assert aligned("standard") > aligned("none") + 0.2
+
+
+def test_normalising_is_undone_in_the_decoder_s_space() -> None:
+    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="standard"))
+    features = cone()
+    projector.standardise_with(features.foreign, features.teacher)
+    normal = projector.normalise(features.teacher)
+    assert torch.allclose(normal.mean(0), torch.zeros(WIDE), atol=1e-4)
+    assert torch.allclose(normal.std(0, correction=0), torch.ones(WIDE), atol=1e-4)
+    assert torch.allclose(projector.decoder_space(normal), features.teacher, atol=1e-3)
+    assert {"teacher_mean", "teacher_spread"} <= set(projector.state_dict()), "a bundle keeps them"
+    plain = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0))
+    assert plain.normalise(features.teacher) is features.teacher
+    assert "teacher_mean" not in plain.state_dict(), "bundles made before still load"
+
+
+@pytest.mark.parametrize(("pairs", "steps"), [(10, 300), (3_000, 300), (50_000, 1_953)])
+def test_passes_fit_any_corpus(pairs: int, steps: int) -> None:
+    settings = StageASettings(passes=20, least_steps=300, batch_size=512, warmup_steps=100)
+    assert settings.planned_steps(pairs) == steps
+    assert settings.planned_warmup(pairs) == min(100, steps // 10)
+    assert 40 <= steps / settings.planned_looks(pairs) < 50
+    assert StageASettings(steps=7, warmup_steps=3, evaluate_every=2).planned_steps(pairs) == 7
+    assert StageASettings(enabled=False, passes=3).planned_steps(pairs) == 0
+
+
+def looked(run: StageA, scores: list[float]) -> list[torch.Tensor]:
+    """First weights of the projector at each look, which finds the R@1 that it is told."""
+    found = validate(run.projector, run.data.foreign, run.data.teacher)  # type: ignore[arg-type]
+    weights = []
+    for score in scores:
+        run.advance()
+        run.consider(replace(found, r1=score, margin=0.0))
+        weights.append(next(run.projector.layers.parameters()).detach().clone())
+    return weights
+
+
+def test_the_best_look_is_kept_not_the_last() -> None:
+    run = stage(data(), patience=2)
+    weights = looked(run, [0.1, 0.5, 0.3])
+    assert not run.done
+    weights += looked(run, [0.5])
+    assert run.done and run.step < run.steps, "two looks found nothing better"
+    run.settle()
+    assert torch.equal(next(run.projector.layers.parameters()), weights[1])
+
+
+def test_the_paper_keeps_the_last() -> None:
+    run = stage(data(), keep="last", patience=1)
+    weights = looked(run, [0.5, 0.1, 0.1])
+    run.settle()
+    assert not run.done and torch.equal(next(run.projector.layers.parameters()), weights[-1])
+
+
+def test_a_resumed_stage_knows_its_best(tmp_path: Path) -> None:
+    run = stage(data(), patience=3)
+    weights = looked(run, [0.2, 0.6, 0.4])
+    save_file({k: v.contiguous() for k, v in run.state().items()}, tmp_path / "state.safetensors")
+    resumed = stage(data(), seed=5, patience=3)
+    resumed.restore(load_file(tmp_path / "state.safetensors"))
+    assert resumed.best.score == (0.6, 0.0) and resumed.best.looks_since == 1
+    looked(resumed, [0.3, 0.3])
+    assert resumed.done
+    resumed.settle()
+    assert torch.equal(next(resumed.projector.layers.parameters()), weights[1])
+
+
+def test_the_whole_corpus_gives_negatives() -> None:
+    """A repeated sentence is no negative of itself, and fewer negatives make an easier task."""
+    features = data()
+    with_all, with_few = (stage(features, queue=0, hard_negatives=0, corpus_negatives=n) for n in (96, 10))
+    without = stage(features, queue=0, hard_negatives=0)
+    losses = [run.advance()["loss/contrastive"] for run in (with_all, with_few, without)]
+    assert losses[0] > losses[1] > losses[2]
+    same = AlignmentData(features.foreign, features.teacher, torch.zeros(96, dtype=torch.long))
+    alone = stage(same, queue=0, hard_negatives=0, corpus_negatives=96)
+    assert alone.advance()["loss/contrastive"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_layers_of_the_encoder_are_mixed() -> None:
+    """The layer that explains the teacher gains weight over one that is noise."""
+    features = data(256)
+    noise = torch.randn(256, DIM, generator=torch.Generator().manual_seed(3))
+    both = AlignmentData(torch.cat([noise, features.foreign], 1), features.teacher, features.sentences)
+    torch.manual_seed(0)
+    projector = Projector(2 * DIM, WIDE, ProjectorSettings(hidden=32, dropout=0.0), layers=2)
+    projector.standardise_with(both.foreign)  # type: ignore[arg-type]
+    given = {"steps": 150, "batch_size": 64, "warmup_steps": 5, "queue": 0, "hard_negatives": 0}
+    run = StageA(projector, both, StageASettings.model_validate(given | {"learning_rate": 1e-2}), seed=0)
+    for _ in range(150):
+        run.advance()
+    assert projector.mix is not None
+    weights = projector.mix.softmax(0).tolist()
+    assert weights[1] > 0.7 and sum(weights) == pytest.approx(1.0)
+
+
+def test_english_stands_where_the_foreign_text_does() -> None:
+    """Moved onto mean and spread of the foreign text, row by row beside the same teacher states."""
+    features = data(200)
+    english = features.foreign * torch.linspace(0.5, 2.0, DIM) - 3.0  # the same meaning, shifted and scaled
+    both = features.with_english(english)
+    rows = torch.tensor([150, 5, 205, 399, 199, 200])
+    expected = features.foreign[rows % 200]
+    assert torch.allclose(both.foreign[rows], expected, atol=1e-3)
+    assert torch.equal(both.teacher[rows], features.teacher[rows % 200])
+    assert torch.equal(both.sentences[rows], features.sentences[rows % 200])
+    settings = {"passes": 4, "batch_size": 50, "queue": 0, "hard_negatives": 0}
+    assert stage(features, **settings).steps == 16
+    assert stage(both, **settings, english=True).steps == 32, "a pass is over both sides"
+
+
+def test_english_read_off_the_disk() -> None:
+    features = data(96)
+    stored = MappedRows(ShardedRows([features.foreign.numpy()[:50], features.foreign.numpy()[50:]]), 96)
+    in_memory, mapped = features.with_english(features.foreign + 1), features.with_english(stored)
+    rows = torch.tensor([95, 100, 0, 191])
+    assert torch.allclose(in_memory.foreign[rows], mapped.foreign[rows], atol=1e-5)

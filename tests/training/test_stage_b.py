@@ -77,7 +77,7 @@ def features(rows: int = 6) -> tuple[Features, torch.Tensor]:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     flat = random.standard_normal((int(lengths.sum()), DIM)).astype(np.float16)
     teacher = torch.from_numpy(random.standard_normal((rows, WIDE)).astype(np.float32))
-    return Features("", "", ShardedRows([vectors], rows), RaggedRows([(flat, offsets)], rows)), teacher
+    return Features("", "", ShardedRows([vectors]), RaggedRows([(flat, offsets)])), teacher
 
 
 def new_stage(

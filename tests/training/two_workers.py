@@ -17,8 +17,9 @@ from llink_ray.models.projector import Projector
 from llink_ray.models.prompt import SLOT
 from llink_ray.models.slots import SoftSlots
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
+from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.collective import means, world
-from llink_ray.training.stage_a import AlignmentData, StageA
+from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import Objective
 
 DIM, WIDE, VOCABULARY, SLOTS, BATCH = 6, 8, 30, 2, 6
