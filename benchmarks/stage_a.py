@@ -2,6 +2,7 @@
 
     python benchmarks/stage_a.py                  # shapes of the paper's models, random weights
     python benchmarks/stage_a.py --models embedded
+    LLINK_DATA=… python benchmarks/stage_a.py --models small --language ne   # preset small, real text
 
 The schedule: 20 000 steps of 128 pairs over 100 000 pairs. Three rates are measured in one process, in
 turns: pairs through both frozen models once (ours, batches by length), pairs through our Stage A step on
@@ -17,18 +18,20 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import shapes
 import torch
+from real_corpora import corpus, data_folder
 
 from llink_ray import configure, phrasebook
+from llink_ray.corpus.pair import Pair
 from llink_ray.features.extract import batches
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.projector import Projector
-from llink_ray.settings import Settings
+from llink_ray.settings import Settings, TeacherSettings
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.queue import Queue
@@ -36,10 +39,14 @@ from llink_ray.training.stage_a import StageA
 
 PAIRS, STEPS, BATCH, MICRO = 100_000, 20_000, 128, 8
 BATCH_TOKENS = 8_192
+QUEUE, HARD = 32_768, 256
+"""Of the authors' loop."""
 
 
-def paper(models: str, folder: Path) -> Settings:
-    """The paper's preset with models of its shapes, or with the embedded ones."""
+def settings_of(models: str, folder: Path) -> Settings:
+    """Preset small as it is; or the paper's with models of its shapes, or with the embedded ones."""
+    if models == "small":
+        return configure.resolve(configure.preset("small"), {"stage_a": {"english": False}})
     named = {"encoder": {"model": "embedded"}, "decoder": {"model": "embedded"}}
     if models == "paper":
         encoder, decoder = shapes.write_encoder(folder / "encoder"), shapes.write_decoder(folder / "decoder")
@@ -52,26 +59,26 @@ def paper(models: str, folder: Path) -> Settings:
 class Bench:
     """Models, text, and the three things that are timed."""
 
-    def __init__(self, settings: Settings, count: int) -> None:
+    def __init__(self, settings: Settings, pairs: Sequence[Pair]) -> None:
         self.settings = settings
         self.encoder, self.decoder = Encoder.load(settings.encoder), Decoder.load(settings.decoder)
-        pairs = phrasebook.pairs("bo", count, seed=0)
         self.foreign, self.english = [p.foreign for p in pairs], [p.english for p in pairs]
-        self.queue = Queue(settings.stage_a.queue, self.decoder.dim)
-        self.queue.push(
-            torch.randn(settings.stage_a.queue, self.decoder.dim), torch.arange(-settings.stage_a.queue, 0)
-        )
-        self.projector = Projector(self.encoder.dim, self.decoder.dim, settings.projector)
+        self.queue = Queue(QUEUE, self.decoder.dim)
+        self.queue.push(torch.randn(QUEUE, self.decoder.dim), torch.arange(-QUEUE, 0))
+        layers = len(settings.encoder.layers) or 1
+        self.projector = Projector(self.encoder.dim, self.decoder.dim, settings.projector, layers)
         self.optimizer = torch.optim.AdamW(self.projector.parameters(), lr=1e-3)
-        n = 4 * BATCH
+        self.batch_size = settings.stage_a.batch_size
+        n = 4 * self.batch_size
         data = AlignmentData(
             torch.randn(n, self.encoder.dim), torch.randn(n, self.decoder.dim), torch.arange(n)
         )
-        ours = Projector(self.encoder.dim, self.decoder.dim, settings.projector)
+        ours = Projector(self.encoder.dim, self.decoder.dim, settings.projector, layers)
         ours.standardise_with(data.foreign)
         self.stage = StageA(ours, data, settings.stage_a, 0)
         for queue in (self.stage.teachers, self.stage.projections):  # as full as it is for most of the run
-            queue.push(torch.nn.functional.normalize(self.queue.vectors, dim=-1), self.queue.ids)
+            unit = torch.nn.functional.normalize(self.queue.vectors[: len(queue.ids)], dim=-1)
+            queue.push(unit, self.queue.ids[: len(queue.ids)])
 
     def extract(self) -> int:
         """Both frozen models over all texts, as extraction does it; pairs done."""
@@ -84,7 +91,7 @@ class Bench:
     def step(self) -> int:
         """One step on features; pairs done."""
         self.stage.advance()
-        return BATCH
+        return self.batch_size
 
     def loop(self) -> int:
         """Micro-batches of one step as in the authors' loop; pairs done.
@@ -96,13 +103,11 @@ class Bench:
         for start in range(0, len(self.foreign), MICRO):
             part = slice(start, start + MICRO)
             vectors = self.encoder.encode(self.foreign[part]).vectors
-            teacher = self.decoder.teacher_states(self.english[part])
+            teacher = self.decoder.teacher_states(self.english[part], teacher=TeacherSettings())
             projected = self.projector(vectors)
             held = self.queue.held()[0]
             unit = torch.nn.functional.normalize(projected, dim=-1)
-            near = (unit.mean(0) @ torch.nn.functional.normalize(held, dim=-1).T).topk(
-                settings.hard_negatives
-            )
+            near = (unit.mean(0) @ torch.nn.functional.normalize(held, dim=-1).T).topk(HARD)
             keys = torch.cat([teacher, held[near.indices]])
             logits = unit @ torch.nn.functional.normalize(keys, dim=-1).T / settings.temperature_end
             loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(unit)))
@@ -127,14 +132,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", choices=("paper", "embedded"), default="paper")
+    parser.add_argument("--models", choices=("paper", "embedded", "small"), default="paper")
+    parser.add_argument("--data", help="folder of real text, for --models small")
+    parser.add_argument("--language", default="ne", help="of the real text")
     parser.add_argument("--pairs", type=int, default=64, help="pairs in one turn of the frozen models")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(paper(asked.models, Path(folder)), asked.pairs)
+        pairs: Sequence[Pair] = phrasebook.pairs("bo", asked.pairs, seed=0)
+        if asked.models == "small":
+            pairs = corpus(data_folder(asked.data), asked.language, asked.pairs).train
+        bench = Bench(settings_of(asked.models, Path(folder)), pairs)
         work = {"extract": bench.extract, "step": bench.step, "loop": bench.loop}
         for one in work.values():  # warm
             one()

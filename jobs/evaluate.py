@@ -2,12 +2,15 @@
 
     python jobs/evaluate.py --lang=tibetan --against=base,finetune,paper-recipe
     python jobs/evaluate.py --run runs/bo-tiny-20260102-030405 --against=ablations
+    python jobs/evaluate.py --bundle runs/registry/km/v0001 --corpus held-out.tsv
+    python jobs/evaluate.py --lang=khmer --untrained --corpus held-out.tsv --preset real
     python jobs/evaluate.py --lang=tibetan --inspect "བྱ་མོས་ཆུ་འཐུང་།"
     python jobs/evaluate.py --votes votes.jsonl
     ray job submit --working-dir . -- python jobs/evaluate.py --lang=tibetan --against=base
 
-Parts that are finished are taken as they are, so the same command goes on after an interruption. Progress and
-tables go to stderr; the last line on stdout is one JSON document.
+The third and fourth measure bundles, or the untrained decoder alone, on anybody's held-out file, between a
+floor and a ceiling, without Ray. Parts that are finished are taken as they are, so the same command goes on
+after an interruption. Progress and tables go to stderr; the last line on stdout is one JSON document.
 """
 
 from __future__ import annotations
@@ -24,19 +27,22 @@ from llink_ray import configure
 from llink_ray.cluster.command import assignments, carry_out, quiet
 from llink_ray.cluster.compare import Comparison, compare
 from llink_ray.cluster.job import Request
+from llink_ray.errors import LlinkError
 from llink_ray.evaluation.contestants import expand
 from llink_ray.evaluation.judge import JudgeSettings
 from llink_ray.evaluation.look import bundle_of, look
 from llink_ray.evaluation.people import people
+from llink_ray.evaluation.real.contest import HeldOutRequest
+from llink_ray.evaluation.real.job import run as measure
 from llink_ray.instructions import TRANSLATE
 
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
-LOOK = "Look at one text instead"
+HELD_OUT, LOOK = "Measure on held-out text instead, with --corpus", "Look at one text instead"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
-@app.command(help="Compare a taught decoder with others that were trained on the same text.")
+@app.command(help="Compare a taught decoder with others, or measure it on held-out text.")
 def main(
     lang: Annotated[
         str,
@@ -85,14 +91,37 @@ def main(
     votes: Annotated[
         str | None, typer.Option(help="Only tell what people voted: the chat's file.", rich_help_panel=JUDGE)
     ] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(help="Bundle to measure; again, to compare several.", rich_help_panel=HELD_OUT),
+    ] = None,
+    untrained: Annotated[
+        bool,
+        typer.Option("--untrained", help="No bundle: floor, ceiling and encoder.", rich_help_panel=HELD_OUT),
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Examples of each task, at most.", rich_help_panel=HELD_OUT)
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Sentence encoder that compares translations too.", rich_help_panel=HELD_OUT),
+    ] = None,
+    measure_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure-set",
+            help="KEY=VALUE: tasks, translations, choices, near_miss.prior, …",
+            rich_help_panel=HELD_OUT,
+        ),
+    ] = None,
     inspect: Annotated[
         list[str] | None,
-        typer.Option(help="Text: what is the decoder given? Again, to compare.", rich_help_panel=LOOK),
+        typer.Option(
+            help="Text: what is the decoder, of --bundle or --lang, given? Again, to compare.",
+            rich_help_panel=LOOK,
+        ),
     ] = None,
     instruction: Annotated[str, typer.Option(help="What to ask of it.", rich_help_panel=LOOK)] = TRANSLATE[0],
-    bundle: Annotated[
-        str | None, typer.Option(help="Bundle. (else: the language's newest)", rich_help_panel=LOOK)
-    ] = None,
     output: Annotated[
         str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
     ] = None,
@@ -114,8 +143,28 @@ def main(
             return people(votes)
         if inspect:
             folder = Path(output or "runs")
-            chosen = Path(bundle) if bundle else bundle_of(lang, str(folder / "registry"))
+            if bundle and len(bundle) > 1:
+                raise LlinkError("--inspect looks at one bundle: give --bundle once")
+            chosen = Path(bundle[0]) if bundle else bundle_of(lang, str(folder / "registry"))
             return look(chosen, instruction, inspect, folder)
+        if bundle or untrained:
+            if run is not None:
+                raise LlinkError("--run compares trained runs: leave it out, or --bundle and --untrained")
+            held_out = HeldOutRequest(
+                corpus=corpus,
+                bundles=bundle or [],
+                languages=lang,
+                untrained=untrained,
+                encoder=encoder,
+                decoder=decoder,
+                preset=preset,
+                settings_file=settings,
+                assignments=assign or [],
+                measure=assignments({"seed": seed, "metric": metric}, measure_set),
+                limit=limit,
+                output=output,
+            )
+            return measure(held_out)
         request = Request(
             languages=lang,
             preset=preset,

@@ -26,6 +26,11 @@ SURE_LETTERS = 60
 """CLD2's doubt between languages of one script halves with every so many letters (docs/languages.md)."""
 
 
+# Compiled once: corpora are looked at line by line, and looking a pattern up costs more than most matches.
+_LETTERS = regex.compile(r"[\p{L}\p{M}]+")
+_REFUSED = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}]")
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """The language of a text as a whole."""
@@ -155,7 +160,7 @@ def _runs(text: str) -> list[_Run]:
 
 def _letters(text: str) -> int:
     """Letters and the marks on them, so that a script with vowel signs weighs what it should."""
-    return len(regex.findall(r"[\p{L}\p{M}]", text))
+    return sum(map(len, _LETTERS.findall(text)))
 
 
 def _cut(text: str, start: int, end: int) -> int:
@@ -190,7 +195,7 @@ def _language(family: _Family | None, text: str) -> tuple[Language | None, float
     if found := _by_telling(family, text, letters):
         return found, sure
     # CLD2 refuses control characters, surrogates, noncharacters and the end of private use.
-    clean = regex.sub(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}]", " ", text)
+    clean = _REFUSED.sub(" ", text)
     reliable, _, answers = pycld2.detect(clean, isPlainText=True)
     if reliable and _is_foreign(*answers[0][:2]):
         return None, sure
@@ -207,7 +212,7 @@ def _language(family: _Family | None, text: str) -> tuple[Language | None, float
 
 def _by_telling(family: _Family, text: str, letters: int) -> Language | None:
     """The language whose own letters and words the text has most of, if it has enough."""
-    words = set(regex.findall(r"[\p{L}\p{M}]+", text))
+    words = set(_LETTERS.findall(text))
     hits = [
         sum(map(text.count, language.telling)) + sum(len(word) for word in words.intersection(language.words))
         for language in family.languages

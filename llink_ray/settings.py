@@ -57,6 +57,8 @@ class TeacherSettings(Section):
     layer: PositiveInt | None = None
     """Layer whose states are read, from 1; the layers above it are not run. Nothing means the last, behind
     the final norm."""
+    depth: float | None = Field(default=None, gt=0.0, le=1.0)
+    """The layer as a share of the decoder's layers, where ``layer`` names none: fits any decoder."""
     prompt: str = "{text}"
     """Text that the sentence stands in, for ``last``."""
 

@@ -27,6 +27,7 @@ LORA = "lora"
 class Taught:
     """Encoder, projector, slots, decoder and adapters of one language, ready to answer.
 
+    Texts are in that language; where ``settings.stage_b.source`` is ``english``, in English.
     Answers are greedy and do not depend on what else is in the batch.
     """
 

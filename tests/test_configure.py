@@ -259,3 +259,17 @@ def test_every_key_is_listed_once_and_reaches_a_field() -> None:
         for name in key.split("."):
             value = getattr(value, name)
         assert not isinstance(value, BaseModel)
+
+
+def test_english_stands_in_the_prompt_as_text() -> None:
+    text = refusal({"stage_b": {"source": "english"}})
+    assert "stage_b.source=english" in text and "add slots.variant=none" in text
+    settings = resolve({"stage_b": {"source": "english"}, "slots": {"variant": "none"}})
+    assert settings.stage_b.source == "english"
+
+
+def test_held_out_sources_are_a_list() -> None:
+    given = assignment("corpus.held_out_sources=[tico19,hornmt]")
+    assert resolve(given).corpus.held_out_sources == ("tico19", "hornmt")
+    text = refusal(assignment("corpus.held_out_sources=tico19"))
+    assert text.startswith("corpus.held_out_sources = 'tico19': write a list, [tico19]")

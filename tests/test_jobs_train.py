@@ -246,8 +246,31 @@ def test_check_only(ray_cluster: None, app: Any, tmp_path: Path) -> None:
     document = json.loads(line)
     assert document["job"] == "check"
     assert [run["language"] for run in document["runs"]] == ["bo", "km"]
-    assert all(run["corpus"] == {"kept": 300, "dropped": 0} for run in document["runs"])
+    for run in document["runs"]:
+        told = run["corpus"]
+        assert (told["kept"], told["dropped"], told["reasons"]) == (300, 0, {})
+        assert sum(told[split] for split in ("train", "validation", "test")) == 300 and told["unseen"] == 0
+        assert len(run["corpus_hash"]) == 64
     assert not list(tmp_path.iterdir())
+
+
+def test_check_only_counts_reasons_and_sources(ray_cluster: None, app: Any, corpus: Any) -> None:
+    rows = [
+        f"{'news' if n % 3 else 'health'}\t{pair.english}\t{pair.foreign}\n"
+        for n, pair in enumerate(phrasebook.pairs("bo", 90, seed=0))
+    ]
+    given = corpus("source\ten\tforeign\n" + "".join([*rows, rows[0], "news\t\t\n"]))
+    flags = [*TINY_BO, given, "--check-only", "--set=corpus.held_out_sources=[health]"]
+    result = CliRunner().invoke(app, flags)
+    assert result.exit_code == 0, result.stderr
+    (run,) = json.loads(result.stdout)["runs"]
+    told = run["corpus"]
+    assert told["reasons"]["duplicate"] == {"count": 1, "first_lines": [92]}
+    assert told["reasons"]["empty side"] == {"count": 1, "first_lines": [93]}
+    assert told["unseen"] == 30 == told["sources"]["health"]["unseen"]
+    assert told["sources"]["news"]["unseen"] == 0 == told["sources"]["health"]["train"]
+    for word in ("duplicate", "unseen", "health"):
+        assert word in result.stderr
 
 
 def test_the_choice_of_preset_is_said_first(

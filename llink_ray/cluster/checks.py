@@ -69,7 +69,7 @@ def check(language: Language, settings: Settings) -> None:
         LlinkError: what is missing, and how to give it.
         JobFailed: a model cannot be fetched, or the cluster is too small.
     """
-    _check_corpus(language, settings)
+    check_corpus(language, settings)
     for part, model in (("encoder", settings.encoder.model), ("decoder", settings.decoder.model)):
         locate(model, part)
     cluster = settings.cluster
@@ -83,7 +83,12 @@ def check(language: Language, settings: Settings) -> None:
         load_tokenizer(settings.decoder)
 
 
-def _check_corpus(language: Language, settings: Settings) -> None:
+def check_corpus(language: Language, settings: Settings) -> None:
+    """Refuse text that is not there, or that the models are not made for.
+
+    Raises:
+        LlinkError: what is missing, and how to give it.
+    """
     path = settings.corpus.path
     if path is not None:
         if not Path(path).is_file():

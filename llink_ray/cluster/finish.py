@@ -13,9 +13,12 @@ import torch
 
 from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, model_card, package_versions, write_bundle
 from llink_ray.cluster.rundir import RunDir
-from llink_ray.evaluation.measure import measure
+from llink_ray.corpus import UNSEEN
+from llink_ray.corpus.seen import SeenText
+from llink_ray.evaluation.measure import measure, measure_apart
 from llink_ray.features import Features
 from llink_ray.models.llink import LlinkModel
+from llink_ray.models.locate import weights_of
 from llink_ray.settings import Settings
 from llink_ray.staging import staged
 from llink_ray.taught import load, save_parts
@@ -38,14 +41,22 @@ def finish(run: RunDir, settings: Settings, device: torch.device, features: dict
     unmeasured = write_bundle(run.path / "unmeasured", info, lambda to: _fill(to, weights, info, {}))
     encoder, decoder = settings.encoder.model, settings.decoder.model
     taught = load(unmeasured, str(device), encoder, decoder)
-    pairs = run.read_pairs("test")
-    before = len(run.read_pairs("train")) + len(run.read_pairs("validation"))
-    teacher = features["english"].vectors[np.arange(before, len(features["english"]))]
+    trained, pairs = [*run.read_pairs("train"), *run.read_pairs("validation")], run.read_pairs("test")
+    unseen = run.read_pairs(UNSEEN)
+    teacher = features["english"].vectors[np.arange(len(trained), len(features["english"]))]
     raw = features["raw"].vectors[np.arange(len(features["raw"]))]
-    metrics, answers = measure(taught, pairs, teacher, raw)
+    own = min(len(pairs), settings.evaluation.retrieval_pairs)  # rows of the test pairs; the unseen follow
+    metrics, answers = measure(taught, pairs, teacher[:own], raw[:own])
+    if unseen:
+        metrics["unseen"] = measure_apart(taught, unseen, teacher[own:], raw[own:])
     kept = [{"text": text, **asdict(answer)} for text, answer in answers]
     run.write_json(run.path / "answers.json", kept)
-    write_bundle(run.bundle, info, lambda to: _fill(to, weights, info, metrics))
+
+    def fill(folder: Path) -> None:
+        _fill(folder, weights, info, metrics)
+        SeenText.of(trained).save(folder)
+
+    write_bundle(run.bundle, info, fill)
     run.write_json(run.metrics, metrics)
     shutil.rmtree(unmeasured, ignore_errors=True)
     shutil.rmtree(weights, ignore_errors=True)
@@ -67,12 +78,14 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
             revision=settings.encoder.revision,
             fingerprint=prints["encoder"],
             hidden_size=features["foreign"].dim,
+            weights=weights_of(settings.encoder.model),
         ),
         decoder=ModelInfo(
             id=settings.decoder.model,
             revision=settings.decoder.revision,
             fingerprint=prints["decoder"],
             hidden_size=features["english"].dim,
+            weights=weights_of(settings.decoder.model),
         ),
         slots=SlotsInfo(
             count=settings.slots.count if settings.slots.variant != "none" else 0,

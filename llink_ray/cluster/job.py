@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from llink_ray import configure, phrasebook
-from llink_ray.cluster.checks import check, check_output, with_models, with_places
+from llink_ray.cluster.checks import check, check_corpus, check_output, with_models, with_places
 from llink_ray.cluster.local import connect, resources
 from llink_ray.cluster.many import how_to_go_on, teach_many
 from llink_ray.cluster.rundir import RunDir
@@ -124,6 +124,7 @@ def new_task(request: Request, language: Language, resumed: RunDir | None, outpu
         if alone:
             settings = _with_threads(settings)
         path = _fresh(output, language, name)
+    check_corpus(language, settings)  # before anything is fetched for it
     ensure(settings, say)
     check(language, settings)
     registry = (request.registry or str(output / "registry")) if request.publish else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,29 @@ def _lines(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
         told = len(looked)
         if last:
             return
+
+
+class Rate:
+    """Progress of a long step with its rate and the time left: a line whenever some seconds have passed.
+
+    A terminal and a log file get the same lines, so that a step without a terminal is not silent.
+    """
+
+    def __init__(self, what: str, unit: str, say: Callable[[str], None], every: float = 10.0) -> None:
+        self._what, self._unit, self._say, self._every = what, unit, say, every
+        self._since = self._told = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` units are done."""
+        now = time.monotonic()
+        if done < total and now - self._told < self._every:
+            return
+        self._told, seconds = now, max(now - self._since, 1e-6)
+        left = "" if done >= total else f", about {_spoken(seconds / max(1, done) * (total - done))} left"
+        self._say(f"{self._what}: {done:,} of {total:,} {self._unit}, {done / seconds:,.1f}/s{left}")
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

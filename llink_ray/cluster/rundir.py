@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.split import UNSEEN
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
 from llink_ray.staging import disk_refused
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,17 @@ class RunDir:
 
     def read_pairs(self, split: str) -> list[Pair]:
         """The pairs of a split."""
-        pairs = []
-        with (self.path / "pairs" / f"{split}.jsonl").open(encoding="utf-8") as lines:
+        pairs: list[Pair] = []
+        file = self.path / "pairs" / f"{split}.jsonl"
+        if split == UNSEEN and not file.exists():  # a run from before there was such a split
+            return pairs
+        with file.open(encoding="utf-8") as lines:
             for line in lines:
                 fields = json.loads(line)
-                questions = tuple(Question(**question) for question in fields.pop("questions"))
+                questions = tuple(
+                    Question(**{**question, "choices": tuple(question.get("choices", ()))})
+                    for question in fields.pop("questions")
+                )
                 pairs.append(Pair(**fields, questions=questions))
         return pairs
 

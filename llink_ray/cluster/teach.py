@@ -14,14 +14,14 @@ from llink_ray.bundle import INDEX, read_bundle
 from llink_ray.cluster.extract import extract
 from llink_ray.cluster.fit import fit
 from llink_ray.cluster.local import require
-from llink_ray.cluster.progress import following
-from llink_ray.cluster.rundir import SPLITS, RunDir
-from llink_ray.corpus import Pair, prepare
+from llink_ray.cluster.progress import Rate, following
+from llink_ray.cluster.rundir import RunDir
+from llink_ray.corpus import SPLITS, UNSEEN, Pair, prepare
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec
 from llink_ray.features.spec import What
 from llink_ray.languages import Language
-from llink_ray.models.locate import fingerprint
+from llink_ray.models.locate import fingerprint, weights_of
 from llink_ray.portable import model_name
 from llink_ray.registry import Registry
 from llink_ray.settings import Settings
@@ -67,7 +67,8 @@ def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
         raise
     if not _measured(run):
         say(f"training on {workers} worker{'s' * (workers != 1)}")
-        with following(run.history, {"a": settings.stage_a.steps, "b": settings.stage_b.steps}):
+        steps = {"a": settings.stage_a.planned_steps(record["corpus"]["train"]), "b": settings.stage_b.steps}
+        with following(run.history, steps):
             fit(run, settings, config)
     return _close(task, run, record, forwards, time.monotonic() - started, fresh)
 
@@ -87,6 +88,7 @@ def extract_run(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) ->
         specs.values(),
         batch_tokens=settings.features.batch_tokens,
         gpus_per_task=cluster.gpus_per_worker,
+        progress=Rate("features", "texts", say),
     )
     features = {name: found.features[spec.key] for name, spec in specs.items()}
     width, tokens = features["english"].dim, features["foreign"].tokens
@@ -140,35 +142,34 @@ def prepare_run(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json"),
         "fingerprints": prints,
         "corpus_hash": prepared.corpus_hash,
-        "corpus": {
-            "kept": prepared.kept,
-            "dropped": prepared.dropped_count,
-            "reasons": {
-                reason: {"count": d.count, "first_lines": list(d.first_lines)}
-                for reason, d in prepared.dropped.items()
-            },
-            **{split: len(getattr(prepared.splits, split)) for split in SPLITS},
-        },
+        "corpus": prepared.account(),
     }
     run.write_json(run.record, record)
     return record
 
 
 def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[str, FeatureSpec]:
-    """Features of a run: row i of ``foreign`` and ``english`` is pair i of train + validation (+ test)."""
+    """Features of a run: row i of ``foreign`` and ``english`` is pair i of train and validation.
+
+    In ``english`` the held-out pairs follow, test and unseen, and those alone are in ``raw``.
+    """
     pairs: list[Pair] = [*run.read_pairs("train"), *run.read_pairs("validation")]
-    test = run.read_pairs("test")
-    held_out = test[: settings.evaluation.retrieval_pairs]
+    most = settings.evaluation.retrieval_pairs
+    held_out = [*run.read_pairs("test")[:most], *run.read_pairs(UNSEEN)[:most]]
     size = settings.features.shard_size
     what: What = "encoder+tokens" if settings.slots.variant == "resampler" else "encoder"
 
     def teacher(texts: list[str]) -> FeatureSpec:
         return FeatureSpec("teacher", tuple(texts), settings.decoder, prints["decoder"], size)
 
+    def encoded(what: What, texts: list[str]) -> FeatureSpec:
+        return FeatureSpec(what, tuple(texts), settings.encoder, prints["encoder"], size)
+
+    stage_a = settings.stage_a
+    english = {"encoded_english": encoded("encoder", [p.english for p in run.read_pairs("train")])}
     return {
-        "foreign": FeatureSpec(
-            what, tuple(p.foreign for p in pairs), settings.encoder, prints["encoder"], size
-        ),
+        "foreign": encoded(what, [p.foreign for p in pairs]),
+        **(english if stage_a.enabled and stage_a.english else {}),
         "english": teacher([p.english for p in [*pairs, *held_out]]),
         "raw": teacher([p.foreign for p in held_out]),
     }
@@ -176,7 +177,8 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
 
 def _published(task: Task, run: RunDir, fresh: bool) -> str | None:
     """Version that the bundle has in the registry; a run that is gone on with may have published it."""
-    if task.registry is None:
+    # What reads English must not answer for the language.
+    if task.registry is None or task.settings.stage_b.source == "english":
         return None
     try:
         registry, digest = Registry(task.registry), read_bundle(run.bundle).digest
@@ -207,14 +209,19 @@ def _close(
         "published": _published(task, run, fresh),
         "seconds": round(seconds, 1),
         "steps": {
-            "stage_a": settings.stage_a.steps * settings.stage_a.enabled,
+            "stage_a": settings.stage_a.planned_steps(record["corpus"]["train"]),
             "stage_b": settings.stage_b.steps,
         },
         **run.read_json(run.metrics),
         "corpus": record["corpus"],
         "corpus_hash": record["corpus_hash"],
         "models": {
-            part: {"id": model_name(model.model), "revision": model.revision, "fingerprint": prints[:16]}
+            part: {
+                "id": model_name(model.model),
+                "revision": model.revision,
+                "fingerprint": prints[:16],
+                "weights": weights_of(model.model),
+            }
             for part, model, prints in (
                 ("encoder", settings.encoder, record["fingerprints"]["encoder"]),
                 ("decoder", settings.decoder, record["fingerprints"]["decoder"]),

@@ -16,20 +16,20 @@ import torch
 from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
 from llink_ray.cluster.rundir import RunDir
-from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation import history
 from llink_ray.evaluation.held_out import HeldOut
 from llink_ray.features import FeatureStore
-from llink_ray.instructions import training_examples
+from llink_ray.instructions import as_shown, training_examples
 from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
 from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
+from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.collective import world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import AlignmentData, StageA, fresh_projector, sow, validate
+from llink_ray.training.stage_a import StageA, fresh_projector, sow, validate
 from llink_ray.training.stage_b import StageB, gathered
 
 
@@ -118,9 +118,11 @@ class Run:
         n, m = len(train), len(validation)
         foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
-        projector.standardise_with(foreign[:n])
+        projector.standardise_with(foreign[:n], teacher[:n])
         projector.to(self.device)
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
+        if settings.english:
+            data = data.with_english(MappedRows(self.features["encoded_english"].vectors, n))
         stage = StageA(projector, data, settings, self.settings.seed)
         sow(self.settings, self.rank)
         if folder is not None:
@@ -131,16 +133,18 @@ class Run:
             if not m:  # a small corpus may leave none
                 return {}
             found = validate(projector, foreign[n:], teacher[n:])
+            stage.consider(found)
             return {"validation/r1": found.r1, "validation/r10": found.r10}
 
         self._loop(
             "a",
             stage,
-            settings.steps,
-            settings.evaluate_every,
+            stage.steps,
+            settings.planned_looks(n),
             look,
             lambda metrics: checkpoints.report_stage_a(stage, metrics),
         )
+        stage.settle()
 
     # Stage B ------------------------------------------------------------------------------------------
 
@@ -158,7 +162,8 @@ class Run:
             train, decoder.prompt, settings.stage_b, settings.slots, settings.seed, self.language
         )
         engine = engines.wrap(model, settings, source.count, self.workers, bf16)
-        teacher = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
+        states = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
+        teacher = torch.cat([projector.normalise(part.to(self.device)).cpu() for part in states.split(8_192)])
         stage = StageB(
             engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
         )
@@ -201,8 +206,8 @@ class Run:
         return HeldOut(model, decoder, self.settings, self.language, pairs, foreign, teacher, offset)
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Sources]]:
-        pairs: list[Pair] = self.dir.read_pairs("validation")[:128]
         settings = self.settings.stage_b
+        pairs = as_shown(self.dir.read_pairs("validation")[:128], settings.source)
         drawn = training_examples(pairs, self.settings.seed, 0, settings.translate_share, 1)
         rows = tokenise(decoder.prompt, drawn, self.settings.slots, self.language)
         batches = []
@@ -230,12 +235,12 @@ class Run:
         report: Callable[[dict[str, Any]], None],
     ) -> None:
         keep_every, log_every = self.settings.checkpoint.every_steps, self.settings.checkpoint.log_every
-        while stage.step < steps:
+        while not stage.done:
             record: dict[str, Any] = {"stage": name, **stage.advance(), "step": stage.step}
-            last = stage.step == steps
-            looked = stage.step % look_every == 0 or last
+            looked = stage.step % look_every == 0 or stage.step == steps
             if looked:
                 record |= look()
+            last = stage.done  # a look may have been the last
             if self.rank == 0 and (looked or stage.step % log_every == 0 or stage.step == 1):
                 history.append(self.dir.history, record)
             if stage.step % keep_every == 0 or last:

@@ -3,6 +3,16 @@
 from llink_ray.corpus.clean import Dropped, describe
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.corpus.prepared import Prepared, prepare
-from llink_ray.corpus.split import Splits
+from llink_ray.corpus.split import SPLITS, UNSEEN, Splits
 
-__all__ = ["Dropped", "Pair", "Prepared", "Question", "Splits", "describe", "prepare"]
+__all__ = [
+    "SPLITS",
+    "UNSEEN",
+    "Dropped",
+    "Pair",
+    "Prepared",
+    "Question",
+    "Splits",
+    "describe",
+    "prepare",
+]

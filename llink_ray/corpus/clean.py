@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import blake2b
+from sys import intern
 from typing import TYPE_CHECKING
 
 import regex
 
-from llink_ray.corpus.normalise import sentence_key, tidy
+from llink_ray.corpus.normalise import tidy, tidy_key
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.settings import CorpusSettings
 
@@ -66,32 +68,40 @@ def clean(pairs: Iterable[Pair], language: Language, settings: CorpusSettings) -
     A pair is dropped for the first reason that holds, in this order: ``empty side``,
     ``too short``, ``too long``, ``source equals target``, ``length ratio``, ``sides swapped``,
     ``wrong script``, ``English side in another script``, ``wrong language``, ``duplicate``. The
-    questions of a duplicate go to the pair that is kept.
+    questions of a duplicate go to the pair that is kept, the first, which keeps its own source.
     """
     kept: list[Pair] = []
     dropped: dict[str, Dropped] = {}
-    places: dict[tuple[str, str], int] = {}
+    places: dict[bytes, int] = {}
+    further: dict[int, dict[Question, None]] = {}
     for pair in pairs:
         pair = _tidy_pair(pair)
-        keys = sentence_key(pair.foreign), sentence_key(pair.english)
+        keys = tidy_key(pair.foreign), tidy_key(pair.english)
         reason = _fault(pair, keys, language, settings)
-        if reason is None and keys in places:
-            reason = "duplicate"
-            first = kept[places[keys]]
-            new = tuple(q for q in pair.questions if q not in first.questions)
-            if new:
-                kept[places[keys]] = replace(first, questions=first.questions + new)
         if reason is None:
-            places[keys] = len(kept)
-            kept.append(pair)
-        else:
-            dropped.setdefault(reason, Dropped()).add(pair.line)
+            # The keys themselves would be the text of the whole corpus once more.
+            place = places.setdefault(blake2b("\0".join(keys).encode(), digest_size=16).digest(), len(kept))
+            if place == len(kept):
+                kept.append(pair)
+                continue
+            reason = "duplicate"
+            if pair.questions:
+                further.setdefault(place, {}).update(dict.fromkeys(pair.questions))
+        dropped.setdefault(reason, Dropped()).add(pair.line)
+    for place, asked in further.items():
+        known = set(kept[place].questions)
+        new = tuple(question for question in asked if question not in known)
+        kept[place] = replace(kept[place], questions=kept[place].questions + new)
     return Cleaned(kept, dropped)
 
 
 def _tidy_pair(pair: Pair) -> Pair:
-    asked = tuple(Question(q.kind, tidy(q.instruction), tidy(q.answer)) for q in pair.questions)
-    return replace(pair, foreign=tidy(pair.foreign), english=tidy(pair.english), questions=asked)
+    asked = tuple(
+        Question(q.kind, tidy(q.instruction), tidy(q.answer), tuple(map(tidy, q.choices)))
+        for q in pair.questions
+    )
+    # One string for all pairs of a source, not one each.
+    return Pair(tidy(pair.foreign), tidy(pair.english), asked, pair.line, intern(tidy(pair.source)))
 
 
 def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: CorpusSettings) -> str | None:

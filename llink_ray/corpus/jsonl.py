@@ -1,4 +1,4 @@
-"""One JSON object a line: ``foreign``, ``english`` and, if known, ``questions``."""
+"""One JSON object a line: ``foreign``, ``english`` and, if known, ``questions`` and ``source``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def read_jsonl(file: Path) -> Iterator[Pair]:
             raise LlinkError(f"{where} is not JSON that can be read: {error}") from None
         foreign = _text(entry, "foreign", where)
         english = _text(entry, "english", where)
-        yield Pair(foreign, english, _questions(entry, where), number)
+        source = "" if entry.get("source") is None else _text(entry, "source", where)
+        yield Pair(foreign, english, _questions(entry, where), number, source)
 
 
 def _questions(entry: dict[str, Any], where: str) -> tuple[Question, ...]:
@@ -43,11 +44,24 @@ def _questions(entry: dict[str, Any], where: str) -> tuple[Question, ...]:
     found = []
     for i, question in enumerate(listed, 1):
         inside = f"{where}, question {i}"
-        fields = [_text(question, key, inside) for key in ("kind", "instruction", "answer")]
-        if not all(field.strip() for field in fields):
+        kind, instruction, answer = (
+            _text(question, key, inside) for key in ("kind", "instruction", "answer")
+        )
+        if not (kind.strip() and instruction.strip() and answer.strip()):
             raise LlinkError(f"{inside}: 'kind', 'instruction' and 'answer' must not be empty")
-        found.append(Question(*fields))
+        found.append(Question(kind, instruction, answer, _choices(question, answer, inside)))
     return tuple(found)
+
+
+def _choices(question: dict[str, Any], answer: str, where: str) -> tuple[str, ...]:
+    listed = question.get("choices")
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one.strip() for one in listed):
+        raise LlinkError(f"{where}: 'choices' must be a list of strings that are not empty")
+    if answer not in listed:
+        raise LlinkError(f"{where}: the answer {answer!r} is none of its 'choices': put it among them")
+    return tuple(listed)
 
 
 def _text(entry: Any, key: str, where: str) -> str:

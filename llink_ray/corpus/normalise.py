@@ -49,5 +49,10 @@ def sentence_key(text: str) -> str:
     between words is Khmer without; between digits one space stays, so that 3.5 is not 35.
     Empty where the text has neither letter nor digit.
     """
-    words = tidy(text).translate(_WORDS_AND_JOINERS).translate(_WORDS).casefold()
+    return tidy_key(tidy(text))
+
+
+def tidy_key(text: str) -> str:
+    """``sentence_key`` of a text that is tidy already."""
+    words = text.translate(_WORDS_AND_JOINERS).translate(_WORDS).casefold()
     return unicodedata.normalize("NFC", _APART.sub("", " ".join(words.split())))

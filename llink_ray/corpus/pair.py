@@ -15,13 +15,18 @@ class Question:
     """What the decoder is told, in English."""
     answer: str
     """The known answer, in English."""
+    choices: tuple[str, ...] = ()
+    """Answers to choose among, the known one with them; empty where any words will do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A foreign text and its English; ``line`` is 1-based in the file it came from, 0 if from none."""
+    """A foreign text and its English."""
 
     foreign: str
     english: str
     questions: tuple[Question, ...] = ()
     line: int = 0
+    """1-based in the file it came from, 0 if from none."""
+    source: str = ""
+    """Where the text comes from, as the file names it: a collection, a book; empty where it does not say."""

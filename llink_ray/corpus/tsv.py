@@ -10,6 +10,8 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.errors import LlinkError
 
 _FOREIGN = "foreign"
+# Beside the two sides, the column that says where a pair comes from.
+_SOURCE = "source"
 # Column names that say "header" but not which side is which.
 _VAGUE = {"source", "target", "src", "tgt", "trg", "text", "sentence", "translation", "original"}
 _WANTED = (
@@ -24,7 +26,7 @@ def read_tsv(file: Path) -> Iterator[Pair]:
     Raises:
         LlinkError: columns that cannot be told apart, a line with another number of columns.
     """
-    foreign, english, width, first = 0, 1, 0, 0
+    foreign, english, source, width, first = 0, 1, -1, 0, 0
     for number, text in lines(file):
         if not text.strip():
             yield Pair("", "", line=number)
@@ -34,18 +36,19 @@ def read_tsv(file: Path) -> Iterator[Pair]:
             width, first = len(cells), number
             header = _header(f"{file} line {number}", cells)
             if header is not None:
-                foreign, english = header
+                foreign, english, source = header
                 continue
         if len(cells) != width:
             raise LlinkError(
                 f"{file} line {number} has {_columns(len(cells))} where line {first} has {width}: "
                 f"put exactly one tab between two columns"
             )
-        yield Pair(cells[foreign], cells[english], line=number)
+        named = cells[source] if source >= 0 else ""
+        yield Pair(cells[foreign], cells[english], line=number, source=named)
 
 
-def _header(where: str, cells: list[str]) -> tuple[int, int] | None:
-    """(index of the foreign column, index of the English one), or None where the line is a pair."""
+def _header(where: str, cells: list[str]) -> tuple[int, int, int] | None:
+    """Places of the foreign, English and source columns (-1 without one); None where the line is a pair."""
     names = [cell.strip().casefold() for cell in cells]
     english = [i for i, name in enumerate(names) if name in _english_names()]
     foreign = [i for i, name in enumerate(names) if name == _FOREIGN]
@@ -66,7 +69,7 @@ def _header(where: str, cells: list[str]) -> tuple[int, int] | None:
             if len(found) != 1
         ]
         raise LlinkError(f"{where} names {' and '.join(lacking)} ({_quoted(cells)}): {_WANTED}")
-    return foreign[0], english[0]
+    return foreign[0], english[0], names.index(_SOURCE) if _SOURCE in names else -1
 
 
 def _english_names() -> set[str]:

@@ -24,12 +24,12 @@ class Contestant:
     name: str
     figures: dict[str, Any]
     """``retrieval``, ``answers``, ``tokens``; of a trained one ``slots`` (their number), ``slot_gain``,
-    ``passages``, ``mixed``, ``seconds``, ``run_dir``."""
+    ``passages``, ``mixed``, ``unseen``, ``seconds``, ``run_dir``."""
     answers: Sequence[Told]
     """Rows of ``answers.json``: ``text``, ``kind``, ``instruction``, ``expected``, ``given``."""
 
 
-_TOLD = ("answers", "passages", "mixed", "slot_gain", "tokens", "seconds", "run_dir")
+_TOLD = ("answers", "passages", "mixed", "unseen", "slot_gain", "tokens", "seconds", "run_dir")
 
 
 def from_run(name: str, document: Told, answers: Sequence[Told], slots: int | None = None) -> Contestant:

@@ -15,7 +15,13 @@ from llink_ray.evaluation.cost import tokens
 from llink_ray.evaluation.fidelity import fidelity
 from llink_ray.evaluation.passages import passages
 from llink_ray.evaluation.retrieval import retrieval
-from llink_ray.instructions import TRANSLATE_KIND, Example, evaluation_examples, translation_examples
+from llink_ray.instructions import (
+    TRANSLATE_KIND,
+    Example,
+    as_shown,
+    evaluation_examples,
+    translation_examples,
+)
 from llink_ray.languages import find
 from llink_ray.models.llink import IGNORED, collate
 from llink_ray.models.slots import NoSlots
@@ -39,40 +45,80 @@ def measure(
     their raw foreign text. Returns the metrics, and every answer given with the text
     it was given to.
     """
-    settings = taught.settings.evaluation
     say("retrieval")
-    count = min(settings.retrieval_pairs, len(pairs))
-    foreign = [pair.foreign for pair in pairs[:count]]
-    found = {"base": raw_states[:count], **_vectors(taught, foreign, settings.batch_size)}
-    figures = {name: retrieval(vectors, teacher[:count]).as_dict() for name, vectors in found.items()}
+    figures = _retrieval(taught, pairs, teacher, raw_states)
     say("answers")
-    asked = evaluation_examples(pairs, settings.answers, taught.settings.seed)
-    asked += translation_examples(pairs, settings.translations)
-    # A pair is one text here as in training, whatever number of sentences stands in it.
-    given = taught.answer_all([(e.instruction, e.parts) for e in asked])
-    answers = [Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)]
+    asked, answers = _answers(taught, pairs)
+    texts = [pairs[e.pair_index].foreign for e in asked]
     say("passages")
-    longer = passages(taught, pairs)
+    longer = passages(taught, as_shown(pairs, taught.settings.stage_b.source))
     say("slot gain")
-    gain = slot_gain(taught, asked[: settings.gain_examples])
+    gain = slot_gain(taught, asked[: taught.settings.evaluation.gain_examples])
     own = tokenise(taught.decoder.prompt, asked, taught.settings.slots, find(taught.language))
-    raw = [len(taught.decoder.prompt.raw(e.instruction, e.foreign)) for e in asked]
+    raw = [len(taught.decoder.prompt.raw(e.instruction, text)) for e, text in zip(asked, texts, strict=True)]
     metrics = {
         "retrieval": figures,
         "answers": score(answers),
         **longer,
-        "fidelity": _fidelity(answers, asked, taught.language),
+        "fidelity": _fidelity(answers, texts, taught.language),
         "slot_gain": gain,
         "tokens": tokens(raw, [len(e.prompt) for e in own]),
     }
-    return metrics, [(e.foreign, answer) for e, answer in zip(asked, answers, strict=True)]
+    return metrics, list(zip(texts, answers, strict=True))
 
 
-def _fidelity(answers: Sequence[Answer], asked: Sequence[Example], code: str) -> dict[str, float | None]:
-    """Numbers of translations against numbers of their sources; other answers need not repeat them."""
+def measure_apart(
+    taught: Taught,
+    pairs: Sequence[Pair],
+    teacher: npt.NDArray[np.float32],
+    raw_states: npt.NDArray[np.float32],
+) -> dict[str, Any]:
+    """The figures that tell how it does on other text: retrieval, answers and translations, numbers kept."""
+    asked, answers = _answers(taught, pairs)
+    texts = [pairs[e.pair_index].foreign for e in asked]
+    return {
+        "pairs": len(pairs),
+        "retrieval": _retrieval(taught, pairs, teacher, raw_states),
+        "answers": score(answers),
+        "fidelity": _fidelity(answers, texts, taught.language),
+    }
+
+
+def _retrieval(
+    taught: Taught,
+    pairs: Sequence[Pair],
+    teacher: npt.NDArray[np.float32],
+    raw_states: npt.NDArray[np.float32],
+) -> dict[str, Any]:
+    settings = taught.settings.evaluation
+    count = min(settings.retrieval_pairs, len(pairs))
+    read = [pair.foreign for pair in as_shown(pairs[:count], taught.settings.stage_b.source)]
+    normalise = taught.model.projector.normalise
+    targets, base = (
+        normalise(torch.from_numpy(states[:count]).to(taught.decoder.device)).float().cpu().numpy()
+        for states in (teacher, raw_states)
+    )
+    found = {"base": base, **_vectors(taught, read, settings.batch_size)}
+    return {name: retrieval(vectors, targets).as_dict() for name, vectors in found.items()}
+
+
+def _answers(taught: Taught, pairs: Sequence[Pair]) -> tuple[list[Example], list[Answer]]:
+    """What is asked, of the text that stands in the prompt, and what is answered."""
+    settings, shown = taught.settings.evaluation, as_shown(pairs, taught.settings.stage_b.source)
+    asked = evaluation_examples(shown, settings.answers, taught.settings.seed)
+    asked += translation_examples(shown, settings.translations)
+    # A pair is one text here as in training, whatever number of sentences stands in it.
+    given = taught.answer_all([(e.instruction, e.parts) for e in asked])
+    return asked, [
+        Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)
+    ]
+
+
+def _fidelity(answers: Sequence[Answer], texts: Sequence[str], code: str) -> dict[str, float | None]:
+    """Numbers of translations against numbers of the foreign texts; other answers need not repeat them."""
     pairs = [
-        (example.foreign, answer.given)
-        for example, answer in zip(asked, answers, strict=True)
+        (text, answer.given)
+        for text, answer in zip(texts, answers, strict=True)
         if answer.kind == TRANSLATE_KIND
     ]
     return fidelity(pairs, find(code))
@@ -92,7 +138,8 @@ def _vectors(taught: Taught, texts: Sequence[str], size: int) -> dict[str, npt.N
         for start in range(0, len(texts), size):
             part = list(texts[start : start + size])
             if isinstance(taught.model.slots, NoSlots):
-                keep("direct", taught.decoder.teacher_states(part, adapted=True))
+                states = taught.decoder.teacher_states(part, adapted=True)
+                keep("direct", taught.model.projector.normalise(states.to(taught.decoder.device)))
                 continue
             sources = taught.sources(part)
             vectors = taught.model.project(sources)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llink_ray.corpus.split import SPLITS
 from llink_ray.evaluation.answers import TRANSLATE
 
 Metrics = Mapping[str, Any]
@@ -223,16 +224,42 @@ def corpus_sheet(metrics: Metrics) -> Sheet | None:
     return Sheet("Corpus", ("pairs", "count", "first lines"), "lrl", tuple(rows))
 
 
+def sources_sheet(metrics: Metrics) -> Sheet | None:
+    """Pairs by source and split; an unnamed source is a dash."""
+    found = _section(_section(metrics, "corpus"), "sources")
+    rows = tuple((name or DASH, *(figure(counts.get(s)) for s in SPLITS)) for name, counts in found.items())
+    return Sheet("Sources", ("pairs from", *SPLITS), "l" + "r" * len(SPLITS), rows)
+
+
+def unseen_sheet(metrics: Metrics) -> Sheet | None:
+    """The test pairs beside pairs of sources that were held out of training."""
+    found = _section(metrics, "unseen")
+    if not found:
+        return None
+    rows = []
+    for system, label in SYSTEMS.items():
+        own, other = (_section(_section(part, "retrieval"), system) for part in (metrics, found))
+        if other:
+            rows.append((f"R@1, {label}", figure(own.get("r1")), figure(other.get("r1"))))
+    own, other = (_section(part, "answers") for part in (metrics, found))
+    for key, label, digits in (("exact", "answers exact", 3), ("f1", "answers F1", 3), ("chrf", "chrF", 1)):
+        rows.append((label, figure(own.get(key), digits), figure(other.get(key), digits)))
+    note = f"{figure(found.get('pairs'))} pairs of sources that were held out of training."
+    return Sheet("Unseen sources", ("", "test", "unseen"), "lrr", tuple(rows), note)
+
+
 def sheets(metrics: Metrics) -> list[Sheet]:
     """All sheets that these metrics can fill, in the order they are read."""
     made = (
         run_sheet(metrics),
         corpus_sheet(metrics),
+        sources_sheet(metrics),
         retrieval_sheet(metrics),
         answers_sheet(metrics),
         passages_sheet(metrics),
         fidelity_sheet(metrics),
         gain_sheet(metrics),
         tokens_sheet(metrics),
+        unseen_sheet(metrics),
     )
     return [sheet for sheet in made if sheet is not None and sheet.rows]

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.message import Part
@@ -70,6 +71,13 @@ class Example:
     def text(self) -> str:
         """The passage as a person would write it."""
         return " ".join(part.text for part in self.parts)
+
+
+def as_shown(pairs: Sequence[Pair], source: Literal["foreign", "english"]) -> list[Pair]:
+    """The pairs with what the decoder is to read as their foreign side (setting ``stage_b.source``)."""
+    if source == "foreign":
+        return list(pairs)
+    return [replace(pair, foreign=pair.english) for pair in pairs]
 
 
 def training_examples(

@@ -77,6 +77,14 @@ class Decoder:
         start = self.tokenizer.bos_token_id
         return [row if start is None or row[:1] == [start] else [start, *row] for row in ids]
 
+    def _layer(self, teacher: TeacherSettings) -> int | None:
+        """The layer that is read; none for the last, behind the final norm."""
+        if teacher.layer is not None or teacher.depth is None:
+            return teacher.layer
+        count = len(blocks_of(self.model))
+        layer = max(1, round(teacher.depth * count))
+        return layer if layer < count else None
+
     @cached_property
     def _read_out(self) -> torch.Tensor:
         """Embedding of the read-out token, (d,); the mean embedding where the vocabulary lacks it."""
@@ -112,7 +120,7 @@ class Decoder:
         if with_token:
             embeddings[:, -1] = self._read_out
         with nullcontext() if adapted else without_adapters(self.model):
-            states = states_at(self.model, embeddings, mask, teacher.layer)  # (B, T, d)
+            states = states_at(self.model, embeddings, mask, self._layer(teacher))  # (B, T, d)
         if teacher.read_out != "mean":
             return states[:, -1].float().cpu()
         # The first token's state is an attention sink, hundreds of times as long as any other.

@@ -9,6 +9,7 @@ import pytest
 from cluster_runs import settings
 
 from llink_ray.cluster.rundir import RunDir
+from llink_ray.corpus import Pair, Question
 from llink_ray.errors import LlinkError
 
 
@@ -50,3 +51,24 @@ def test_a_damaged_record_is_told(tmp_path: Path, content: str) -> None:
     run.record.write_text(content)
     with pytest.raises(LlinkError, match=str(tmp_path)):
         run.check_same("bo", settings())
+
+
+def test_pairs_come_back_as_they_were(tmp_path: Path) -> None:
+    asked = Question("topic", "What about?", "dogs", ("dogs", "cats"))
+    pairs = [Pair("ཁྱི།", "A dog.", (asked,), 7, "tico19"), Pair("ཞི་མི།", "A cat.")]
+    run = RunDir(tmp_path)
+    run.write_pairs("test", pairs)
+    assert run.read_pairs("test") == pairs
+
+
+def test_a_run_from_before_sources_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    question = '{"kind": "who", "instruction": "Who?", "answer": "I"}'
+    row = f'{{"foreign": "ང་", "english": "I", "questions": [{question}], "line": 3}}'
+    (folder / "train.jsonl").write_text(row + "\n", encoding="utf-8")
+    run = RunDir(tmp_path)
+    assert run.read_pairs("train") == [Pair("ང་", "I", (Question("who", "Who?", "I"),), 3)]
+    assert run.read_pairs("unseen") == []
+    with pytest.raises(FileNotFoundError):
+        run.read_pairs("test")

@@ -15,7 +15,9 @@ from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outc
 
 from llink_ray import configure
 from llink_ray.bundle import read_bundle
+from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import teach
+from llink_ray.corpus.seen import SeenText
 from llink_ray.registry import Registry
 
 pytestmark = pytest.mark.timeout(900)
@@ -52,6 +54,11 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
     assert {path.name for path in (run / "plots").iterdir()} >= {"loss.png", "retrieval.png"}
     assert not [name for name in ("draft", "unmeasured", "error.txt") if (run / name).exists()]
     assert read_bundle(bundle).language == "bo"
+    seen, kept = SeenText.load(bundle), RunDir(run)
+    assert seen is not None
+    assert seen.near_duplicates([*kept.read_pairs("train"), *kept.read_pairs("validation")]).all()
+    assert not seen.near_duplicates(kept.read_pairs("test")).all()
+    assert kept.read_pairs("unseen") == [] and "unseen" not in document
     assert len(list((run / "ray").glob("checkpoint_2*"))) == 2  # checkpoint.keep
 
     registry = run.parent / "registry"
@@ -138,6 +145,42 @@ def test_a_corpus_smaller_than_a_batch(ray_cluster: None, store: Path, tmp_path:
     document = teach(task(tmp_path / "run", store, "cluster.num_workers=2", *few))
     assert document["corpus"]["kept"] <= 40 and document["corpus"]["validation"] == 0
     assert all(map(math.isfinite, losses(tmp_path / "run", "b")))
+
+
+@pytest.mark.slow
+def test_held_out_sources_are_measured_apart_also_of_the_english_ceiling(
+    ray_cluster: None, store: Path, tmp_path: Path
+) -> None:
+    from llink_ray import load, phrasebook
+
+    rows = [
+        f"{'apart' if n % 5 == 0 else 'own'}\t{pair.english}\t{pair.foreign}\n"
+        for n, pair in enumerate(phrasebook.pairs("bo", 320, seed=4))
+    ]
+    (tmp_path / "own.tsv").write_text("source\ten\tforeign\n" + "".join(rows), encoding="utf-8")
+    asked = [f"corpus.path={tmp_path / 'own.tsv'}", "corpus.held_out_sources=[apart]", "stage_b.steps=4"]
+    english = ["stage_b.source=english", "slots.variant=none", "stage_a.enabled=false"]
+    short = ["slots.max_sentences=1", "stage_b.passage_share=0"]
+    document = teach(task(tmp_path / "run", store, *asked, *english, *short, registry=tmp_path / "registry"))
+    corpus, unseen = document["corpus"], document["unseen"]
+    assert corpus["sources"]["apart"] == {"train": 0, "validation": 0, "test": 0, "unseen": corpus["unseen"]}
+    assert unseen["pairs"] == corpus["unseen"] > 50
+    assert unseen["retrieval"]["direct"]["count"] == unseen["pairs"]
+    assert unseen["answers"]["by_type"]["translate"]["count"] == 4
+    # The same decoder, hardly trained, on the same English: nothing is easier to find again.
+    assert document["retrieval"]["direct"]["r1"] > 0.9 > document["retrieval"]["base"]["r1"]
+    assert document["tokens"]["slots"] < document["tokens"]["raw"] / 2
+    assert "Unseen sources" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+
+    run = RunDir(tmp_path / "run")
+    meanings = {pair.foreign: pair.english for pair in run.read_pairs("test")}
+    answers = json.loads((run.path / "answers.json").read_text())
+    taught = load(document["bundle"])
+    given = taught.answer_all([(a["instruction"], meanings[a["text"]]) for a in answers])
+    assert given == [a["given"] for a in answers]
+    seen = SeenText.load(run.bundle)
+    assert seen is not None and not seen.near_duplicates(run.read_pairs("unseen")).all()
+    assert document["published"] is None  # it reads English: the language's service must not find it
 
 
 @pytest.mark.slow

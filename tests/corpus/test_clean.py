@@ -145,3 +145,14 @@ def test_fast_enough_for_a_million_lines() -> None:
     start = time.process_time()
     assert len(cleaned(rows, detect_language=False).kept) == 5_000
     assert time.process_time() - start < 1.0
+
+
+def test_sources_and_choices_are_kept_and_a_duplicate_keeps_the_firsts() -> None:
+    asked = Question("topic", "Topic?", "a  dog", ("a  dog", "cat"))
+    rows = [
+        Pair(DOG.foreign, DOG.english, (), 1, " news "),
+        Pair(DOG.foreign, DOG.english, (asked,), 2, "web"),
+    ]
+    (kept,) = cleaned(rows).kept
+    assert kept.source == "news"
+    assert kept.questions == (Question("topic", "Topic?", "a dog", ("a dog", "cat")),)

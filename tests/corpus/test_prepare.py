@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llink_ray import languages, phrasebook
-from llink_ray.corpus import Dropped, Prepared, prepare
+from llink_ray.corpus import SPLITS, Dropped, Pair, Prepared, Question, prepare
 from llink_ray.corpus.normalise import sentence_key
+from llink_ray.corpus.prepared import CROSSING, SOURCES_TOLD, corpus_hash
 from llink_ray.errors import LlinkError
 from llink_ray.settings import CorpusSettings
 
@@ -59,11 +61,66 @@ def test_hash_tells_what_is_in_it_and_not_in_which_order(tmp_path: Path) -> None
 def test_hash_tells_the_questions(tmp_path: Path) -> None:
     row = '{{"foreign": "ខ្ញុំមានឆ្កែ {n} ក្បាល", "english": "I have {n} dogs."{more}}}'
     asked = ', "questions": [{"kind": "who", "instruction": "Who?", "answer": "I"}]'
+    chosen = asked.replace('"I"}', '"I", "choices": ["I", "you"]}')
     hashes = set()
-    for more in ("", asked):
+    for more in ("", asked, chosen):
         settings = write(tmp_path, [row.format(n=n, more=more) for n in range(100)], "a.jsonl")
         hashes.add(prepare(KHMER, settings, 0).corpus_hash)
-    assert len(hashes) == 2
+    assert len(hashes) == 3
+
+
+def test_hash_of_a_text_is_what_it_was() -> None:
+    """Bundles name it: neither sources nor empty choices may change it."""
+    pair = Pair("ខ្ញុំ", "I", (Question("who", "Who?", "I"),), 3)
+    told = "83ef7fc636381985efce4e6d0bb363c30efbc0352b417474da572b29ae8686f7"
+    assert corpus_hash([pair]) == corpus_hash([replace(pair, source="x", line=0)]) == told
+
+
+def sourced(tmp_path: Path, *held_out: str) -> CorpusSettings:
+    rows = ["source\tforeign\tenglish"]
+    rows += [f"{'news' if n % 4 else 'health'}\t{row}" for n, row in enumerate(good(200))]
+    rows += ["news\tខ្ញុំមានឆ្កែ 8 ក្បាល\tI own eight dogs."]  # the foreign side of a pair of health
+    file = tmp_path / "sourced.tsv"
+    file.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+    return CorpusSettings(path=str(file), held_out_sources=held_out)
+
+
+def test_sources_are_counted_by_split(tmp_path: Path) -> None:
+    found = prepare(KHMER, sourced(tmp_path), 0)
+    account = found.account()
+    assert set(account["sources"]) == {"news", "health"}
+    for name in SPLITS:
+        assert sum(counts[name] for counts in account["sources"].values()) == account[name]
+    assert account["unseen"] == 0 and account["kept"] == 201
+    assert "sources" not in prepare(KHMER, write(tmp_path, good(100)), 0).account()
+
+
+def test_held_out_sources_are_apart(tmp_path: Path) -> None:
+    found = prepare(KHMER, sourced(tmp_path, "health"), 0)
+    assert {pair.source for pair in found.splits.unseen} == {"health"}
+    assert found.dropped == {CROSSING: Dropped(1, [202])}
+    assert found.account()["sources"]["health"] == {"train": 0, "validation": 0, "test": 0, "unseen": 50}
+    assert found.kept == 200
+    rest = [pair for name in SPLITS for pair in getattr(found.splits, name)]
+    assert found.corpus_hash == corpus_hash(rest)
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    message = refusal(sourced(tmp_path, "health", "sports"))
+    assert "sourced.tsv has no source 'sports'" in message
+    assert message.endswith("name one of 'health', 'news'")
+    bare = write(tmp_path, good(50)).model_copy(update={"held_out_sources": ("x",)})
+    assert "none of its pairs names a source" in refusal(bare)
+
+
+def test_a_source_for_every_line_is_no_flood(tmp_path: Path) -> None:
+    rows = ["source\tforeign\tenglish", *(f"page {n}\t{row}" for n, row in enumerate(good(100)))]
+    settings = write(tmp_path, rows)
+    account = prepare(KHMER, settings, 0).account()
+    assert len(account["sources"]) == SOURCES_TOLD + 1
+    assert sum(account["sources"]["…"].values()) == 100 - SOURCES_TOLD
+    message = refusal(settings.model_copy(update={"held_out_sources": ("other",)}))
+    assert "'page 0', 'page 1'" in message and message.endswith("…") and len(message) < 800
 
 
 @pytest.mark.parametrize("code", phrasebook.languages())

@@ -38,8 +38,17 @@ def test_header_in_any_usual_form(tmp_path: Path, header: str) -> None:
 
 
 def test_columns_go_by_name_and_others_are_ignored(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.tsv", "source\ten\tforeign\tid\nx\tdog\tឆ្កែ\t1\n")
+    path = write(tmp_path, "a.tsv", "domain\ten\tforeign\tid\nx\tdog\tឆ្កែ\t1\n")
     assert list(read(path)) == [Pair("ឆ្កែ", "dog", line=2)]
+
+
+@pytest.mark.parametrize("header", ["source\ten\tforeign", " Source \ten\tkm"])
+def test_source_column_says_where_a_pair_comes_from(tmp_path: Path, header: str) -> None:
+    path = write(tmp_path, "a.tsv", f"{header}\ntico19\tdog\tឆ្កែ\n\tcat\tឆ្មា\n")
+    assert list(read(path)) == [
+        Pair("ឆ្កែ", "dog", line=2, source="tico19"),
+        Pair("ឆ្មា", "cat", line=3, source=""),
+    ]
 
 
 def test_foreign_wins_over_columns_that_look_like_languages(tmp_path: Path) -> None:
@@ -78,12 +87,23 @@ def test_jsonl_carries_questions(tmp_path: Path) -> None:
             "questions": [{"kind": "how_many", "instruction": "How many?", "answer": "3"}],
         },
         {"foreign": "គោ", "english": "cow", "questions": None},
+        {
+            "foreign": "ជ្រូក",
+            "english": "pig",
+            "source": "farm",
+            "questions": [
+                {"kind": "t", "instruction": "Topic?", "answer": "animals", "choices": ["sports", "animals"]},
+            ],
+        },
+        {"foreign": "ក្ងាន", "english": "goose", "source": None},
     ]
     path = write(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     assert list(read(path)) == [
         Pair("ឆ្កែ", "dog", line=1),
         Pair("ឆ្មា៣", "3 cats", (Question("how_many", "How many?", "3"),), 2),
         Pair("គោ", "cow", line=3),
+        Pair("ជ្រូក", "pig", (Question("t", "Topic?", "animals", ("sports", "animals")),), 4, "farm"),
+        Pair("ក្ងាន", "goose", line=5),
     ]
 
 
@@ -173,6 +193,10 @@ def asking(questions: str) -> str:
     return f'{{"foreign": "x", "english": "y", "questions": {questions}}}'
 
 
+def choosing(choices: str) -> str:
+    return f'[{{"kind": "who", "instruction": "Who?", "answer": "I", "choices": {choices}}}]'
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -187,6 +211,12 @@ def asking(questions: str) -> str:
         (asking('["z"]'), "question 1 must be a JSON object"),
         (asking('[{"kind": "who"}]'), "question 1 lacks 'instruction'"),
         (asking('[{"kind": "who", "instruction": "Who?", "answer": " "}]'), "must not be empty"),
+        (asking(choosing('"x"')), "question 1: 'choices' must be a list of strings"),
+        (asking(choosing('["x", 3]')), "question 1: 'choices' must be a list of strings"),
+        (asking(choosing('["x", " "]')), "question 1: 'choices' must be a list of strings"),
+        (asking(choosing('["x", "y"]')), "question 1: the answer 'I' is none of its 'choices'"),
+        (asking(choosing("[]")), "question 1: the answer 'I' is none of its 'choices'"),
+        ('{"foreign": "x", "english": "y", "source": 3}', "'source' must be a string, not a number"),
     ],
 )
 def test_bad_json_names_the_line(tmp_path: Path, row: str, said: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
-from llink_ray.corpus.split import LARGEST_HELD_OUT, Splits, split
+from llink_ray.corpus.split import LARGEST_HELD_OUT, SPLITS, Splits, split
 from llink_ray.errors import LlinkError
 
 
@@ -52,6 +54,52 @@ def test_order_of_the_file_does_not_matter(tied: list[Pair], seed: int) -> None:
     other = pairs.copy()
     random.Random(seed).shuffle(other)
     assert split(pairs, 0.3, 0.2) == split(other, 0.3, 0.2)
+
+
+sourced = st.lists(st.builds(Pair, words, words, source=st.sampled_from(["a", "b", "c"])), max_size=10)
+
+
+@settings(deadline=None, max_examples=50)
+@given(sourced, st.sets(st.sampled_from(["a", "b"]), min_size=1), st.integers())
+def test_no_sentence_crosses_to_the_held_out_sources(tied: list[Pair], held: set[str], seed: int) -> None:
+    pairs = [*numbered(100), *tied]
+    random.Random(seed).shuffle(pairs)
+    found = split(pairs, 0.3, 0.2, held)
+    parts = [getattr(found, name) for name in SPLITS]
+    assert sorted(map(repr, [*chain(*parts), *found.left_out])) == sorted(map(repr, pairs))
+    for i, part in enumerate(parts):
+        assert all(not sides(part) & sides(other) for other in parts[i + 1 :])
+    assert {pair.source for pair in found.unseen} <= held
+    assert not {pair.source for part in parts[:3] for pair in part} & held
+    # Who is left out is tied to an unseen pair, and nobody else is missing from the ordinary splits.
+    if not found.unseen:
+        assert found == split(pairs, 0.3, 0.2)
+    if found.left_out:
+        joined = split([*found.unseen, *found.left_out, *numbered(50)], 0.3, 0.2, held)
+        assert len(joined.left_out) == len(found.left_out)
+
+
+def test_other_pairs_stay_where_they_are_without_the_held_out_source() -> None:
+    pairs = [replace(pair, source="mine") for pair in numbered(400)]
+    apart = [Pair(f"ខ {n}", f"apart {n}", source="other") for n in range(50)]
+    tied = [Pair("ខ 7", "the seventh", source="mine"), Pair("ខ ៩៩", "the seventh", source="mine")]
+    found = split([*pairs, *apart, *tied], 0.2, 0.1, ("other",))
+    assert len(found.unseen) == 50
+    assert sorted(pair.english for pair in found.left_out) == ["the seventh"] * 2
+    plain = split(pairs, 0.2, 0.1)
+    assert (found.train, found.validation, found.test) == (plain.train, plain.validation, plain.test)
+
+
+def test_a_web_with_a_held_out_pair_does_not_train() -> None:
+    web = [Pair(f"ខ {n}", "one meaning", source="a") for n in range(LARGEST_HELD_OUT + 1)]
+    found = split([*numbered(100), *web, Pair("គ", "one meaning", source="b")], 0.3, 0.2, ("b",))
+    assert len(found.unseen) == 1 and len(found.left_out) == len(web)
+
+
+def test_nothing_left_to_train_on() -> None:
+    pairs = [replace(pair, source="all") for pair in numbered(20)]
+    with pytest.raises(LlinkError, match=r"its 20 usable pairs.*20 went with corpus\.held_out_sources"):
+        split(pairs, 0.1, 0.03, ("all",))
 
 
 def test_pairs_added_move_no_others() -> None:

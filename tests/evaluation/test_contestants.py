@@ -27,8 +27,10 @@ def flat(settings: Settings) -> dict[str, object]:
 
 
 def test_groups_open_up_and_names_count_once() -> None:
-    assert expand("baselines") == list(groups()["baselines"]) == ["base", "finetune", "paper-recipe"]
-    assert expand(" K4 , baselines, k4") == ["k4", "base", "finetune", "paper-recipe"]
+    assert (
+        expand("baselines") == list(groups()["baselines"]) == ["base", "finetune", "english", "paper-recipe"]
+    )
+    assert expand(" K4 , baselines, k4") == ["k4", "base", "finetune", "english", "paper-recipe"]
     assert set(expand("baselines,ablations")) == set(known())
     assert expand("") == []
 
@@ -47,7 +49,7 @@ def test_every_contestant_differs_from_ours_and_says_in_what(name: str) -> None:
     assert differing
     assert len(known()[name]["is"]) > 5
     if name != "paper-recipe":  # one part, and what cannot stand without it
-        assert len({key.split(".")[0] for key in differing}) <= (3 if name == "finetune" else 2)
+        assert len({key.split(".")[0] for key in differing}) <= (3 if name in ("finetune", "english") else 2)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "real"])
@@ -73,3 +75,8 @@ def test_fine_tuning_reads_raw_text() -> None:
     theirs = settings_of("finetune", ours())
     assert theirs.slots.variant == "none" and not theirs.stage_a.enabled
     assert theirs.stage_b.lora_learning_rate == ours().stage_b.lora_learning_rate
+
+
+def test_the_ceiling_differs_from_fine_tuning_in_the_text_alone() -> None:
+    tuned, ceiling = (flat(settings_of(name, ours())) for name in ("finetune", "english"))
+    assert {key for key in tuned if tuned[key] != ceiling[key]} == {"stage_b.source"}

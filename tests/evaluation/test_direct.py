@@ -10,9 +10,11 @@ import torch
 from model_zoo import PAIRS, Lesson, learn, small_settings, write_taught
 
 import llink_ray
-from llink_ray.evaluation.measure import measure
+from llink_ray.evaluation.measure import measure, measure_apart
+from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.models.llink import collate
 from llink_ray.models.prompt import SLOT
+from llink_ray.taught import Taught
 from llink_ray.training.examples import tokenise
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
@@ -82,3 +84,30 @@ def test_examples_are_those_of_the_other_variants(lesson: Lesson) -> None:
     )
     assert [row.answer for row in own] == [row.answer for row in other]
     assert all(len(a.prompt) > len(b.prompt) for a, b in zip(own, other, strict=True))
+
+
+def test_the_ceiling_is_measured_on_the_english(lesson: Lesson) -> None:
+    taught, pairs = lesson.taught, list(PAIRS[:20])
+    stage_b = taught.settings.stage_b.model_copy(update={"source": "english"})
+    settings = taught.settings.model_copy(update={"stage_b": stage_b})
+    reader = Taught(taught.encoder, taught.decoder, taught.model, settings, "bo")
+    teacher, raw = (
+        taught.decoder.teacher_states(texts).numpy()
+        for texts in ([p.english for p in pairs], [p.foreign for p in pairs])
+    )
+    metrics, answers = measure(reader, pairs, teacher, raw)
+    assert metrics["tokens"]["raw"] == measure(taught, pairs, teacher, raw)[0]["tokens"]["raw"]
+    own = taught.decoder.teacher_states([p.english for p in pairs[:16]], adapted=True)
+    assert metrics["retrieval"]["direct"] == retrieval(own, teacher[:16]).as_dict()
+    meanings = {pair.foreign: pair.english for pair in pairs}
+    for text, answer in answers[:6]:
+        assert answer.given == taught.answer(answer.instruction, meanings[text])
+
+
+def test_other_text_is_measured_as_the_test_pairs_are(lesson: Lesson) -> None:
+    pairs, decoder = list(PAIRS[:20]), lesson.taught.decoder
+    teacher = decoder.teacher_states([pair.english for pair in pairs]).numpy()
+    raw = decoder.teacher_states([pair.foreign for pair in pairs]).numpy()
+    metrics = measure(lesson.taught, pairs, teacher, raw)[0]
+    apart = measure_apart(lesson.taught, pairs, teacher, raw)
+    assert apart == {"pairs": 20, **{key: metrics[key] for key in ("retrieval", "answers", "fidelity")}}

@@ -11,6 +11,7 @@ from llink_ray.instructions import (
     TRANSLATE,
     TRANSLATE_KIND,
     Example,
+    as_shown,
     evaluation_examples,
     in_passages,
     training_examples,
@@ -129,3 +130,12 @@ def test_share_and_key_of_passages() -> None:
     assert passages(share=0.0) == training_examples(PAIRS, 0, 0, 0.3, 1)
     share = sum(len(e.sentences) > 1 for e in passages(share=0.4)) / len(PAIRS)
     assert share == pytest.approx(0.4, abs=0.09)
+
+
+def test_english_takes_the_place_of_the_foreign_text() -> None:
+    shown = as_shown(PAIRS[:9], "english")
+    drawn, usual = (training_examples(pairs, 0, 0, 0.5, 2) for pairs in (shown, PAIRS[:9]))
+    for example, other in zip(drawn, usual, strict=True):
+        assert example.foreign == example.english == other.english
+        assert (example.instruction, example.answer) == (other.instruction, other.answer)
+    assert as_shown(PAIRS[:9], "foreign") == PAIRS[:9]

@@ -83,6 +83,14 @@ def test_the_batch_does_not_change_it(read_out: str) -> None:
     assert torch.allclose(decoder.teacher_states(TEXTS), singly, atol=1e-4)
 
 
+def test_a_layer_by_its_depth() -> None:
+    decoder = load("embedded", read_out="mean", layer=1)
+    count = len(blocks_of(decoder.model))
+    by_number, last = decoder.teacher_states(TEXTS), load("embedded", read_out="mean").teacher_states(TEXTS)
+    for depth, expected in ((1 / count, by_number), (0.01, by_number), (1.0, last)):
+        assert torch.equal(load("embedded", read_out="mean", depth=depth).teacher_states(TEXTS), expected)
+
+
 def test_a_layer_that_is_not_there() -> None:
     with pytest.raises(LlinkError, match=r"decoder\.teacher\.layer is 99, but this decoder has \d+ layers"):
         load("embedded", read_out="mean", layer=99).teacher_states(TEXTS)

@@ -140,3 +140,19 @@ def test_tokenise_writes_the_prompt_of_inference(prompt: Prompt) -> None:
     for example, row in zip(examples, tokenise(prompt, examples, SLOTS, None), strict=True):
         assert row.prompt == prompt.with_slots(example.instruction, example.foreign, SLOTS)
         assert row.pairs == [example.pair_index]
+
+
+def test_the_ceiling_reads_the_english(prompt: Prompt) -> None:
+    """The same examples in the same batches; the English stands where the foreign text would."""
+    none = SlotSettings(variant="none")
+    sources = [
+        ExampleSource(PAIRS, prompt, StageBSettings(batch_size=26, source=side), none, 0, None)
+        for side in ("foreign", "english")
+    ]
+    foreign, english = (rows(source.step(0, 0, 1)) for source in sources)
+    assert sorted((pair, answer) for pair, _, answer in foreign) == sorted(
+        (pair, answer) for pair, _, answer in english
+    )
+    for pair, ids, _ in english:
+        text = prompt.tokenizer.decode(ids)
+        assert ENGLISH[pair] in text and PAIRS[pair].foreign not in text

@@ -1,0 +1,189 @@
+"""What the decoder can do untrained, in several languages: floor, ceiling, the encoder's own retrieval.
+
+    LLINK_DATA=/data python benchmarks/floors.py --preset real --encoder E --decoder D --limit 60
+    LLINK_DATA=/data python benchmarks/floors.py --languages ne,km --part dev --calibrate …
+
+``--data`` (or ``LLINK_DATA``) is a folder with ``qa/sib200/<code>.jsonl``, rows as benchmarks/sib200.py reads
+them: the same sentences in every language, each with its topic. They are used for all tasks, but only those
+that are usable in every language asked for, so that the English side is the same and its ceiling is computed
+once. ``--part`` is their split; whatever is chosen by its outcome belongs on dev or train, so ``--calibrate``
+does, which tells of every way to score. Finished parts are kept in ``--output``, and the same command goes on
+from there. ``floors.md`` there is the table; the last line on stdout is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sib200
+
+from llink_ray import configure
+from llink_ray.cluster.command import carry_out, quiet
+from llink_ray.corpus.clean import clean
+from llink_ray.corpus.read import read
+from llink_ray.errors import LlinkError
+from llink_ray.evaluation.real.calibration import calibration, calibration_sheet
+from llink_ray.evaluation.real.contest import HeldOutRequest, compared, fitting
+from llink_ray.evaluation.real.job import FOLDER, PARTS, run
+from llink_ray.evaluation.real.kept import Kept, write_text
+from llink_ray.evaluation.real.measure import Measurement
+from llink_ray.evaluation.real.settings import MeasureSettings
+from llink_ray.evaluation.real.systems import Holder
+from llink_ray.evaluation.real.text import held_out_text
+from llink_ray.evaluation.report import section
+from llink_ray.evaluation.sheets import Sheet, figure, spoken
+from llink_ray.languages import find
+from llink_ray.settings import CorpusSettings
+
+
+def say(text: str) -> None:
+    """Tell the person; stdout is for the last line."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def corpora(folder: Path, codes: Sequence[str], part: str, question: str, output: Path) -> dict[str, str]:
+    """Code -> corpus with the rows that are usable in every language.
+
+    Raises:
+        LlinkError: a language has no file, or no row is left.
+    """
+    usable: dict[str, list[dict[str, Any]]] = {}
+    for code in codes:
+        entries = list(sib200.entries(sib200.rows(folder / f"{code}.jsonl", part), question))
+        file = output / "text" / f"{code}-{part}.all.jsonl"
+        sib200.write(file, entries)
+        kept = {pair.line for pair in clean(read(str(file)), find(code), CorpusSettings()).kept}
+        usable[code] = [entry for line, entry in enumerate(entries, 1) if line in kept]
+    common = set.intersection(*({entry["english"] for entry in entries} for entries in usable.values()))
+    if not common:
+        raise LlinkError(f"no sentence of {folder}, split {part}, is usable in all of {', '.join(codes)}")
+    found = {}
+    for code, entries in usable.items():
+        file = output / "text" / f"{code}-{part}.jsonl"
+        sib200.write(file, (entry for entry in entries if entry["english"] in common))
+        found[code] = str(file)
+    return found
+
+
+def measured(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) -> dict[str, Any]:
+    """Floor, ceiling and the encoder in every language, and the table of them."""
+    documents = {}
+    for code, request in requests.items():
+        say(f"== {find(code).name}")
+        documents[code] = run(request, say)
+    sheet = table(documents)
+    report = asked.output / "floors.md"
+    write_text(report, "\n".join(["# Floors and ceilings", "", *section(sheet)]))
+    return {
+        "benchmark": "floors",
+        "part": asked.part,
+        "report": str(report),
+        "languages": {
+            code: {key: document[key] for key in ("corpus", "figures", "run_dir", "seconds")}
+            for code, document in documents.items()
+        },
+        "models": next(iter(documents.values()))["models"],
+        "settings": next(iter(documents.values()))["settings"],
+    }
+
+
+def table(documents: Mapping[str, Mapping[str, Any]]) -> Sheet:
+    """A row for each language and figure."""
+    rows = []
+    for code, document in documents.items():
+        for task, told in document["figures"].items():
+            systems = told["systems"]
+            cells = [figure(systems.get(name, {}).get("value")) for name in ("floor", "ceiling", "encoder")]
+            gap = told.get("gaps", {}).get("ceiling")
+            between = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else ""
+            decides = {True: "yes", False: "no"}.get(told.get("decides"), "")  # type: ignore[arg-type]
+            count, chance = figure(told["examples"]), figure(told.get("chance"), 2)
+            rows.append((code, spoken(task), count, chance, *cells, between, decides))
+    columns = ("language", "task", "n", "chance", "floor", "ceiling", "encoder", "ceiling − floor", "decides")
+    return Sheet("By language", columns, "ll" + "r" * 7, tuple(rows))
+
+
+def calibrated(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) -> dict[str, Any]:
+    """Every way to score every kind of choice, in every language."""
+    found, lines = {}, ["# Ways to score", ""]
+    for code, request in requests.items():
+        settings = configure.checked(MeasureSettings, *map(configure.assignment, request.measure))
+        settings = settings.limited(request.limit)
+        contest = compared(request)
+        assert request.corpus is not None
+        fits = fitting(contest.models, settings)
+        text = held_out_text(request.corpus, contest.models.language, {}, fits, settings.seed)
+        kept = Kept(asked.output / FOLDER / PARTS)
+        measurement = Measurement(text.pairs, settings, kept, Holder(), say)
+        found[code] = calibration(measurement, contest.systems)
+        lines += [f"# {code}, {asked.part}", "", *section(calibration_sheet(found[code]))]
+    report = asked.output / "calibration.md"
+    write_text(report, "\n".join(lines))
+    return {"benchmark": "floors", "part": asked.part, "report": str(report), "calibration": found}
+
+
+def job(asked: argparse.Namespace) -> dict[str, Any]:
+    """Measure or calibrate."""
+    if asked.data is None:
+        raise LlinkError("there is no text to measure on: give --data FOLDER, or set LLINK_DATA")
+    folder = asked.data / "qa" / "sib200"
+    codes = [find(name).code for name in asked.languages.split(",") if name.strip()]
+    codes = codes or sorted(path.stem for path in folder.glob("*.jsonl"))
+    if not codes:
+        raise LlinkError(f"{folder} holds no .jsonl file: give the folder that has qa/sib200 in it")
+    texts = corpora(folder, codes, asked.part, asked.question, asked.output)
+    requests = {
+        code: HeldOutRequest(
+            corpus=text,
+            languages=code,
+            untrained=True,
+            encoder=asked.encoder,
+            decoder=asked.decoder,
+            preset=asked.preset,
+            assignments=asked.set,
+            measure=asked.measure_set,
+            limit=asked.limit,
+            output=str(asked.output),
+        )
+        for code, text in texts.items()
+    }
+    try:
+        return (calibrated if asked.calibrate else measured)(asked, requests)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"what was measured is kept in {asked.output}: the same command goes on from there"
+        ) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    given = os.environ.get("LLINK_DATA")
+    parser.add_argument("--data", type=Path, default=Path(given) if given else None)
+    parser.add_argument("--languages", default="", help="codes, with commas between (default: all there)")
+    parser.add_argument("--part", choices=sib200.SPLITS, default="test", help="(default: test)")
+    parser.add_argument("--question", default=sib200.QUESTION, help="about the topic")
+    parser.add_argument("--limit", type=int, help="examples of each task, at most")
+    parser.add_argument("--calibrate", action="store_true", help="tell of every way to score instead")
+    parser.add_argument("--encoder", help="(default: the preset's, or the language table's)")
+    parser.add_argument("--decoder")
+    parser.add_argument("--preset", default="real", help="(default: real)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="settings of the models"
+    )
+    parser.add_argument("--measure-set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--output", type=Path, default=Path("runs/floors"), help="(default: runs/floors)")
+    asked = parser.parse_args(arguments)
+    return carry_out(lambda: job(asked))
+
+
+if __name__ == "__main__":
+    quiet()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Figures on anybody's held-out text, between a floor and a ceiling."""

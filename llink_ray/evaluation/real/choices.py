@@ -1,0 +1,125 @@
+"""Choices between English candidates, made from parallel text alone or read from a corpus that has them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from llink_ray.corpus.normalise import sentence_key
+from llink_ray.corpus.pair import Pair
+from llink_ray.evaluation.real import numbers
+from llink_ray.evaluation.real.words import Words, swapped
+from llink_ray.instructions import TRANSLATE
+
+LIKE = 12
+"""Wrong sentences are drawn among so many of the nearest in length."""
+WRONG = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One right answer among wrong ones, asked about the pair at ``place`` of the list."""
+
+    kind: str
+    place: int
+    instruction: str
+    candidates: tuple[str, ...]
+    """All different."""
+    right: int
+    """Place of the right one."""
+    whole: bool = True
+    """Whether candidates are whole answers; else they stop where the question does."""
+
+    @property
+    def chance(self) -> float:
+        """Share that a blind guess gets right."""
+        return 1 / len(self.candidates)
+
+
+def which_of_four(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:
+    """A pair's own English among three other sentences of the corpus of about its length."""
+    pool = list({sentence_key(pair.english): pair.english for pair in pairs}.values())
+    for place, pair in enumerate(pairs):
+        own = sentence_key(pair.english)
+        others = [text for text in pool if sentence_key(text) != own]
+        near = sorted(others, key=lambda text: (abs(len(text) - len(pair.english)), text))[:LIKE]
+        rng = _rng(seed, "which_of_four", pair)
+        if len(near) >= WRONG:
+            yield _choice("which_of_four", place, pair.english, rng.sample(near, WRONG), rng)
+
+
+def near_miss(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:
+    """A pair's own English against the same with one content word swapped for another of the corpus."""
+    for place, text, others, match, rng in _with_a_word(pairs, "near_miss", seed, 1):
+        yield _choice("near_miss", place, text, swapped(text, match, others), rng)
+
+
+def cloze(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:
+    """Which of four words of the corpus goes on a pair's English, given up to that word."""
+    for place, text, others, match, rng in _with_a_word(pairs, "cloze", seed, WRONG):
+        before = text[: match.start()]
+        yield _choice("cloze", place, text[: match.end()], [before + word for word in others], rng, False)
+
+
+def altered_numbers(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:
+    """A pair's own English against the same with one number altered, in three ways."""
+    for place, pair in enumerate(pairs):
+        rng, text = _rng(seed, "numbers", pair), pair.english
+        found = numbers.places(text)
+        if not found:
+            continue
+        match = rng.choice(found)
+        others = numbers.altered(match.group(), WRONG, rng)
+        if len(others) == WRONG:
+            yield _choice("numbers", place, text, swapped(text, match, others), rng)
+
+
+def labelled(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:
+    """Questions of the corpus that come with two choices or more."""
+    for place, pair in enumerate(pairs):
+        for question in pair.questions:
+            if len(set(question.choices)) > 1:
+                choices = tuple(dict.fromkeys(question.choices))
+                right = choices.index(question.answer)
+                yield Choice(f"labelled:{question.kind}", place, question.instruction, choices, right)
+
+
+BUILDERS: dict[str, Callable[[Sequence[Pair], int], Iterator[Choice]]] = {
+    "which_of_four": which_of_four,
+    "near_miss": near_miss,
+    "cloze": cloze,
+    "numbers": altered_numbers,
+    "labelled": labelled,
+}
+"""Task -> its choices, in the order of the pairs, each determined by the pairs and the seed."""
+
+
+def _with_a_word(
+    pairs: Sequence[Pair], kind: str, seed: int, count: int
+) -> Iterator[tuple[int, str, list[str], re.Match[str], random.Random]]:
+    """Place, English, ``count`` other words, where the word stands, and the draws, of pairs that have one."""
+    words = Words(pair.english for pair in pairs)
+    for place, pair in enumerate(pairs):
+        rng, text = _rng(seed, kind, pair), pair.english
+        found = words.places(text)
+        rng.shuffle(found)
+        for match in found:
+            others = words.instead(match.group(), text, count, rng)
+            if len(others) == count:
+                yield place, text, others, match, rng
+                break
+
+
+def _rng(seed: int, kind: str, pair: Pair) -> random.Random:
+    """Draws that depend on the English alone: the same sentence has the same candidates in every language."""
+    return random.Random(f"{seed}:{kind}:{pair.english}")
+
+
+def _choice(
+    kind: str, place: int, own: str, others: Sequence[str], rng: random.Random, whole: bool = True
+) -> Choice:
+    right = rng.randrange(len(others) + 1)
+    candidates = (*others[:right], own, *others[right:])
+    return Choice(kind, place, TRANSLATE[0], candidates, right, whole)

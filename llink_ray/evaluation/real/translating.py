@@ -1,0 +1,63 @@
+"""Translations against references: chrF++, BLEU, numbers kept; sentence by sentence, to be resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llink_ray.evaluation.fidelity import fidelity
+from llink_ray.evaluation.real.bootstrap import Statistics, Value, means, ratio
+from llink_ray.languages import DECODER_LANGUAGE
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure of n examples, in the form that the bootstrap takes."""
+
+    statistics: Statistics
+    value: Value
+    scale: float = 1.0
+    """The figure's largest value."""
+    signature: str = ""
+    """What the figure holds under."""
+
+
+def quality(answers: Sequence[str], references: Sequence[str]) -> dict[str, Measured]:
+    """``chrf++`` and ``bleu`` of the corpus, 0 to 100, under sacreBLEU's defaults."""
+    from sacrebleu.metrics import BLEU, CHRF  # late: the command line need not wait for it
+
+    found = {}
+    for name, metric in (("chrf++", CHRF(word_order=2)), ("bleu", BLEU())):
+        # sacreBLEU's own bootstrap stands on the same two methods.
+        rows = metric._extract_corpus_statistics(list(answers), [list(references)])
+
+        def value(sums: Statistics, metric: CHRF | BLEU = metric) -> Statistics:
+            scores = [metric._compute_score_from_stats(row.astype(int).tolist()).score for row in sums]
+            return np.array(scores, dtype=np.float64)
+
+        signature = str(metric.get_signature())
+        found[name] = Measured(np.array(rows, dtype=np.float64), value, 100.0, signature)
+    return found
+
+
+def numbers_kept(answers: Sequence[str], references: Sequence[str]) -> Measured | None:
+    """F1 of the answers' numbers against the references'; None where the references have none.
+
+    Against the human English, not the foreign text: the same yardstick for every system.
+    """
+    rows = [
+        fidelity([pair], DECODER_LANGUAGE, percent_signs=False)
+        for pair in zip(references, answers, strict=True)
+    ]
+    counts = [(r["shared_numbers"], r["source_numbers"], r["answer_numbers"]) for r in rows]
+    if not any(source for _, source, _ in counts):
+        return None
+    statistics = [(2 * (shared or 0), (source or 0) + (given or 0)) for shared, source, given in counts]
+    return Measured(np.array(statistics, dtype=np.float64), ratio)
+
+
+def mean_of(values: Sequence[float]) -> Measured:
+    """The mean of one value an example."""
+    return Measured(means(values), ratio)
