@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from llink_ray.bundle import BundleInfo, ModelInfo
 from llink_ray.errors import LlinkError
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import NoSlots, SoftSlots
+from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import Settings, TeacherSettings
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ PROJECTOR, SLOTS = "projector.safetensors", "slots.safetensors"
 class TeacherSpace:
     """Where a bundle's vectors of foreign text lie, for the decoder's vectors of English ones."""
 
-    def __init__(self, teacher: TeacherSettings, mean: torch.Tensor, spread: torch.Tensor) -> None:
-        self.teacher, self._mean, self._spread = teacher, mean, spread
+    def __init__(self, teacher: TeacherSettings, constants: Mapping[str, torch.Tensor]) -> None:
+        self.teacher, self._constants = teacher, constants
 
     @classmethod
     def load(cls, folder: Path, info: BundleInfo) -> TeacherSpace:
@@ -31,14 +33,13 @@ class TeacherSpace:
         from safetensors import safe_open
 
         with safe_open(folder / PROJECTOR, framework="pt") as file:
-            known = "teacher_mean" in file.keys()  # noqa: SIM118 - the file is no mapping
-            mean = file.get_tensor("teacher_mean") if known else torch.zeros(1)
-            spread = file.get_tensor("teacher_spread") if known else torch.ones(1)
-        return cls(Settings.model_validate(info.settings).decoder.teacher, mean, spread)
+            names = [name for name in file.keys() if name.startswith("teacher_")]  # noqa: SIM118 - no mapping
+            constants = {name: file.get_tensor(name) for name in names}
+        return cls(Settings.model_validate(info.settings).decoder.teacher, constants)
 
     def place(self, states: torch.Tensor) -> torch.Tensor:
         """Teacher states (N, d_dec), read as :attr:`teacher` says, in that space."""
-        return (states - self._mean) / self._spread
+        return normalised(states, self._constants)
 
 
 class Reading:

@@ -141,9 +141,10 @@ class ProjectorSettings(Section):
     """Hidden layers."""
     dropout: float = Fraction
     """After the activation."""
-    teacher_norm: Literal["none", "standard"] = "none"
-    """``standard``: teacher states are compared with mean 0 and spread 1 in each of their dimensions, by
-    constants of the training text that the projector keeps; ``none``: as they are (the paper's way)."""
+    teacher_norm: Literal["none", "standard", "predictive"] = "none"
+    """How teacher states are normalised before they are compared, by constants of the training text that
+    the projector keeps. ``none``: not at all (the paper's way); ``standard``: mean 0 and spread 1 in each
+    dimension; ``predictive``: whitened, each direction weighed by how well the encoder predicts it."""
 
 
 class SlotSettings(Section):

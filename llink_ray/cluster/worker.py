@@ -27,7 +27,7 @@ from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
-from llink_ray.training.collective import world
+from llink_ray.training.collective import from_first, world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
 from llink_ray.training.stage_a import StageA, fresh_projector, sow, validate
 from llink_ray.training.stage_b import StageB, gathered
@@ -119,6 +119,7 @@ class Run:
         foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
         projector.standardise_with(foreign[:n], teacher[:n])
+        from_first(projector.buffers())
         projector.to(self.device)
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
         if settings.english:
@@ -151,19 +152,20 @@ class Run:
     def _stage_b(self, projector: Projector, folder: Path | None) -> None:
         settings = self.settings
         train = self.dir.read_pairs("train")
+        projector.to(self.device)
+        states = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
+        teacher = torch.cat([projector.normalise(part.to(self.device)).cpu() for part in states.split(8_192)])
         bf16 = engines.has_bf16(settings, self.device)
         decoder = Decoder.load(settings.decoder, str(self.device), torch.bfloat16 if bf16 else None)
         torch.manual_seed(settings.seed)  # the same fresh weights on every worker
         slots = new_slots(decoder, settings, self.token_dim).to(self.device)
-        model = LlinkModel(with_lora(decoder.model, settings.lora), projector.to(self.device), slots)
+        model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
         if settings.decoder.gradient_checkpointing:
             decoder.model.gradient_checkpointing_enable({"use_reentrant": False})
         source = ExampleSource(
             train, decoder.prompt, settings.stage_b, settings.slots, settings.seed, self.language
         )
         engine = engines.wrap(model, settings, source.count, self.workers, bf16)
-        states = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
-        teacher = torch.cat([projector.normalise(part.to(self.device)).cpu() for part in states.split(8_192)])
         stage = StageB(
             engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from llink_ray.models.teacher_norm import normalised, predictive_map
 from llink_ray.settings import ProjectorSettings
 
 
@@ -16,14 +17,16 @@ class Projector(nn.Module):
 
     - the input is standardised: encoders' vectors are often unit-length and far from zero mean, which an
       untouched first layer learns slowly from;
-    - with ``teacher_norm`` = ``standard``, the layers aim at teacher states standardised likewise. Those of a
-      real decoder crowd into a narrow cone, in which cosines hardly tell one sentence from another.
+    - the layers aim at normalised teacher states (``teacher_norm``). Those of a real decoder crowd into a
+      narrow cone, in which cosines hardly tell one sentence from another, and much of what they differ in no
+      encoder can know.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
     teacher_mean: torch.Tensor
     teacher_spread: torch.Tensor
+    teacher_map: torch.Tensor
 
     def __init__(
         self, encoder_dim: int, decoder_dim: int, settings: ProjectorSettings, layers: int = 1
@@ -32,12 +35,15 @@ class Projector(nn.Module):
         super().__init__()
         self.mix = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
         self.dim = decoder_dim
-        self.normalises = settings.teacher_norm != "none"
+        self.teacher_norm, self.read_layers = settings.teacher_norm, layers
         self.register_buffer("mean", torch.zeros(encoder_dim))
         self.register_buffer("scale", torch.ones(encoder_dim))
-        if self.normalises:
+        if self.teacher_norm != "none":
             self.register_buffer("teacher_mean", torch.zeros(decoder_dim))
+        if self.teacher_norm == "standard":
             self.register_buffer("teacher_spread", torch.ones(decoder_dim))
+        elif self.teacher_norm == "predictive":
+            self.register_buffer("teacher_map", torch.eye(decoder_dim))
         stack: list[nn.Module] = []
         width = encoder_dim // layers
         for _ in range(settings.depth):
@@ -48,24 +54,38 @@ class Projector(nn.Module):
 
     @torch.no_grad()
     def standardise_with(self, vectors: torch.Tensor, teacher: torch.Tensor | None = None) -> None:
-        """Take mean and spread of ``vectors`` (N, d_enc) and ``teacher`` states (N, d_dec)."""
+        """Take the constants from ``vectors`` (N, d_in) and their ``teacher`` states (N, d_dec)."""
         self.mean.copy_(vectors.mean(0))
         self.scale.copy_(1.0 / vectors.std(0, correction=0).clamp(min=1e-4))
-        if self.normalises and teacher is not None:
+        if teacher is None or self.teacher_norm == "none":
+            return
+        if self.teacher_norm == "standard":
             self.teacher_mean.copy_(teacher.mean(0))
             self.teacher_spread.copy_(teacher.std(0, correction=0).clamp(min=1e-4))
+            return
+        last = vectors[:, -vectors.shape[1] // self.read_layers :]  # the encoder's topmost layer is enough
+        mean, matrix = predictive_map(last, teacher)
+        self.teacher_mean.copy_(mean)
+        self.teacher_map.copy_(matrix)
 
     def normalise(self, teacher: torch.Tensor) -> torch.Tensor:
         """Teacher states (N, d_dec) as :meth:`forward`'s vectors are to be compared with them."""
-        if not self.normalises:
-            return teacher
-        return (teacher - self.teacher_mean) / self.teacher_spread
+        constants = {k: v for k, v in self.named_buffers(recurse=False) if k.startswith("teacher_")}
+        return normalised(teacher, constants)
 
     def decoder_space(self, projected: torch.Tensor) -> torch.Tensor:
-        """Vectors of :meth:`forward` (B, d_dec) as the decoder's own states: :meth:`normalise` undone."""
-        if not self.normalises:
+        """Vectors of :meth:`forward` (B, d_dec) as the decoder's own states: :meth:`normalise` undone.
+
+        What ``predictive`` weighs next to nothing is at its mean.
+        """
+        if self.teacher_norm == "none":
             return projected
-        return projected * self.teacher_spread + self.teacher_mean
+        if self.teacher_norm == "standard":
+            scaled = projected * self.teacher_spread
+        else:
+            scaled = projected @ torch.linalg.pinv(self.teacher_map.double(), rtol=1e-2).to(projected)
+        states: torch.Tensor = scaled + self.teacher_mean
+        return states
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """(B, d_enc) -> (B, d_dec), in the space of normalised teacher states."""

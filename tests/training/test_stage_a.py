@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from llink_ray.errors import LlinkError
 from llink_ray.features import ShardedRows
 from llink_ray.models.projector import Projector
+from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import ProjectorSettings, StageASettings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.stage_a import StageA, project, validate
@@ -198,8 +199,52 @@ def aligned(norm: str) -> float:
     return validate(projector, features.foreign[held_out], features.teacher[held_out]).r1
 
 
-def test_standardised_teachers_open_the_cone() -> None:
-    assert aligned("standard") > aligned("none") + 0.2
+def test_normalised_teachers_open_the_cone() -> None:
+    none, standard, predictive = map(aligned, ("none", "standard", "predictive"))
+    assert min(standard, predictive) > none + 0.2
+
+
+def test_what_no_encoder_can_know_does_not_count() -> None:
+    """Half of the teacher's directions are noise to the encoder, and twice as large as the others."""
+    random = torch.Generator().manual_seed(2)
+    foreign = torch.randn(600, DIM, generator=random)
+    known = foreign @ torch.randn(DIM, WIDE // 2, generator=random)
+    unknown = 2 * DIM**0.5 * torch.randn(600, WIDE - WIDE // 2, generator=random)
+    mixing = torch.linalg.qr(torch.randn(WIDE, WIDE, generator=random)).Q
+    teacher = torch.cat([known, unknown], 1) @ mixing + 5
+    share = {}
+    for norm in ("standard", "predictive"):
+        settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
+        projector = Projector(DIM, WIDE, settings)
+        projector.standardise_with(foreign[:500], teacher[:500])
+        with torch.no_grad():
+            whole, meant = (
+                projector.normalise(part @ mixing + 5)[500:]
+                for part in (torch.cat([known, unknown], 1), torch.cat([known, 0 * unknown], 1))
+            )
+        share[norm] = float((meant - meant.mean(0)).square().sum() / (whole - whole.mean(0)).square().sum())
+    assert share["standard"] < 0.5 and share["predictive"] > 0.9
+
+
+@pytest.mark.parametrize("pairs", [2, 5, 30])
+def test_a_handful_of_pairs_has_a_norm_too(pairs: int) -> None:
+    features = cone(pairs)
+    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
+    projector.standardise_with(features.foreign, features.teacher)  # type: ignore[arg-type]
+    normal = projector.normalise(features.teacher)  # type: ignore[arg-type]
+    assert torch.isfinite(normal).all() and bool(normal.any())
+
+
+def test_a_bundle_places_english_as_its_projector_does(tmp_path: Path) -> None:
+    features = cone()
+    for norm, names in (("standard", 2), ("predictive", 2), ("none", 0)):
+        settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
+        projector = Projector(DIM, WIDE, settings)
+        projector.standardise_with(features.foreign, features.teacher)  # type: ignore[arg-type]
+        constants = {k: v for k, v in projector.state_dict().items() if k.startswith("teacher_")}
+        assert len(constants) == names
+        expected = projector.normalise(features.teacher)  # type: ignore[arg-type]
+        assert torch.allclose(normalised(features.teacher, constants), expected)  # type: ignore[arg-type]
 
 
 def test_normalising_is_undone_in_the_decoder_s_space() -> None:
@@ -210,6 +255,11 @@ def test_normalising_is_undone_in_the_decoder_s_space() -> None:
     assert torch.allclose(normal.mean(0), torch.zeros(WIDE), atol=1e-4)
     assert torch.allclose(normal.std(0, correction=0), torch.ones(WIDE), atol=1e-4)
     assert torch.allclose(projector.decoder_space(normal), features.teacher, atol=1e-3)
+    weighed = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
+    weighed.standardise_with(features.foreign, features.teacher)
+    back = weighed.decoder_space(weighed.normalise(features.teacher))
+    spread = (features.teacher - features.teacher.mean(0)).square().sum()
+    assert (back - features.teacher).square().sum() < 0.1 * spread
     assert {"teacher_mean", "teacher_spread"} <= set(projector.state_dict()), "a bundle keeps them"
     plain = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0))
     assert plain.normalise(features.teacher) is features.teacher
