@@ -29,7 +29,7 @@ from llink_ray import configure
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import StageA, fresh_projector, project, sow, validate
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, project, sow, validate
 
 Vectors = npt.NDArray[np.float32]
 PAPER = (
@@ -102,14 +102,15 @@ def train(settings: Settings, languages: Sequence[Loaded]) -> tuple[StageA, list
     started = time.monotonic()
     inputs, teacher = rows("foreign", "train"), rows("teacher", "train")
     projector = fresh_projector(inputs.shape[1], teacher.shape[1], settings)
-    projector.standardise_with(inputs, teacher)
     pairs = [pair for one in languages for pair in one.pairs]
     data = AlignmentData(inputs, teacher, sentence_numbers(pairs))
-    if settings.stage_a.english:
-        data = data.with_english(rows("english", "train"))
+    data = begin(projector, data, settings.stage_a, rows("english", "train"))
     stage = StageA(projector, data, settings.stage_a, settings.seed)
     sow(settings)
     held_out, curve = (rows("foreign", "validation"), rows("teacher", "validation")), []
+    start = validate(projector, *held_out)
+    stage.consider(start)
+    curve.append([0, round(start.r1, 3)])
     while not stage.done:
         stage.advance()
         if stage.step % settings.stage_a.planned_looks(len(pairs)) == 0 or stage.step == stage.steps:

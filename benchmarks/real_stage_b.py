@@ -32,7 +32,7 @@ from llink_ray.settings import Settings
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import StageA, fresh_projector, validate
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, validate
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, gathered, parameter_groups
 
 TEACHERS = {
@@ -55,13 +55,8 @@ def stage_a(settings: Settings, pairs: list[Pair], store: Path) -> Any:
     foreign = torch.from_numpy(features(store, settings, "encoder", [p.foreign for p in pairs]).vectors[:])
     teacher = torch.from_numpy(features(store, settings, "teacher", [p.english for p in pairs]).vectors[:])
     projector = fresh_projector(foreign.shape[1], teacher.shape[1], settings)
-    projector.standardise_with(foreign[:n], teacher[:n])
-    stage = StageA(
-        projector,
-        AlignmentData(foreign[:n], teacher[:n], sentence_numbers(pairs[:n])),
-        settings.stage_a,
-        0,
-    )
+    data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(pairs[:n]))
+    stage = StageA(projector, begin(projector, data, settings.stage_a), settings.stage_a, 0)
     while settings.stage_a.enabled and not stage.done:
         stage.advance()
         if stage.step % settings.stage_a.planned_looks(n) == 0:

@@ -24,7 +24,7 @@ from llink_ray.errors import LlinkError
 
 KIND, SOURCE = "topic", "sib200"
 QUESTION = "What is the topic of this text?"
-"""Choices are not named in it: those named last are preferred (docs/experiments.md)."""
+"""The choices are not named in it: their likelihoods are compared."""
 SPLITS = ("train", "dev", "test")
 
 

@@ -141,6 +141,10 @@ class ProjectorSettings(Section):
     """Hidden layers."""
     dropout: float = Fraction
     """After the activation."""
+    linear: bool = False
+    """A linear map beside the layers, which starts as the ridge regression of the normalised teacher states
+    on all that is read of the encoder, and layers that start at nothing: what a regression finds in seconds
+    is not left to the steps, and carries over to other text."""
     teacher_norm: Literal["none", "standard", "predictive"] = "none"
     """How teacher states are normalised before they are compared, by constants of the training text that
     the projector keeps. ``none``: not at all (the paper's way); ``standard``: mean 0 and spread 1 in each

@@ -16,7 +16,7 @@ from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import StageA, fresh_projector, sow, validate
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, sow, validate
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,9 @@ class Alignment:
         n = len(shared.sentences)
         self.settings, self.held_out = settings.stage_a, shared.held_out
         projector = fresh_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
-        foreign, teacher = (torch.from_numpy(one[np.arange(n)]) for one in (shared.foreign, shared.teacher))
-        projector.standardise_with(foreign, teacher)
         data = AlignmentData(MappedRows(shared.foreign, n), MappedRows(shared.teacher, n), shared.sentences)
-        if self.settings.english and shared.encoded_english is not None:
-            data = data.with_english(MappedRows(shared.encoded_english, n))
+        encoded = shared.encoded_english
+        data = begin(projector, data, self.settings, MappedRows(encoded, n) if encoded is not None else None)
         self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
         sow(settings)
         self._chance = self._drawn()

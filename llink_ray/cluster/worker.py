@@ -29,7 +29,7 @@ from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.collective import from_first, world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import StageA, fresh_projector, sow, validate
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, sow, validate
 from llink_ray.training.stage_b import StageB, gathered
 
 
@@ -118,17 +118,18 @@ class Run:
         n, m = len(train), len(validation)
         foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
-        projector.standardise_with(foreign[:n], teacher[:n])
-        from_first(projector.buffers())
-        projector.to(self.device)
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
-        if settings.english:
-            data = data.with_english(MappedRows(self.features["encoded_english"].vectors, n))
+        english = MappedRows(self.features["encoded_english"].vectors, n) if settings.english else None
+        data = begin(projector, data, settings, english)
+        from_first([*projector.buffers(), *projector.parameters()])
+        projector.to(self.device)
         stage = StageA(projector, data, settings, self.settings.seed)
         sow(self.settings, self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
         self._rewind("a", stage.step)
+        if m and stage.step == 0:  # where a regression is as good as it gets, the steps spoil nothing
+            stage.consider(validate(projector, foreign[n:], teacher[n:]))
 
         def look() -> dict[str, float]:
             if not m:  # a small corpus may leave none

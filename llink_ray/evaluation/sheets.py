@@ -243,7 +243,8 @@ def unseen_sheet(metrics: Metrics) -> Sheet | None:
             rows.append((f"R@1, {label}", figure(own.get("r1")), figure(other.get("r1"))))
     own, other = (_section(part, "answers") for part in (metrics, found))
     for key, label, digits in (("exact", "answers exact", 3), ("f1", "answers F1", 3), ("chrf", "chrF", 1)):
-        rows.append((label, figure(own.get(key), digits), figure(other.get(key), digits)))
+        if other.get(key) is not None:
+            rows.append((label, figure(own.get(key), digits), figure(other.get(key), digits)))
     note = f"{figure(found.get('pairs'))} pairs of sources that were held out of training."
     return Sheet("Unseen sources", ("", "test", "unseen"), "lrr", tuple(rows), note)
 

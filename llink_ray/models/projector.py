@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from llink_ray.models.teacher_norm import normalised, predictive_map
+from llink_ray.models.teacher_norm import normalised, predictive_map, ridge
 from llink_ray.settings import ProjectorSettings
 
 
@@ -51,6 +51,7 @@ class Projector(nn.Module):
             width = settings.hidden
         stack += [nn.Linear(width, decoder_dim), nn.LayerNorm(decoder_dim)]
         self.layers = nn.Sequential(*stack)
+        self.linear = nn.Linear(encoder_dim, decoder_dim) if settings.linear else None
 
     @torch.no_grad()
     def standardise_with(self, vectors: torch.Tensor, teacher: torch.Tensor | None = None) -> None:
@@ -67,6 +68,22 @@ class Projector(nn.Module):
         mean, matrix = predictive_map(last, teacher)
         self.teacher_mean.copy_(mean)
         self.teacher_map.copy_(matrix)
+
+    @torch.no_grad()
+    def start_linear(self, vectors: torch.Tensor, teacher: torch.Tensor) -> None:
+        """Start the linear map, if there is one, from ``vectors`` (N, d_in) and ``teacher`` (N, d_dec).
+
+        To be called after :meth:`standardise_with`, with the same text or with more.
+        """
+        if self.linear is None:
+            return
+        inputs = (vectors - self.mean) * self.scale
+        weights = ridge(inputs.double(), self.normalise(teacher).double())
+        self.linear.weight.copy_(weights.T)
+        self.linear.bias.zero_()
+        last = next(layer for layer in reversed(self.layers) if isinstance(layer, nn.Linear))
+        last.weight.zero_()
+        last.bias.zero_()
 
     def normalise(self, teacher: torch.Tensor) -> torch.Tensor:
         """Teacher states (N, d_dec) as :meth:`forward`'s vectors are to be compared with them."""
@@ -91,8 +108,15 @@ class Projector(nn.Module):
         """(B, d_enc) -> (B, d_dec), in the space of normalised teacher states."""
         # Constants may stay in float32 where an engine turned the weights into bf16.
         standard = ((vectors - self.mean) * self.scale).to(next(self.layers.parameters()).dtype)
+        mixed = standard
         if self.mix is not None:
             by_layer = standard.unflatten(-1, (len(self.mix), -1))  # (B, L, d_enc)
-            standard = torch.einsum("bld,l->bd", by_layer, self.mix.softmax(0))
-        projected: torch.Tensor = self.layers(standard)
-        return projected
+            mixed = torch.einsum("bld,l->bd", by_layer, self.mix.softmax(0))
+        if self.linear is None:
+            projected: torch.Tensor = self.layers(mixed)
+            return projected
+        *layers, norm = self.layers
+        for layer in layers:
+            mixed = layer(mixed)
+        summed: torch.Tensor = norm(self.linear(standard) + mixed)
+        return summed

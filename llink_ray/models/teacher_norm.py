@@ -49,6 +49,15 @@ def predictive_map(vectors: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.
     return mean.float(), (whitening @ directions @ torch.diag(weights)).float()
 
 
+def ridge(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Weights (d_in, d) of a ridge regression of ``targets`` (N, d) on standardised ``inputs`` (N, d_in)."""
+    count = max(1, len(inputs))
+    identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
+    gram = inputs.T @ inputs / count + RIDGE * identity
+    weights: torch.Tensor = torch.linalg.solve(gram, inputs.T @ targets / count)
+    return weights
+
+
 def _standard(vectors: torch.Tensor) -> torch.Tensor:
     return (vectors - vectors.mean(0)) / vectors.std(0, correction=0).clamp(min=1e-4)
 
@@ -57,11 +66,6 @@ def _cross_fitted(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """(N, d) predictions of each half of the rows by a ridge regression on the other half."""
     predicted = torch.zeros_like(targets)
     halves = torch.arange(len(inputs)) % 2 == 0
-    identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
     for fitted in (halves, ~halves):
-        rows = inputs[fitted]
-        count = max(1, len(rows))
-        gram = rows.T @ rows / count + RIDGE * identity
-        weights = torch.linalg.solve(gram, rows.T @ targets[fitted] / count)
-        predicted[~fitted] = inputs[~fitted] @ weights
+        predicted[~fitted] = inputs[~fitted] @ ridge(inputs[fitted], targets[fitted])
     return predicted

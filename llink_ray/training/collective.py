@@ -69,7 +69,7 @@ def from_first(tensors: Iterable[torch.Tensor]) -> None:
     for tensor in tensors:
         sent = _sent(tensor.detach().clone())
         dist.broadcast(sent, 0)
-        tensor.copy_(sent.to(tensor.device))
+        tensor.data.copy_(sent.to(tensor.device))
 
 
 def means(values: dict[str, float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from llink_ray.evaluation.retrieval import Retrieval, retrieval
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings, StageASettings
 from llink_ray.training import losses
-from llink_ray.training.alignment_data import AlignmentData
+from llink_ray.training.alignment_data import AlignmentData, Rows
 from llink_ray.training.collective import gather, share, sum_gradients, world
 from llink_ray.training.queue import Queue
 from llink_ray.training.sampler import batch, fitting
@@ -62,6 +62,24 @@ def fresh_projector(encoder_dim: int, decoder_dim: int, settings: Settings) -> P
     """A projector with the same first weights on every worker and in every trial."""
     torch.manual_seed(settings.seed)
     return Projector(encoder_dim, decoder_dim, settings.projector, len(settings.encoder.layers) or 1)
+
+
+def begin(
+    projector: Projector, data: AlignmentData, settings: StageASettings, english: Rows | None = None
+) -> AlignmentData:
+    """Give a fresh projector its constants from the training pairs; returns what Stage A is to learn from.
+
+    ``english`` (N, d_enc) is what the encoder says of the English side, for ``stage_a.english``.
+    """
+    everything = torch.arange(len(data.foreign))
+    foreign, teacher = data.foreign[everything], data.teacher[everything]
+    projector.standardise_with(foreign, teacher)
+    if settings.english and english is not None:
+        data = data.with_english(english)
+        both = torch.arange(len(data.foreign))
+        foreign, teacher = data.foreign[both], data.teacher[both]
+    projector.start_linear(foreign, teacher)
+    return data
 
 
 def sow(settings: Settings, rank: int = 0) -> None:

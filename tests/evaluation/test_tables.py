@@ -167,3 +167,18 @@ def test_numbers_kept_in_translations(metrics: dict[str, Any]) -> None:
     ]
     assert "Of 8 numbers" in text
     assert "Numbers in translations" not in shown({**metrics, "fidelity": {"f1": None}})
+
+
+def test_sources_and_what_was_held_out_of_them() -> None:
+    counts = {"train": 800, "validation": 20, "test": 90, "unseen": 0}
+    metrics = {
+        "corpus": {"kept": 1_000, "sources": {"": counts, "tico19": {**counts, "train": 0, "unseen": 1_200}}},
+        "retrieval": {"stage_ab": {"r1": 0.5}, "base": {"r1": 0.01}},
+        "answers": {"exact": None, "chrf": 31.24},
+        "unseen": {"pairs": 1_200, "retrieval": {"stage_ab": {"r1": 0.25}}, "answers": {"chrf": 20.0}},
+    }
+    by_title = {sheet.title: sheet for sheet in sheets(metrics)}
+    assert by_title["Sources"].rows == (("–", "800", "20", "90", "0"), ("tico19", "0", "20", "90", "1,200"))
+    assert by_title["Unseen sources"].rows == (("R@1, Stage A+B", "0.500", "0.250"), ("chrF", "31.2", "20.0"))
+    assert "1,200 pairs" in by_title["Unseen sources"].note
+    assert not {"Sources", "Unseen sources"} & {sheet.title for sheet in sheets({"corpus": {"kept": 3}})}

@@ -15,7 +15,7 @@ from llink_ray.models.projector import Projector
 from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import ProjectorSettings, StageASettings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
-from llink_ray.training.stage_a import StageA, project, validate
+from llink_ray.training.stage_a import StageA, begin, project, validate
 
 DIM, WIDE = 12, 20  # encoder, decoder
 
@@ -367,3 +367,35 @@ def test_english_read_off_the_disk() -> None:
     in_memory, mapped = features.with_english(features.foreign + 1), features.with_english(stored)
     rows = torch.tensor([95, 100, 0, 191])
     assert torch.allclose(in_memory.foreign[rows], mapped.foreign[rows], atol=1e-5)
+
+
+def linear(features: AlignmentData, norm: str = "predictive") -> Projector:
+    torch.manual_seed(0)
+    settings = {"hidden": 16, "dropout": 0.0, "teacher_norm": norm, "linear": True}
+    return Projector(DIM, WIDE, ProjectorSettings.model_validate(settings))
+
+
+def test_the_linear_map_starts_as_a_regression() -> None:
+    """Before the first step, retrieval on held-out pairs is that of the regression; steps go on from there."""
+    features, held_out = cone(), slice(256, 320)
+    train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
+    given = {"steps": 20, "batch_size": 64, "warmup_steps": 2, "queue": 0, "hard_negatives": 0}
+    settings = StageASettings.model_validate(given | {"learning_rate": 1e-4})
+    projector = linear(features)
+    run = StageA(projector, begin(projector, train, settings), settings, 0)
+    start = validate(projector, features.foreign[held_out], features.teacher[held_out])
+    assert start.r1 > 0.9
+    for _ in range(20):
+        run.advance()
+    end = validate(projector, features.foreign[held_out], features.teacher[held_out])
+    assert end.r1 > 0.9
+    assert bool(projector.layers[-2].weight.any()), "the layers learn what the regression leaves"
+
+
+def test_english_is_begun_with_where_it_is_wanted() -> None:
+    features = data(60)
+    for wanted, rows in ((True, 120), (False, 60)):
+        settings = StageASettings(english=wanted)
+        found = begin(linear(features), features, settings, features.foreign + 2)
+        assert len(found.foreign) == rows
+    assert len(begin(linear(features), features, StageASettings(english=True)).foreign) == 60
