@@ -58,14 +58,26 @@ def test_weights_are_part_of_the_digest_and_stand_on_the_card() -> None:
         parse_info(json.dumps(altered), "here")
 
 
-def asked(world: World, name: str = "run") -> Any:
-    request = Request(preset="tiny", assignments=[f"encoder.model={ENCODER}", f"decoder.model={DECODER}"])
-    return new_task(request, find("khmer"), None, world.root / name, alone=False)
+def asked(world: World, with_text: bool = True) -> Any:
+    models = [f"encoder.model={ENCODER}", f"decoder.model={DECODER}"]
+    corpus = world.root / "pairs.tsv"
+    corpus.write_text("foreign\tenglish\n", encoding="utf-8")
+    text = [f"corpus.path={corpus}"] if with_text else []
+    request = Request(preset="tiny", assignments=[*models, *text])
+    return new_task(request, find("khmer"), None, world.root / "run", alone=False)
 
 
-def test_a_run_gets_its_models_and_its_bundle_says_which(world: World) -> None:
-    with pytest.raises(LlinkError, match="need real text"):  # found by the checks that come after
-        asked(world)
+def test_nothing_is_fetched_for_a_run_without_text(world: World) -> None:
+    with pytest.raises(LlinkError, match="need real text"):
+        asked(world, with_text=False)
+    assert locate(ENCODER, "encoder") == ENCODER, "still the hub's id"
+
+
+def test_a_run_gets_its_models_and_its_bundle_says_which(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llink_ray.cluster.job.check", lambda *_: None)  # of the cluster, which is not asked
+    asked(world)
     assert Path(locate(ENCODER, "encoder")).is_dir()
     settings = resolve({"encoder": {"model": ENCODER}, "decoder": {"model": DECODER}})
     record = {

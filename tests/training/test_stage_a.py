@@ -376,7 +376,7 @@ def linear(features: AlignmentData, norm: str = "predictive") -> Projector:
 
 
 def test_the_linear_map_starts_as_a_regression() -> None:
-    """Before the first step, retrieval on held-out pairs is that of the regression; steps go on from there."""
+    """Before the first step retrieval is that of the regression, and steps go on from there."""
     features, held_out = cone(), slice(256, 320)
     train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
     given = {"steps": 20, "batch_size": 64, "warmup_steps": 2, "queue": 0, "hard_negatives": 0}
