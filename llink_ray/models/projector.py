@@ -78,7 +78,7 @@ class Projector(nn.Module):
         if self.linear is None:
             return
         inputs = (vectors - self.mean) * self.scale
-        weights = ridge(inputs.double(), self.normalise(teacher).double())
+        weights = ridge(inputs, self.normalise(teacher))
         self.linear.weight.copy_(weights.T)
         self.linear.bias.zero_()
         last = next(layer for layer in reversed(self.layers) if isinstance(layer, nn.Linear))

@@ -8,6 +8,7 @@ import torch
 
 SHRINKAGE = 0.05
 """Of the teacher's covariance towards a multiple of the identity, as a share of its mean variance."""
+_PART = 8_192  # rows that are summed at a time
 RIDGE = 0.1
 """Of the regression on standardised encoder vectors."""
 
@@ -50,11 +51,18 @@ def predictive_map(vectors: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.
 
 
 def ridge(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Weights (d_in, d) of a ridge regression of ``targets`` (N, d) on standardised ``inputs`` (N, d_in)."""
-    count = max(1, len(inputs))
-    identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
-    gram = inputs.T @ inputs / count + RIDGE * identity
-    weights: torch.Tensor = torch.linalg.solve(gram, inputs.T @ targets / count)
+    """Weights (d_in, d), float64, of a ridge regression of ``targets`` (N, d) on ``inputs`` (N, d_in).
+
+    The inputs are standardised already. Sums are taken in float64, part by part.
+    """
+    count, width = max(1, len(inputs)), inputs.shape[1]
+    gram = RIDGE * torch.eye(width, dtype=torch.float64, device=inputs.device)
+    shared = gram.new_zeros(width, targets.shape[1])
+    for rows, aims in zip(inputs.split(_PART), targets.split(_PART), strict=True):
+        exact = rows.double()
+        gram += exact.T @ exact / count
+        shared += exact.T @ aims.double() / count
+    weights: torch.Tensor = torch.linalg.solve(gram, shared)
     return weights
 
 

@@ -17,6 +17,9 @@ from llink_ray.training.queue import Queue
 from llink_ray.training.sampler import batch, fitting
 from llink_ray.training.schedule import anneal, warm_cosine
 
+_CONSTANTS_FROM = 131_072
+"""Rows that a projector's constants and its regression are taken from at most: a gigabyte or so."""
+
 
 class Best:
     """The projector of the best look at the validation pairs so far."""
@@ -71,15 +74,22 @@ def begin(
 
     ``english`` (N, d_enc) is what the encoder says of the English side, for ``stage_a.english``.
     """
-    everything = torch.arange(len(data.foreign))
-    foreign, teacher = data.foreign[everything], data.teacher[everything]
+    rows = _spread(len(data.foreign))
+    foreign, teacher = data.foreign[rows], data.teacher[rows]
     projector.standardise_with(foreign, teacher)
     if settings.english and english is not None:
         data = data.with_english(english)
-        both = torch.arange(len(data.foreign))
-        foreign, teacher = data.foreign[both], data.teacher[both]
+        rows = _spread(len(data.foreign))
+        foreign, teacher = data.foreign[rows], data.teacher[rows]
     projector.start_linear(foreign, teacher)
     return data
+
+
+def _spread(count: int) -> torch.Tensor:
+    """All of ``count`` rows, or as many as constants need, evenly apart."""
+    if count <= _CONSTANTS_FROM:
+        return torch.arange(count)
+    return torch.linspace(0, count - 1, _CONSTANTS_FROM, dtype=torch.float64).long()
 
 
 def sow(settings: Settings, rank: int = 0) -> None:

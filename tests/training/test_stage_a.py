@@ -399,3 +399,12 @@ def test_english_is_begun_with_where_it_is_wanted() -> None:
         found = begin(linear(features), features, settings, features.foreign + 2)
         assert len(found.foreign) == rows
     assert len(begin(linear(features), features, StageASettings(english=True)).foreign) == 60
+
+
+def test_constants_of_a_large_corpus_come_from_rows_evenly_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, settings = cone(), StageASettings(english=False)
+    whole, part = linear(features), linear(features)
+    begin(whole, features, settings)
+    monkeypatch.setattr("llink_ray.training.stage_a._CONSTANTS_FROM", 160)
+    begin(part, features, settings)
+    assert torch.allclose(part.mean, whole.mean, atol=0.2) and not torch.equal(part.mean, whole.mean)
