@@ -215,8 +215,8 @@ class StageASettings(Section):
     queue: int = Field(default=32_768, ge=0)
     """Past vectors kept as negatives; 0 for none."""
     corpus_negatives: int = Field(default=0, ge=0)
-    """Teacher states of the whole corpus as negatives of a foreign vector, at most so many, drawn anew for
-    each step, in place of the queue's; 0 for none."""
+    """Teacher states of the whole corpus as negatives of a foreign vector, in place of the queue's: at most
+    so many, chosen by the seed; 0 for none."""
     hard_negatives: int = Field(default=256, ge=0)
     """Hardest of the queue, per row, in both directions."""
     direction_weight: float = Field(default=0.05, ge=0.0)

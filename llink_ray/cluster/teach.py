@@ -153,7 +153,8 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
 
     In ``english`` the held-out pairs follow, test and unseen, and those alone are in ``raw``.
     """
-    pairs: list[Pair] = [*run.read_pairs("train"), *run.read_pairs("validation")]
+    train = run.read_pairs("train")
+    pairs: list[Pair] = [*train, *run.read_pairs("validation")]
     most = settings.evaluation.retrieval_pairs
     held_out = [*run.read_pairs("test")[:most], *run.read_pairs(UNSEEN)[:most]]
     size = settings.features.shard_size
@@ -165,11 +166,10 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
     def encoded(what: What, texts: list[str]) -> FeatureSpec:
         return FeatureSpec(what, tuple(texts), settings.encoder, prints["encoder"], size)
 
-    stage_a = settings.stage_a
-    english = {"encoded_english": encoded("encoder", [p.english for p in run.read_pairs("train")])}
-    return {
-        "foreign": encoded(what, [p.foreign for p in pairs]),
-        **(english if stage_a.enabled and stage_a.english else {}),
+    specs = {"foreign": encoded(what, [p.foreign for p in pairs])}
+    if settings.stage_a.enabled and settings.stage_a.english:
+        specs["encoded_english"] = encoded("encoder", [p.english for p in train])
+    return specs | {
         "english": teacher([p.english for p in [*pairs, *held_out]]),
         "raw": teacher([p.foreign for p in held_out]),
     }
