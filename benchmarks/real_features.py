@@ -19,6 +19,7 @@ import torch
 from real_corpora import EIGHT, Corpus, corpus, data_folder
 
 from llink_ray import configure
+from llink_ray.cluster.progress import Rate
 from llink_ray.features import Features, FeatureSpec, FeatureStore
 from llink_ray.features.extract import extract
 from llink_ray.features.spec import What
@@ -37,25 +38,9 @@ def features(store: Path, settings: Settings, what: What, texts: Sequence[str]) 
     """Features of texts, computed where they are not stored."""
     wanted = spec(settings, what, texts)
     if FeatureStore(store).missing(wanted):
-        told = Told(what)
-        extract(str(store), [wanted], batch_tokens=settings.features.batch_tokens, progress=told)
+        rate = Rate(what, "texts", lambda line: print(line, file=sys.stderr, flush=True))
+        extract(str(store), [wanted], batch_tokens=settings.features.batch_tokens, progress=rate)
     return FeatureStore(store).finish(wanted)
-
-
-class Told:
-    """Progress on stderr: texts, rate, time left."""
-
-    def __init__(self, what: str) -> None:
-        self.what, self.since = what, time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        seconds = time.monotonic() - self.since
-        left = seconds / done * (total - done)
-        print(
-            f"{self.what}: {done:,} of {total:,} texts, {done / seconds:.0f}/s, {left / 60:.1f} min left",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def foreign(made: Corpus) -> list[str]:

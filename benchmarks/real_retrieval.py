@@ -26,6 +26,8 @@ from real_corpora import EIGHT, Corpus, corpus, data_folder
 from real_features import english, features, foreign
 
 from llink_ray import configure
+from llink_ray.evaluation.real.bootstrap import Resampled, means, ratio
+from llink_ray.evaluation.real.ranking import ranked
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import sentence_numbers
@@ -44,31 +46,22 @@ PAPER = (
 """The paper's recipe on the preset's models: its teacher, losses and rates, and a tenth of its steps."""
 
 
-def found(queries: Vectors, targets: Vectors) -> npt.NDArray[np.bool_]:
-    """(n,) whether each query's own target comes first."""
-    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (queries, targets)]
-    cosines = unit[0] @ unit[1].T
-    result: npt.NDArray[np.bool_] = cosines.argmax(1) == np.arange(len(cosines))
-    return result
-
-
-def interval(hits: npt.NDArray[Any], draws: int = 2_000) -> list[float]:
-    """95 % of the bootstrapped means."""
-    chance = np.random.default_rng(0)
-    means = hits[chance.integers(0, len(hits), (draws, len(hits)))].mean(1)
-    return [round(float(np.quantile(means, q)), 3) for q in (0.025, 0.975)]
-
-
-def summary(hits: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def summary(queries: Vectors, targets: Vectors) -> dict[str, Any]:
     """R@1 with its interval."""
-    return {"r1": round(float(hits.mean()), 3), "interval": interval(hits), "pairs": len(hits)}
+    hits = ranked(queries, targets).first()
+    one = Resampled(len(hits), seed=0, draws=2_000).curve(means(hits), ratio).estimate
+    return {
+        "r1": round(one.value, 3),
+        "interval": [round(one.low, 3), round(one.high, 3)],
+        "pairs": len(hits),
+    }
 
 
-def own_retrieval(queries: Vectors, targets: Vectors, means: Sequence[Vectors]) -> dict[str, Any]:
+def own_retrieval(queries: Vectors, targets: Vectors, centres: Sequence[Vectors]) -> dict[str, Any]:
     """The encoder's, as it is and with the training text's means taken off."""
     return {
-        "encoder": summary(found(queries, targets)),
-        "encoder, centred": summary(found(queries - means[0], targets - means[1])),
+        "encoder": summary(queries, targets),
+        "encoder, centred": summary(queries - centres[0], targets - centres[1]),
     }
 
 
@@ -126,12 +119,12 @@ def measured(settings: Settings, stage: StageA, one: Loaded) -> dict[str, Any]:
     projector, found_by_list = stage.projector, {}
     normal = projector.normalise(torch.from_numpy(one.teacher)).numpy()
     own, own_english = last_layer(one.foreign, settings), last_layer(one.english, settings)
-    means = own[one.train].mean(0), own_english[one.train].mean(0)
+    centres = own[one.train].mean(0), own_english[one.train].mean(0)
     for name, rows in one.lists.items():
         queries = project(projector, one.foreign[rows]).numpy()
         found_by_list[name] = {
-            "stage A": summary(found(queries, normal[rows])),
-            **own_retrieval(own[rows], own_english[rows], means),
+            "stage A": summary(queries, normal[rows]),
+            **own_retrieval(own[rows], own_english[rows], centres),
         }
     return found_by_list
 
