@@ -119,7 +119,8 @@ class Run:
         foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
         teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
-        english = MappedRows(self.features["encoded_english"].vectors, n) if settings.english else None
+        encoded = self.features.get("encoded_english")
+        english = MappedRows(encoded.vectors, n) if encoded is not None else None
         data = begin(projector, data, settings, english)
         from_first([*projector.buffers(), *projector.parameters()])
         projector.to(self.device)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from llink_ray.errors import LlinkError
 from llink_ray.evaluation.retrieval import Retrieval, retrieval
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings, StageASettings
@@ -73,7 +74,15 @@ def begin(
     """Give a fresh projector its constants from the training pairs; returns what Stage A is to learn from.
 
     ``english`` (N, d_enc) is what the encoder says of the English side, for ``stage_a.english``.
+
+    Raises:
+        LlinkError: that is wanted, and was not computed: a sweep computes what its fixed settings want.
     """
+    if settings.english and english is None:
+        raise LlinkError(
+            "stage_a.english=true wants what the encoder says of the English side, which was not computed: "
+            "set it for the whole sweep with --set stage_a.english=true, or leave it out of the space"
+        )
     rows = _spread(len(data.foreign))
     foreign, teacher = data.foreign[rows], data.teacher[rows]
     projector.standardise_with(foreign, teacher)

@@ -7,34 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from alignment import DIM, WIDE, data, stage
 from safetensors.torch import load_file, save_file
 
 from llink_ray.errors import LlinkError
 from llink_ray.features import ShardedRows
 from llink_ray.models.projector import Projector
-from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import ProjectorSettings, StageASettings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
-from llink_ray.training.stage_a import StageA, begin, project, validate
-
-DIM, WIDE = 12, 20  # encoder, decoder
-
-
-def data(count: int = 96) -> AlignmentData:
-    """Teacher states that a linear map of the encoder's vectors explains, off centre as real ones are."""
-    random = torch.Generator().manual_seed(0)
-    foreign = torch.randn(count, DIM, generator=random) * 0.1 + 0.5
-    teacher = foreign @ torch.randn(DIM, WIDE, generator=random) * 3 + 1
-    return AlignmentData(foreign, teacher, torch.arange(count))
-
-
-def stage(features: AlignmentData, dropout: float = 0.0, seed: int = 0, **settings: object) -> StageA:
-    torch.manual_seed(seed)
-    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=32, dropout=dropout))
-    if isinstance(features.foreign, torch.Tensor):
-        projector.standardise_with(features.foreign)
-    given = {"steps": 40, "batch_size": 16, "warmup_steps": 5, "queue": 40, "hard_negatives": 8}
-    return StageA(projector, features, StageASettings.model_validate(given | settings), seed=seed)
+from llink_ray.training.stage_a import StageA, project, validate
 
 
 def test_the_projector_learns_to_find_the_english() -> None:
@@ -173,99 +154,6 @@ def test_rows_read_off_the_disk_train_as_a_tensor_does() -> None:
     assert [mapped.advance() for _ in range(10)] == [tensors.advance() for _ in range(10)]
 
 
-# A decoder's geometry: teacher states in a narrow cone ------------------------------------------------
-
-
-def cone(count: int = 320) -> AlignmentData:
-    """Teacher states whose one shared direction dwarfs what tells them apart, of unequal sizes."""
-    random = torch.Generator().manual_seed(1)
-    foreign = torch.randn(count, DIM, generator=random)
-    told = foreign @ torch.randn(DIM, WIDE, generator=random)
-    sizes = torch.logspace(-2, 0, WIDE)
-    return AlignmentData(foreign, told * sizes + 40 * torch.ones(WIDE), torch.arange(count))
-
-
-def aligned(norm: str) -> float:
-    features, held_out = cone(), slice(256, 320)
-    train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
-    torch.manual_seed(0)
-    settings = ProjectorSettings.model_validate({"hidden": 64, "dropout": 0.0, "teacher_norm": norm})
-    projector = Projector(DIM, WIDE, settings)
-    projector.standardise_with(train.foreign, train.teacher)
-    given = {"steps": 120, "batch_size": 64, "warmup_steps": 5, "queue": 0, "hard_negatives": 0}
-    run = StageA(projector, train, StageASettings.model_validate(given | {"learning_rate": 5e-3}), seed=0)
-    for _ in range(120):
-        run.advance()
-    return validate(projector, features.foreign[held_out], features.teacher[held_out]).r1
-
-
-def test_normalised_teachers_open_the_cone() -> None:
-    none, standard, predictive = map(aligned, ("none", "standard", "predictive"))
-    assert min(standard, predictive) > none + 0.2
-
-
-def test_what_no_encoder_can_know_does_not_count() -> None:
-    """Half of the teacher's directions are noise to the encoder, and twice as large as the others."""
-    random = torch.Generator().manual_seed(2)
-    foreign = torch.randn(600, DIM, generator=random)
-    known = foreign @ torch.randn(DIM, WIDE // 2, generator=random)
-    unknown = 2 * DIM**0.5 * torch.randn(600, WIDE - WIDE // 2, generator=random)
-    mixing = torch.linalg.qr(torch.randn(WIDE, WIDE, generator=random)).Q
-    teacher = torch.cat([known, unknown], 1) @ mixing + 5
-    share = {}
-    for norm in ("standard", "predictive"):
-        settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
-        projector = Projector(DIM, WIDE, settings)
-        projector.standardise_with(foreign[:500], teacher[:500])
-        with torch.no_grad():
-            whole, meant = (
-                projector.normalise(part @ mixing + 5)[500:]
-                for part in (torch.cat([known, unknown], 1), torch.cat([known, 0 * unknown], 1))
-            )
-        share[norm] = float((meant - meant.mean(0)).square().sum() / (whole - whole.mean(0)).square().sum())
-    assert share["standard"] < 0.5 and share["predictive"] > 0.9
-
-
-@pytest.mark.parametrize("pairs", [2, 5, 30])
-def test_a_handful_of_pairs_has_a_norm_too(pairs: int) -> None:
-    features = cone(pairs)
-    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
-    projector.standardise_with(features.foreign, features.teacher)  # type: ignore[arg-type]
-    normal = projector.normalise(features.teacher)  # type: ignore[arg-type]
-    assert torch.isfinite(normal).all() and bool(normal.any())
-
-
-def test_a_bundle_places_english_as_its_projector_does(tmp_path: Path) -> None:
-    features = cone()
-    for norm, names in (("standard", 2), ("predictive", 2), ("none", 0)):
-        settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
-        projector = Projector(DIM, WIDE, settings)
-        projector.standardise_with(features.foreign, features.teacher)  # type: ignore[arg-type]
-        constants = {k: v for k, v in projector.state_dict().items() if k.startswith("teacher_")}
-        assert len(constants) == names
-        expected = projector.normalise(features.teacher)  # type: ignore[arg-type]
-        assert torch.allclose(normalised(features.teacher, constants), expected)  # type: ignore[arg-type]
-
-
-def test_normalising_is_undone_in_the_decoder_s_space() -> None:
-    projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="standard"))
-    features = cone()
-    projector.standardise_with(features.foreign, features.teacher)
-    normal = projector.normalise(features.teacher)
-    assert torch.allclose(normal.mean(0), torch.zeros(WIDE), atol=1e-4)
-    assert torch.allclose(normal.std(0, correction=0), torch.ones(WIDE), atol=1e-4)
-    assert torch.allclose(projector.decoder_space(normal), features.teacher, atol=1e-3)
-    weighed = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
-    weighed.standardise_with(features.foreign, features.teacher)
-    back = weighed.decoder_space(weighed.normalise(features.teacher))
-    spread = (features.teacher - features.teacher.mean(0)).square().sum()
-    assert (back - features.teacher).square().sum() < 0.1 * spread
-    assert {"teacher_mean", "teacher_spread"} <= set(projector.state_dict()), "a bundle keeps them"
-    plain = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0))
-    assert plain.normalise(features.teacher) is features.teacher
-    assert "teacher_mean" not in plain.state_dict(), "bundles made before still load"
-
-
 @pytest.mark.parametrize(("pairs", "steps"), [(10, 300), (3_000, 300), (50_000, 1_953)])
 def test_passes_fit_any_corpus(pairs: int, steps: int) -> None:
     settings = StageASettings(passes=20, least_steps=300, batch_size=512, warmup_steps=100)
@@ -367,44 +255,3 @@ def test_english_read_off_the_disk() -> None:
     in_memory, mapped = features.with_english(features.foreign + 1), features.with_english(stored)
     rows = torch.tensor([95, 100, 0, 191])
     assert torch.allclose(in_memory.foreign[rows], mapped.foreign[rows], atol=1e-5)
-
-
-def linear(features: AlignmentData, norm: str = "predictive") -> Projector:
-    torch.manual_seed(0)
-    settings = {"hidden": 16, "dropout": 0.0, "teacher_norm": norm, "linear": True}
-    return Projector(DIM, WIDE, ProjectorSettings.model_validate(settings))
-
-
-def test_the_linear_map_starts_as_a_regression() -> None:
-    """Before the first step retrieval is that of the regression, and steps go on from there."""
-    features, held_out = cone(), slice(256, 320)
-    train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
-    given = {"steps": 20, "batch_size": 64, "warmup_steps": 2, "queue": 0, "hard_negatives": 0}
-    settings = StageASettings.model_validate(given | {"learning_rate": 1e-4})
-    projector = linear(features)
-    run = StageA(projector, begin(projector, train, settings), settings, 0)
-    start = validate(projector, features.foreign[held_out], features.teacher[held_out])
-    assert start.r1 > 0.9
-    for _ in range(20):
-        run.advance()
-    end = validate(projector, features.foreign[held_out], features.teacher[held_out])
-    assert end.r1 > 0.9
-    assert bool(projector.layers[-2].weight.any()), "the layers learn what the regression leaves"
-
-
-def test_english_is_begun_with_where_it_is_wanted() -> None:
-    features = data(60)
-    for wanted, rows in ((True, 120), (False, 60)):
-        settings = StageASettings(english=wanted)
-        found = begin(linear(features), features, settings, features.foreign + 2)
-        assert len(found.foreign) == rows
-    assert len(begin(linear(features), features, StageASettings(english=True)).foreign) == 60
-
-
-def test_constants_of_a_large_corpus_come_from_rows_evenly_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, settings = cone(), StageASettings(english=False)
-    whole, part = linear(features), linear(features)
-    begin(whole, features, settings)
-    monkeypatch.setattr("llink_ray.training.stage_a._CONSTANTS_FROM", 160)
-    begin(part, features, settings)
-    assert torch.allclose(part.mean, whole.mean, atol=0.2) and not torch.equal(part.mean, whole.mean)
