@@ -22,6 +22,7 @@ from llink_ray import configure
 from llink_ray.cluster.progress import Rate
 from llink_ray.features import Features, FeatureSpec, FeatureStore
 from llink_ray.features.extract import extract
+from llink_ray.features.precision import extraction_dtype
 from llink_ray.features.spec import What
 from llink_ray.models.locate import fingerprint
 from llink_ray.settings import Settings
@@ -31,7 +32,8 @@ def spec(settings: Settings, what: What, texts: Sequence[str]) -> FeatureSpec:
     """What is wanted of some texts."""
     part, model = ("decoder", settings.decoder) if what == "teacher" else ("encoder", settings.encoder)
     print_ = fingerprint(model.model, model.revision, part)
-    return FeatureSpec(what, tuple(texts), model, print_, settings.features.shard_size)
+    size, dtype = settings.features.shard_size, extraction_dtype(settings)
+    return FeatureSpec(what, tuple(texts), model, print_, size, dtype=dtype)
 
 
 def features(store: Path, settings: Settings, what: What, texts: Sequence[str]) -> Features:

@@ -19,6 +19,7 @@ from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus import SPLITS, UNSEEN, Pair, prepare
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec
+from llink_ray.features.precision import extraction_dtype
 from llink_ray.features.spec import What
 from llink_ray.languages import Language
 from llink_ray.models.locate import fingerprint, weights_of
@@ -157,14 +158,14 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
     pairs: list[Pair] = [*train, *run.read_pairs("validation")]
     most = settings.evaluation.retrieval_pairs
     held_out = [*run.read_pairs("test")[:most], *run.read_pairs(UNSEEN)[:most]]
-    size = settings.features.shard_size
+    size, dtype = settings.features.shard_size, extraction_dtype(settings)
     what: What = "encoder+tokens" if settings.slots.variant == "resampler" else "encoder"
 
     def teacher(texts: list[str]) -> FeatureSpec:
-        return FeatureSpec("teacher", tuple(texts), settings.decoder, prints["decoder"], size)
+        return FeatureSpec("teacher", tuple(texts), settings.decoder, prints["decoder"], size, dtype=dtype)
 
     def encoded(what: What, texts: list[str]) -> FeatureSpec:
-        return FeatureSpec(what, tuple(texts), settings.encoder, prints["encoder"], size)
+        return FeatureSpec(what, tuple(texts), settings.encoder, prints["encoder"], size, dtype=dtype)
 
     specs = {"foreign": encoded(what, [p.foreign for p in pairs])}
     if settings.stage_a.enabled and settings.stage_a.english:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from llink_ray.errors import JobFailed
-from llink_ray.features.spec import ModelSettings, Shard, What
+from llink_ray.features.spec import Dtype, ModelSettings, Shard, What
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
 if TYPE_CHECKING:
@@ -42,19 +42,22 @@ class FrozenDecoder(FrozenModel, Protocol):
         """One forward: (B, d)."""
 
 
-Loader = Callable[[What, ModelSettings, str], FrozenModel]
-"""Builds the model for a kind of features, from its settings, on a torch device."""
+Loader = Callable[[What, ModelSettings, str, Dtype], FrozenModel]
+"""Builds the model for a kind of features, from its settings, on a torch device, in a dtype."""
 
 
-def load_model(what: What, settings: ModelSettings, device: str) -> FrozenModel:
+def load_model(what: What, settings: ModelSettings, device: str, dtype: Dtype = "float32") -> FrozenModel:
     """The real models, imported only when there is something to compute."""
+    import torch
+
+    weights: torch.dtype = getattr(torch, dtype)
     if what == "teacher":
         from llink_ray.models.decoder import Decoder
 
-        return cast(FrozenModel, Decoder.load(cast(DecoderSettings, settings), device=device))
+        return cast(FrozenModel, Decoder.load(cast(DecoderSettings, settings), device, weights))
     from llink_ray.models.encoder import Encoder
 
-    return cast(FrozenModel, Encoder.load(cast(EncoderSettings, settings), device=device))
+    return cast(FrozenModel, Encoder.load(cast(EncoderSettings, settings), device, weights))
 
 
 class ModelHolder:
@@ -62,7 +65,7 @@ class ModelHolder:
 
     def __init__(self, load: Loader, device: str) -> None:
         self._load, self._device = load, device
-        self._kind: tuple[bool, ModelSettings] | None = None
+        self._kind: tuple[bool, ModelSettings, Dtype] | None = None
         self._model: FrozenModel | None = None
 
     def get(self, shard: Shard) -> FrozenModel:
@@ -71,10 +74,11 @@ class ModelHolder:
         Raises:
             JobFailed: it is not the model that the features are named after.
         """
-        kind = (shard.what == "teacher", shard.model)
+        kind = (shard.what == "teacher", shard.model, shard.dtype)
         if self._model is None or kind != self._kind:
             self._model = None  # let go of the one before first
-            self._model, self._kind = self._load(shard.what, shard.model, self._device), kind
+            self._model = self._load(shard.what, shard.model, self._device, shard.dtype)
+            self._kind = kind
         if self._model.fingerprint != shard.fingerprint:
             raise JobFailed(
                 f"The files of {shard.model.model} differ from those the job was started with "

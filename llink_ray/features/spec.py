@@ -14,6 +14,9 @@ from llink_ray.settings import DecoderSettings, EncoderSettings
 What = Literal["encoder", "encoder+tokens", "teacher"]
 """Encoder's sentence vectors; the same with its token states; the decoder's teacher states."""
 
+Dtype = Literal["float32", "bfloat16"]
+"""What the frozen models compute in; what is stored is float32 either way."""
+
 ModelSettings = EncoderSettings | DecoderSettings
 
 # The fingerprint stands for the weights, so that a moved directory finds its features again. Every other
@@ -38,6 +41,7 @@ class Shard:
     model: ModelSettings
     fingerprint: str
     state_dtype: str
+    dtype: Dtype
 
     @cached_property
     def ids(self) -> tuple[bytes, ...]:
@@ -64,6 +68,7 @@ class FeatureSpec:
     fingerprint: str
     shard_size: int = 1_024
     state_dtype: Literal["float16", "float32"] = "float16"
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be extracted.
@@ -98,6 +103,8 @@ class FeatureSpec:
             "options": self.options,
             "state_dtype": self.state_dtype if self.what == "encoder+tokens" else None,
         }
+        if self.dtype != "float32":
+            head["dtype"] = self.dtype
         return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()[:24]
 
     @cached_property
@@ -130,6 +137,7 @@ class FeatureSpec:
                 model=self.model,
                 fingerprint=self.fingerprint,
                 state_dtype=self.state_dtype,
+                dtype=self.dtype,
             )
             for index, texts in enumerate(wanted)
         ]

@@ -46,8 +46,10 @@ class Encoder:
         """Batches read so far; what a second run on the same text keeps at zero."""
 
     @classmethod
-    def load(cls, settings: EncoderSettings, device: str = "cpu") -> Encoder:
-        """Load from a directory or the hub.
+    def load(
+        cls, settings: EncoderSettings, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Encoder:
+        """Load from a directory or the hub. In half precision a text's vector depends on its batch a little.
 
         Raises:
             LlinkError: no such model, no tokenizer, or a plain transformer and no pooling named.
@@ -56,18 +58,18 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-        exact = {"dtype": torch.float32}  # in half precision a text's vector depends on its batch
+        precision = {"dtype": dtype}
         with explained(settings.model, "encoder"):
             if settings.pooling is None:
                 require_pooling(settings.model, settings.revision)
                 model = SentenceTransformer(
-                    found, revision=settings.revision, device=device, model_kwargs={**exact}
+                    found, revision=settings.revision, device=device, model_kwargs={**precision}
                 )
             else:
                 pinned = {"revision": settings.revision} if settings.revision else {}
                 transformer = Transformer(
                     found,
-                    model_kwargs={**pinned, **exact},
+                    model_kwargs={**pinned, **precision},
                     config_kwargs={**pinned},
                     processor_kwargs={**pinned},
                 )

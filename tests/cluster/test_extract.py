@@ -15,7 +15,7 @@ from llink_ray.cluster.extract import extract
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec
 from llink_ray.features.extract import extract as extract_here
-from llink_ray.features.spec import ModelSettings, What
+from llink_ray.features.spec import Dtype, ModelSettings, What
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
 TEXTS = tuple("word " * (i % 5 + 1) + str(i) for i in range(22))
@@ -46,7 +46,7 @@ class Lengths:
 
 
 def loader(folder: Path):  # type: ignore[no-untyped-def]
-    def load(what: What, settings: ModelSettings, device: str) -> Lengths:
+    def load(what: What, settings: ModelSettings, device: str, dtype: Dtype) -> Lengths:
         (folder / f"{what}-{os.getpid()}-{time.monotonic_ns()}").touch()
         return Lengths()
 
@@ -104,7 +104,7 @@ def test_a_failure_names_the_shard_and_keeps_the_others(tmp_path: Path) -> None:
 
 
 def test_a_wrong_use_stays_one(tmp_path: Path) -> None:
-    def load(what: What, settings: ModelSettings, device: str) -> Lengths:
+    def load(what: What, settings: ModelSettings, device: str, dtype: Dtype) -> Lengths:
         raise LlinkError("encoder 'fake' is gated")
 
     with pytest.raises(LlinkError, match=r"^encoder 'fake' is gated$") as caught:

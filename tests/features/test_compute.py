@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llink_ray.errors import JobFailed
 from llink_ray.features.extract import batches, extract
-from llink_ray.features.spec import ModelSettings, What
+from llink_ray.features.spec import Dtype, ModelSettings, What
 
 
 @given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 400))
@@ -52,7 +52,7 @@ def test_batching_does_not_change_values(tmp_path: Path, what: What) -> None:
 def test_each_model_is_loaded_once_and_progress_counts_texts(tmp_path: Path) -> None:
     loads, seen = [], []
 
-    def load(what: What, settings: ModelSettings, device: str) -> FakeModel:
+    def load(what: What, settings: ModelSettings, device: str, dtype: Dtype) -> FakeModel:
         loads.append((what, device))
         return FakeModel()
 
