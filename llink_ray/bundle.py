@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.leftovers import is_leftover
 from llink_ray.manifest import (
     FORMAT_VERSION,
     INDEX,
@@ -54,6 +56,8 @@ __all__ = [
     "write_bundle",
 ]
 
+_log = logging.getLogger(__name__)
+_SHOWN = 5  # names of strangers' files that are told
 _PEFT_CARD = "lora/README.md"  # PEFT writes it with the base model's path on this machine; ours says more
 
 
@@ -90,8 +94,8 @@ def read_bundle(path: Path) -> BundleInfo:
     """Verify every byte of the bundle at ``path`` and return its record.
 
     Raises:
-        LlinkError: not a bundle, made for another format version, a file missing, damaged, added, pickled,
-            or leading out of the directory; the message names the file.
+        LlinkError: not a bundle, made for another format version, or a file that it lists is missing,
+            damaged, pickled, or leads out of the directory; the message names the file.
     """
     path = Path(path)
     try:
@@ -115,41 +119,92 @@ def read_bundle(path: Path) -> BundleInfo:
 
 
 def check_bundle(directory: Path, info: BundleInfo, where: str) -> None:
-    """Compare every file of ``directory`` with ``info``; ``where`` is its name in the error.
+    """Compare every file that ``info`` lists with ``directory``; ``where`` is its name in the error.
+
+    Other files are no part of the bundle: they are told of and never read.
 
     Raises:
-        LlinkError: names the first file that is missing, added, damaged or not allowed.
+        LlinkError: names the first file that is missing, damaged or not allowed.
     """
-    names = set(_names_on_disk(directory, where)) - {INDEX}
+    for name in (INDEX, *info.files):
+        if name != INDEX or (directory / INDEX).exists():
+            _require_plain(directory, name, where)
     for name, expected in info.files.items():
-        if name not in names:
-            raise LlinkError(f"{name} is missing from the bundle {where}: copy the whole directory again")
         try:
             actual = _sha256(directory / name)
         except OSError as error:
-            raise LlinkError(
-                f"{name} in the bundle {where} cannot be read ({error.strerror}): look at the disk"
-            ) from error
+            raise _unreadable(name, where, error) from error
         if actual != expected:
             raise LlinkError(f"{name} in the bundle {where} is damaged (SHA-256 differs): copy it again")
-    for name in sorted(names - set(info.files)):
-        raise LlinkError(f"{name} does not belong to the bundle {where}: remove it")
+    if strangers := _strangers(directory, info):
+        more = f" and {len(strangers) - _SHOWN:,} more" if len(strangers) > _SHOWN else ""
+        told = ", ".join(strangers[:_SHOWN])
+        _log.warning("ignored in the bundle %s, whose %s does not list them: %s%s", where, INDEX, told, more)
+
+
+def _require_plain(directory: Path, name: str, where: str) -> None:
+    """A listed file is a file, and no part of its path is a link that leads elsewhere.
+
+    Raises:
+        LlinkError: it is not, or it is missing.
+    """
+    path = directory
+    for part in PurePosixPath(name).parts:
+        path = path / part
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise LlinkError(
+                f"{name} is missing from the bundle {where}: copy the whole directory again"
+            ) from error
+        except OSError as error:
+            raise _unreadable(name, where, error) from error
+        if stat.S_ISLNK(mode):
+            told = path.relative_to(directory).as_posix()
+            raise LlinkError(f"{told} in the bundle {where} is a link: put the file itself there")
+    if not stat.S_ISREG(mode):
+        raise LlinkError(f"{name} in the bundle {where} is not a plain file: copy it again")
+
+
+def _strangers(directory: Path, info: BundleInfo) -> list[str]:
+    """Names, in the folders of a bundle's files, of what its index does not list; nothing of it is read."""
+    listed = {INDEX, *info.files}
+    folders = {str(parent) for name in listed for parent in PurePosixPath(name).parents}
+    found = []
+    for folder in sorted(folders):
+        try:
+            entries = os.listdir(directory / folder)  # noqa: PTH208 - names alone
+        except OSError:
+            continue
+        paths = (entry if folder == "." else f"{folder}/{entry}" for entry in sorted(entries))
+        found += [path for path in paths if path not in listed and path not in folders]
+    return found
 
 
 def _refuse_other_things(destination: Path) -> None:
     """A bundle may be replaced by a bundle; a person's other files may not."""
-    other_folder = destination.is_dir() and any(destination.iterdir()) and not (destination / INDEX).is_file()
-    if destination.is_file() or other_folder:
+    other_folder = destination.is_dir() and not (destination / INDEX).is_file()
+    if destination.is_file() or (
+        other_folder and any(not is_leftover(entry.name) for entry in destination.iterdir())
+    ):
         raise LlinkError(
             f"{destination} exists and is not a bundle: name another place with --output, or remove it"
         )
 
 
 def _names_on_disk(directory: Path, where: str) -> list[str]:
-    """Relative POSIX paths of all files, sorted; links and special files are refused."""
+    """Relative POSIX paths of all files, sorted; links and special files are refused.
+
+    What file systems and desktops leave in any folder is no part of a bundle.
+    """
     names = []
-    for folder, folders, files in os.walk(directory, onerror=_unreadable(where)):
-        for entry in (*folders, *files):
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(str(error.filename), where, error) from error
+
+    for folder, folders, files in os.walk(directory, onerror=refuse):
+        folders[:] = [entry for entry in folders if not is_leftover(entry)]
+        for entry in (*folders, *(entry for entry in files if not is_leftover(entry))):
             path = Path(folder, entry)
             name = path.relative_to(directory).as_posix()
             mode = path.lstat().st_mode
@@ -163,13 +218,8 @@ def _names_on_disk(directory: Path, where: str) -> list[str]:
     return sorted(names)
 
 
-def _unreadable(where: str) -> Callable[[OSError], None]:
-    def refuse(error: OSError) -> None:
-        raise LlinkError(
-            f"{error.filename} in the bundle {where} cannot be read ({error.strerror}): look at the disk"
-        ) from error
-
-    return refuse
+def _unreadable(name: str, where: str, error: OSError) -> LlinkError:
+    return LlinkError(f"{name} in the bundle {where} cannot be read ({error.strerror}): look at the disk")
 
 
 def _make_portable(path: Path, where: str) -> None:

@@ -21,7 +21,11 @@ Checked = TypeVar("Checked", bound=BaseModel)
 def presets() -> list[str]:
     """Names of the presets in this package."""
     folder = resources.files("llink_ray.presets")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml")
+        for f in folder.iterdir()
+        if f.name.endswith(".yaml") and f.name[0] != "."
+    )
 
 
 def preset(name: str) -> Tree:

@@ -19,11 +19,13 @@ publisher leaves is never listed and does no harm; delete its folder by hand whe
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +41,9 @@ from llink_ray.store import Store
 
 _PIN = "current.json"
 _CLAIMS = "claims"
-_LISTED = re.compile(rf"(?P<language>[^/]+)/v(?P<number>\d{{4,}})/{re.escape(INDEX)}")
-_TAKEN = re.compile(rf"[^/]+/(?:{_CLAIMS}/)?v(?P<number>\d{{4,}})(?:/.*)?")
+_VERSION = re.compile(r"v(\d{4,})")
+_CLAIM = re.compile(r"[0-9a-f]{16}")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,24 +93,38 @@ class Registry:
     def list(self, language: str | None = None) -> Versions:
         """Complete versions, of one language or of all, by language and number.
 
+        Of all, a language whose folder cannot be read is left out, with a warning; see :meth:`look`.
+
         Raises:
-            JobFailed: the store cannot be reached.
+            JobFailed: the store, or the one language, cannot be read.
+            LlinkError: what the language was rolled back to is damaged.
         """
-        if language is not None and not re.fullmatch(LANGUAGE_CODE, language):
-            return []
-        numbers: dict[str, set[int]] = {}
-        for path in self._store.paths(language or ""):
-            match = _LISTED.fullmatch(path)
-            if match and re.fullmatch(LANGUAGE_CODE, match["language"]):
-                numbers.setdefault(match["language"], set()).add(int(match["number"]))
-        versions = []
-        for code in sorted(numbers):
-            current = self._current(code, max(numbers[code]))
-            versions += [
-                Version(code, number, number == current, f"{self.name}/{code}/{_name(number)}")
-                for number in sorted(numbers[code])
-            ]
+        if language is not None:
+            return self._versions(language) if re.fullmatch(LANGUAGE_CODE, language) else []
+        versions, unread = self.look()
+        for error in unread.values():
+            _log.warning("left out: %s", error)
         return versions
+
+    def look(self) -> tuple[Versions, dict[str, LlinkError]]:
+        """Complete versions of all languages, and why those of others cannot be told, by code.
+
+        Names that are no language codes (a volume's ``lost+found``, snapshots) are not looked into.
+
+        Raises:
+            JobFailed: the store cannot be reached, or nothing in it can be read.
+        """
+        versions: Versions = []
+        unread: dict[str, LlinkError] = {}
+        for code in self._store.names():
+            if re.fullmatch(LANGUAGE_CODE, code):
+                try:
+                    versions += self._versions(code)
+                except LlinkError as error:
+                    unread[code] = error
+        if unread and not versions:
+            raise next(iter(unread.values()))
+        return versions, unread
 
     def resolve(self, language: str, version: str | None = None) -> Version:
         """The version that answers for ``language``: the newest, or the one rolled back to.
@@ -236,6 +253,23 @@ class Registry:
         self._store.delete_file(f"{found.folder}/{INDEX}")  # from here on it is not listed
         self._store.clear(found.folder)
 
+    def _versions(self, code: str) -> Versions:
+        taken = [_name(number) for number in self._numbers(code)]
+        complete = self._store.present([f"{code}/{name}/{INDEX}" for name in taken])
+        numbers = [int(path.split("/")[1][1:]) for path in complete]
+        if not numbers:
+            return []
+        current = self._current(code, numbers[-1])
+        return [
+            Version(code, number, number == current, f"{self.name}/{code}/{_name(number)}")
+            for number in numbers
+        ]
+
+    def _numbers(self, folder: str) -> Sequence[int]:
+        """Versions that have a folder in ``folder``, complete or not, in order."""
+        found = (_VERSION.fullmatch(name) for name in self._store.names(folder))
+        return sorted({int(match[1]) for match in found if match})
+
     def _nothing(self, language: str) -> LlinkError:
         codes = sorted({version.language for version in self.list()})
         there_is = f"which has {', '.join(codes)}" if codes else "which is empty"
@@ -268,9 +302,10 @@ class Registry:
         for _ in range(100):
             number = self._highest(language) + 1
             claims = f"{language}/{_CLAIMS}/{_name(number)}"
-            claim = f"{claims}/{secrets.token_hex(8)}"
+            token = secrets.token_hex(8)
+            claim = f"{claims}/{token}"
             self._store.touch(claim)
-            if self._store.paths(claims) == [claim]:
+            if [name for name in self._store.names(claims) if _CLAIM.fullmatch(name)] == [token]:
                 return number
             # Whoever looks last sees the others, so at most one stays; perhaps all go and try again.
             self._store.delete_file(claim)
@@ -278,8 +313,8 @@ class Registry:
         raise JobFailed(f"too many bundles for {language} are published to {self.name} at once: try again")
 
     def _highest(self, language: str) -> int:
-        taken = (_TAKEN.fullmatch(path) for path in self._store.paths(language))
-        return max((int(match["number"]) for match in taken if match), default=0)
+        claimed = [] if self._store.local is not None else self._numbers(f"{language}/{_CLAIMS}")
+        return max([*self._numbers(language), *claimed], default=0)
 
 
 def _name(number: int) -> str:

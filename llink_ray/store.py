@@ -61,13 +61,30 @@ class Store:
         self._objects = re.split(r"::|\+", self._files.type_name)[-1] in _OBJECT_STORES
         self.local = Path(root) if isinstance(self._files, fs.LocalFileSystem) else None
 
-    def paths(self, under: str = "") -> list[str]:
-        """All files and folders below ``under``, sorted; nothing where it does not exist."""
+    def names(self, under: str = "") -> list[str]:
+        """Names of what lies in one folder, sorted; nothing where there is none.
+
+        No entry is looked at: what cannot be read among them does no harm.
+        """
         base = f"{self._prefix}{under}" if under else self._root
         with self._reaching():
-            found = self._files.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
-        skip = len(self._root.strip("/"))
-        return sorted(item.path.strip("/")[skip:].strip("/") for item in found)
+            try:
+                if self.local is not None:
+                    return sorted(os.listdir(base))  # noqa: PTH208 - names alone
+                found = self._files.get_file_info(fs.FileSelector(base, allow_not_found=True))
+            except FileNotFoundError:
+                return []
+            except NotADirectoryError:
+                if not under:
+                    raise
+                return []  # a stray file
+        return sorted({item.path.rstrip("/").rpartition("/")[2] for item in found})
+
+    def present(self, paths: list[str]) -> list[str]:
+        """Those of ``paths`` that are files."""
+        with self._reaching():
+            found = self._files.get_file_info([self._prefix + path for path in paths])
+        return [path for path, item in zip(paths, found, strict=True) if item.type == fs.FileType.File]
 
     def read(self, path: str) -> bytes | None:
         """A small file's content; None where there is no such file."""
@@ -185,5 +202,7 @@ class Store:
 
     def _unreachable(self, error: Exception) -> JobFailed:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            reason = f"{error.strerror}: {error.filename}"
         remedy = "permissions" if self.local is not None else "network and your credentials"
         return JobFailed(f"{self.name} cannot be reached ({reason}): check the address and the {remedy}")

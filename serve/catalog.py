@@ -48,7 +48,8 @@ class Catalog:
 
     A new version is verified and loaded first and answers then; the one before it answers until that moment,
     and for requests that have begun. One that is refused is told and counted, and tried again at ``reload``
-    or after a minute; a language without a version any more is no longer served.
+    or after a minute; a language without a version any more is no longer served, and one whose folder cannot
+    be read stays as it is.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Catalog:
         """``bo v0002`` -> why it does not answer."""
         self.looked = False
         """Whether the registry was read through once."""
+        self._unread: dict[str, str] = {}
         self._tried: dict[str, float] = {}  # when those were
         self._pinned: dict[tuple[str, str], Taught] = {}
         self._lock = asyncio.Lock()
@@ -97,17 +99,27 @@ class Catalog:
         """
         async with self._lock:
             versions: dict[str, list[Version]] = {}
-            for version in await asyncio.to_thread(self._registry.list):
+            found, unread = await asyncio.to_thread(self._registry.look)
+            for version in found:
                 versions.setdefault(version.language, []).append(version)
-            for code in sorted(self.taught.keys() - versions.keys()):
+            self._tell(unread)
+            for code in sorted(self.taught.keys() - versions.keys() - unread.keys()):
                 _log.info("%s is no longer in the registry, and no longer served", code)
                 self._switch(code, None)
             there = {(code, one.name) for code, known in versions.items() for one in known}
-            self._pinned = {key: one for key, one in self._pinned.items() if key in there}
+            self._pinned = {key: one for key, one in self._pinned.items() if key in there or key[0] in unread}
             self.refused = {key: why for key, why in self.refused.items() if tuple(key.split()) in there}
             for code, known in versions.items():
                 await self._follow(code, known)
             self.looked = True
+
+    def _tell(self, unread: Mapping[str, LlinkError]) -> None:
+        """Warn once of folders that cannot be read; what is loaded of them goes on answering."""
+        said = {code: str(error) for code, error in unread.items()}
+        for code, why in said.items():
+            if self._unread.get(code) != why:
+                _log.warning("%s in the registry cannot be read: %s", code, why)
+        self._unread = said
 
     async def _follow(self, code: str, versions: list[Version]) -> None:
         """The version that the registry names; at the start, where that is refused, an older one."""

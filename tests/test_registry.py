@@ -268,7 +268,13 @@ class Network(fs.FileSystemHandler):  # type: ignore[misc]
     def get_file_info_selector(self, selector: fs.FileSelector) -> Any:
         self._request("list", selector.base_dir)
         found = self.inner.get_file_info(selector)
-        return [item for item in found if self.kind != "s3" or item.type == fs.FileType.File]
+        return [item for item in found if self.kind != "s3" or self._holds_a_file(item)]
+
+    def _holds_a_file(self, item: fs.FileInfo) -> bool:
+        inside = [item] if item.type == fs.FileType.File else None
+        if inside is None:
+            inside = self.inner.get_file_info(fs.FileSelector(item.path, recursive=True))
+        return any(one.type == fs.FileType.File for one in inside)
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool) -> None:
         self._request("delete_dir_contents", path)

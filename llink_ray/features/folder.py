@@ -120,7 +120,7 @@ class RemoteFolder:
             selector = FileSelector(f"{self._base}/{under}", allow_not_found=True)
             found = self._fs.get_file_info(selector)
         names = sorted(f.base_name for f in found if f.type == FileType.File)
-        return [f"{under}/{name}" for name in names if not name.endswith(".tmp")]
+        return [f"{under}/{name}" for name in names if name[0] != "." and not name.endswith(".tmp")]
 
     def remove(self, name: str) -> None:
         """Delete here and there."""

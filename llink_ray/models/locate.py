@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.leftovers import is_leftover
 from llink_ray.pretrained.catalogue import find_model, pair_with
 from llink_ray.pretrained.prepared import HUB, prepared, read_source
 
@@ -64,7 +65,7 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
     """
     found = locate(model, part)
     if Path(found).is_dir():
-        files = sorted(p for p in Path(found).rglob("*") if p.is_file() and not _hidden(p, found))
+        files = sorted(p for p in Path(found).rglob("*") if not _hidden(p, found) and p.is_file())
         stamp = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
         return _hash_files(found, stamp)
     from transformers import AutoConfig
@@ -75,8 +76,8 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
 
 
 def _hidden(file: Path, root: str) -> bool:
-    """Caches and marks that tools leave beside a model are not the model."""
-    return any(part.startswith(".") for part in file.relative_to(root).parts)
+    """Caches and marks that tools and desktops leave beside a model are not the model."""
+    return any(is_leftover(part) for part in file.relative_to(root).parts)
 
 
 @lru_cache(maxsize=16)

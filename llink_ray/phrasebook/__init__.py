@@ -24,7 +24,11 @@ Part = Literal["build", "bundle"]
 def languages() -> list[str]:
     """ISO codes of the languages with an embedded phrasebook."""
     folder = resources.files("llink_ray.phrasebook").joinpath("languages")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml")
+        for f in folder.iterdir()
+        if f.name.endswith(".yaml") and f.name[0] != "."
+    )
 
 
 def part_of(english: str) -> Part:

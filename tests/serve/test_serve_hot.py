@@ -160,6 +160,21 @@ def test_roll_back_and_removal(
         assert answer.status_code == 404, name
 
 
+def test_a_language_that_cannot_be_read_holds_up_no_other(
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+) -> None:
+    registry = Registry(place)
+    registry.publish(lessons["km"][0])
+    until(lambda: serving(live.url, "km") == "v0001", "Khmer")
+    (place / "km" / "current.json").write_text("half of it", encoding="utf-8")
+    (place / "old").symlink_to(place / "old")
+    registry.publish(second[0])
+    until(lambda: serving(live.url, "bo") == "v0002", "the switch")
+    assert version_of(chat(live.url, f"Who?\n{KM}"), "km") == "v0001"
+    reloaded = httpx2.post(f"{live.url}/admin/reload", headers=ADMINS, timeout=30)
+    assert reloaded.status_code == 200 and set(reloaded.json()["answering"]) == {"bo", "km"}
+
+
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_a_bundle_of_other_models_is_refused_with_a_sentence(
     live: Running, place: Path, second: tuple[Path, Taught], part: str, tmp_path: Path
