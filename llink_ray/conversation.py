@@ -30,6 +30,9 @@ _READ = ("user", "system", "developer")
 class NotTaught(LlinkError):
     """Text in a language that nobody taught."""
 
+    place: int | None = None
+    """Which of several messages it is in."""
+
     def __init__(self, language: Language, taught: Sequence[str]) -> None:
         known = ", ".join(f"{find(code).name} ({code})" for code in taught) or "none"
         super().__init__(
@@ -112,7 +115,11 @@ def lay_out(
             said.append((role, text))
             raw.append((role, text))
             continue
-        one = _Message(number, text, taught, forced, unknown)
+        try:
+            one = _Message(number, text, taught, forced, unknown)
+        except (NotTaught, TooLong) as error:
+            error.place = number
+            raise
         found += one.spans
         placed += one.sentences
         adapter = one.adapter or adapter

@@ -11,6 +11,9 @@ class LlinkError(ValueError):
 class TooLong(LlinkError):
     """Text of more sentences or tokens than are read at once."""
 
+    place: int | None = None
+    """Which of several messages it is in."""
+
 
 class JobFailed(LlinkError):
     """The job was asked for correctly but could not be carried out."""

@@ -14,6 +14,10 @@ EMBEDDED = "embedded"
 _MODEL_KEYS = frozenset({"model", "base_model_name_or_path"})
 _PATH_KEYS = frozenset({"path", "directory"})
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
+_WRITTEN = re.compile(
+    r"(?<![\w./\\-])(?!//)(?:file:/{0,2}|~|[A-Za-z]:)?[/\\][^\s'\"`,;()]*[/\\]([^\s'\"`,;()/\\]+)"
+)
+"""A path of two parts or more within a sentence; a blank ends it."""
 _ABSOLUTE = re.compile(r"(?:/|~[^/\\]*[/\\]|\\\\|[A-Za-z]:[/\\])")
 
 
@@ -30,6 +34,11 @@ def portable(text: str) -> str:
             return f"{scheme}://"
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return _last_part(text) if _ABSOLUTE.match(text) else text
+
+
+def without_paths(sentence: str) -> str:
+    """``sentence`` with each absolute path in it cut to its last part."""
+    return _WRITTEN.sub(r"\1", sentence)
 
 
 def model_name(model: str) -> str:

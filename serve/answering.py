@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from llink_ray.conversation import NotTaught
 from llink_ray.decoding import Done, Event, Sampling
+from llink_ray.errors import TooLong
 from serve import sse
 from serve.checks import check_chat, check_completion
 from serve.edge import Edge, Visit, require_good
 from serve.errors import ApiError
-from serve.handlers import translated
+from serve.handlers import placed, translated
 from serve.leaving import EventStream, Gone, unless_gone
-from serve.protocol import ChatRequest, CompletionRequest, Sampled
+from serve.merging import merged, together
+from serve.protocol import ChatRequest, CompletionRequest
 from serve.replies import ChatCompletion, Completion
-from serve.service import Plan, Told
+from serve.service import Notice, Plan, Told
 from serve.shapes import ChatShape, Shape, TextShape
 
 _GRACE = 1.0
 """Seconds behind the deadline in which the decoder may say by itself that it has passed."""
+CUT = "x-llink-max-tokens"
+"""Header of an answer for which more tokens were asked than it may have: how many that are."""
 _HUNG_UP = 499
 """For the log alone, as other servers write it: nobody is there to read it."""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
+
+
+Said = Sequence[tuple[str, str]]
+"""(role, text) in order."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What an endpoint asks for."""
+
+    asked: ChatRequest | CompletionRequest
+    said: Sequence[Said]
+    """Conversations, each of which gets a choice of its own."""
+    alternatives: int | None
+    shape: Shape
+    where: Callable[[int, int], str]
+    """What the i-th conversation's n-th message is called in the request."""
 
 
 def router(edge: Edge) -> APIRouter:
@@ -40,30 +63,29 @@ def router(edge: Edge) -> APIRouter:
         """Answer a conversation; foreign text in it becomes slots of its own language."""
         check_chat(asked, edge.limits)
         shape = ChatShape(asked.model, bool(asked.logprobs))
-        return await _answer(edge, request, asked, asked.said, asked.alternatives, shape)
+        wanted = _Wanted(
+            asked, [asked.said], asked.alternatives, shape, lambda _, n: f"messages[{n}].content"
+        )
+        return await _answer(edge, request, wanted)
 
     @routes.post("/completions", response_model=Completion, responses=_STREAM)
     async def complete(asked: CompletionRequest, request: Request) -> Response:
-        """Answer one message."""
+        """Answer a message, or each of several."""
         check_completion(asked, edge.limits)
         shape = TextShape(asked.model, asked.logprobs is not None)
-        return await _answer(edge, request, asked, [("user", asked.text)], asked.logprobs, shape)
+        said = [[("user", text)] for text in asked.texts]
+        one = isinstance(asked.prompt, str)
+        wanted = _Wanted(asked, said, asked.logprobs, shape, lambda i, _: "prompt" if one else f"prompt[{i}]")
+        return await _answer(edge, request, wanted)
 
     return routes
 
 
-async def _answer(
-    edge: Edge,
-    request: Request,
-    asked: ChatRequest | CompletionRequest,
-    said: Sequence[tuple[str, str]],
-    alternatives: int | None,
-    shape: Shape,
-) -> Response:
+async def _answer(edge: Edge, request: Request, wanted: _Wanted) -> Response:
     visit = edge.admit(request)
     try:
         async with asyncio.timeout(edge.limits.seconds):
-            reply = await unless_gone(request, _begun(visit, asked, said, alternatives, shape))
+            reply = await unless_gone(request, _begun(visit, wanted))
     except BaseException as error:
         _note(visit, error)
         visit.leave()
@@ -77,80 +99,87 @@ async def _answer(
     return reply
 
 
-async def _begun(
-    visit: Visit,
-    asked: ChatRequest | CompletionRequest,
-    said: Sequence[tuple[str, str]],
-    alternatives: int | None,
-    shape: Shape,
-) -> Response:
+async def _begun(visit: Visit, wanted: _Wanted) -> Response:
     """The whole answer, or a stream that has its first event: what is refused has a status of its own."""
     service, seconds = visit.edge.service, visit.edge.limits.seconds
-    plan = await _planned(visit, asked, said, alternatives)
-    if asked.stream:
-        events = service.stream(plan)
+    plans = [await _planned(visit, wanted, i) for i in range(len(wanted.said))]
+    most = visit.edge.limits.max_tokens
+    headers = {CUT: str(most)} if (wanted.asked.most_tokens or 0) > most else {}
+    if wanted.asked.stream:
+        events = merged([service.stream(plan) for plan in plans])
         first = await anext(events)
-        return EventStream(_told(visit, plan, first, events, shape, asked.wants_usage), visit.hang_up)
-    answer, beside = await service.answer(plan)
-    require_good(answer.done, seconds)
-    visit.answered(plan, answer.done.usage, beside.grounding)
-    return JSONResponse(shape.whole(answer, beside).model_dump())
+        return EventStream(_told(visit, plans, first, events, wanted), visit.hang_up, headers)
+    found = await together([service.answer(plan) for plan in plans])
+    for plan, (answer, beside) in zip(plans, found, strict=True):
+        require_good(answer.done, seconds)
+        visit.answered(plan, answer.done.usage, beside.grounding)
+    return JSONResponse(wanted.shape.whole(found).model_dump(), headers=headers)
 
 
-async def _planned(
-    visit: Visit, asked: Sampled, said: Sequence[tuple[str, str]], alternatives: int | None
-) -> Plan:
-    edge, ours = visit.edge, getattr(asked, "llink", None)
+async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
+    edge, asked = visit.edge, wanted.asked
     instruction = edge.service.settings.default_instruction
-    if ours is not None and ours.default_instruction is not None:
-        instruction = ours.default_instruction or None
+    if asked.llink is not None and asked.llink.default_instruction is not None:
+        instruction = asked.llink.default_instruction or None
     most = edge.limits.max_tokens if asked.most_tokens is None else asked.most_tokens
     sampling = Sampling(
-        max_tokens=most,
+        max_tokens=min(most, edge.limits.max_tokens),
         temperature=asked.temperature or 0.0,
         top_p=1.0 if asked.top_p is None else asked.top_p,
         seed=asked.seed,
         stop=asked.stops,
-        logprobs=alternatives,
+        logprobs=wanted.alternatives,
     )
-    plan = await edge.service.plan(
-        said,
-        asked.model,
-        sampling,
-        seconds=visit.seconds_left,
-        grounding=bool(ours and ours.grounding),
-        instruction=instruction,
-    )
+    try:
+        plan = await edge.service.plan(
+            wanted.said[place],
+            asked.model,
+            sampling,
+            seconds=visit.seconds_left,
+            grounding=bool(asked.llink and asked.llink.grounding),
+            instruction=instruction,
+        )
+    except (NotTaught, TooLong) as error:
+        raise placed(error, lambda number: wanted.where(place, number)) from None
     visit.understood(plan)
-    return plan
+    if most <= edge.limits.max_tokens:
+        return plan
+    cut = Notice(
+        "max_tokens_cut", f"more tokens were asked for than the {edge.limits.max_tokens} of a longest answer"
+    )
+    return replace(plan, notices=(*plan.notices, cut))
 
 
 async def _told(
     visit: Visit,
-    plan: Plan,
-    first: Event | Told,
-    events: AsyncGenerator[Event | Told, None],
-    shape: Shape,
-    with_usage: bool,
+    plans: Sequence[Plan],
+    first: tuple[int, Event | Told],
+    events: AsyncGenerator[tuple[int, Event | Told], None],
+    wanted: _Wanted,
 ) -> AsyncGenerator[bytes, None]:
     """The stream as it is sent. An error in its middle is an event, and nothing comes after it."""
-    done: Done | None = None
+    shape, done, told = wanted.shape, dict[int, Done](), dict[int, Told]()
     try:
         if (opening := shape.begin()) is not None:
             yield sse.event(opening)
-        item: Event | Told | None = first
-        while isinstance(item, Event):
-            if (part := shape.part(item)) is not None:
-                visit.first_text()
-                yield sse.event(part)
-            done = item.done or done
-            if item.done is not None:
-                require_good(item.done, visit.edge.limits.seconds)
+        item: tuple[int, Event | Told] | None = first
+        while item is not None:
+            place, event = item
+            if isinstance(event, Told):
+                told[place] = event
+                visit.answered(plans[place], done[place].usage, event.grounding)
+                yield sse.event(shape.end(done[place], event, place))
+            else:
+                if (part := shape.part(event, place)) is not None:
+                    visit.first_text()
+                    yield sse.event(part)
+                if event.done is not None:
+                    require_good(event.done, visit.edge.limits.seconds)
+                    done[place] = event.done
             item = await _next(visit, events)
-        assert isinstance(item, Told) and done is not None, "a stream ends with both"
-        visit.answered(plan, done.usage, item.grounding)
-        for last in shape.end(done, item, with_usage):
-            yield sse.event(last)
+        assert len(told) == len(plans), "a stream ends with all of them"
+        if wanted.asked.wants_usage:
+            yield sse.event(shape.usage([done[place] for place in sorted(done)]))
         yield sse.DONE
     except Exception as error:
         _note(visit, error)
@@ -159,7 +188,9 @@ async def _told(
         await events.aclose()
 
 
-async def _next(visit: Visit, events: AsyncGenerator[Event | Told, None]) -> Event | Told | None:
+async def _next(
+    visit: Visit, events: AsyncGenerator[tuple[int, Event | Told], None]
+) -> tuple[int, Event | Told] | None:
     """What comes next; the decoder keeps the deadline by itself, unless it is lost."""
     try:
         async with asyncio.timeout(visit.seconds_left + _GRACE):

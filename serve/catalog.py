@@ -195,11 +195,26 @@ class Catalog:
             return serving
         key = code, version
         if key not in self._pinned:
-            found = await self._checked(await asyncio.to_thread(self._registry.resolve, code, version))
+            found = await self._named(code, version)
             while len(self._pinned) >= _PINNED:
                 del self._pinned[next(iter(self._pinned))]
             self._pinned[key] = found
         return self._pinned[key]
+
+    async def _named(self, code: str, version: str) -> Taught:
+        """As ``pinned``, in words for whoever asks: where bundles lie is nobody's business."""
+        known = await asyncio.to_thread(self._registry.list, code)
+        name = find(code).name
+        found = next((one for one in known if one.name == version), None)
+        if found is None:
+            there = ", ".join(one.name for one in known) or "none"
+            raise LlinkError(f"{name} has no such version here (there are: {there})")
+        try:
+            return await self._checked(found)
+        except AWAY:
+            raise
+        except LlinkError:  # told in the log, with everything
+            raise LlinkError(f"this version of {name} cannot be loaded here: ask for another") from None
 
     def _switch(self, code: str, found: Taught | None) -> None:
         others = {known: taught for known, taught in self.taught.items() if known != code}

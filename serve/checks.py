@@ -32,7 +32,14 @@ def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
     Raises:
         ApiError: 400, with the field.
     """
-    _check_texts([("prompt", request.text)], limits)
+    texts = request.texts
+    if not texts:
+        raise ApiError.bad_request("prompt is empty: send a text", "prompt")
+    if len(texts) > limits.prompts:
+        raise ApiError.bad_request(
+            f"there are {len(texts)} prompts, and {limits.prompts} fit: send fewer", "prompt"
+        )
+    _check_texts(_placed("prompt", request.prompt), limits, "prompt")
     check_sampling(request, limits)
     _check_instruction(request)
 
@@ -79,8 +86,7 @@ def check_batch(request: Batch, limits: LimitSettings) -> None:
         raise ApiError.bad_request(
             f"there are {len(texts)} inputs, and {limits.inputs} fit: send fewer", "input"
         )
-    single = isinstance(request.input, str)
-    placed = [("input" if single else f"input[{i}]", text) for i, text in enumerate(texts)]
+    placed = _placed("input", request.input)
     for where, text in placed:
         if not text:
             raise ApiError.bad_request(f"{where} is empty: send a text", where)
@@ -88,15 +94,11 @@ def check_batch(request: Batch, limits: LimitSettings) -> None:
 
 
 def check_sampling(request: Sampled, limits: LimitSettings) -> None:
-    """Length and stop strings.
+    """Stop strings, and what goes with a stream.
 
     Raises:
         ApiError: 400, with the field.
     """
-    most = request.most_tokens
-    if most is not None and most > limits.max_tokens:
-        name = "max_completion_tokens" if most != request.max_tokens else "max_tokens"
-        raise ApiError.bad_request(f"{name} may be {limits.max_tokens} at most: ask for fewer", name)
     if len(request.stops) > limits.stops:
         raise ApiError.bad_request(f"stop may have {limits.stops} strings at most: send fewer", "stop")
     for stop in request.stops:
@@ -108,6 +110,13 @@ def check_sampling(request: Sampled, limits: LimitSettings) -> None:
         check_text(stop, "stop")
     if request.stream_options is not None and not request.stream:
         raise ApiError.bad_request("stream_options is for streams: set stream to true", "stream_options")
+
+
+def _placed(field: str, given: str | list[str]) -> list[Placed]:
+    """One text, or several with their places."""
+    if isinstance(given, str):
+        return [(field, given)]
+    return [(f"{field}[{i}]", text) for i, text in enumerate(given)]
 
 
 def _check_instruction(request: ChatRequest | CompletionRequest) -> None:

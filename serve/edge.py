@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from llink_ray.decoding import Done, Usage
+from llink_ray.portable import without_paths
 from serve import key_files, logs
 from serve.errors import ApiError
 from serve.limits import Gate, Pass
@@ -141,4 +142,4 @@ def require_good(done: Done, seconds: float) -> None:
     if done.reason == "deadline":
         raise ApiError.deadline(seconds)
     if done.reason in ("error", "cancelled"):
-        raise ApiError.overloaded(done.error or "the decoder gave this request up: ask again")
+        raise ApiError.overloaded(without_paths(done.error or "the decoder gave this request up: ask again"))

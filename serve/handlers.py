@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -15,28 +15,44 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llink_ray.errors import JobFailed, LlinkError, TooLong
+from llink_ray.portable import without_paths
 from serve.errors import ApiError
+from serve.fields import OWN
 from serve.logs import request_id
+
+if TYPE_CHECKING:
+    from llink_ray.conversation import NotTaught
 
 _log = logging.getLogger("llink_ray.serve")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _SOURCES = ("body", "query", "path", "header", "cookie")
 _SAYS = {
-    "missing": " is missing: give it",
-    "string_type": " has to be text",
-    "int_type": " has to be a whole number",
-    "float_type": " has to be a number",
-    "finite_number": " has to be a number, and not infinity",
-    "bool_type": " has to be true or false",
-    "list_type": " has to be a list",
-    "model_type": " has to be an object",
-    "model_attributes_type": " has to be an object",
-    "extra_forbidden": " is not known here: leave it out",
-    "too_short": " is empty: give at least one",
+    "missing": "is missing: give it",
+    "string_type": "has to be text",
+    "string_unicode": "has to be text",
+    "string_too_short": "is empty: give it",
+    "string_too_long": "has more than {max_length} characters: give a shorter one",
+    "int_type": "has to be a whole number",
+    "int_from_float": "has to be a whole number",
+    "int_parsing_size": "has to be a smaller number",
+    "float_type": "has to be a number",
+    "finite_number": "has to be a number, and not infinity",
+    "bool_type": "has to be true or false",
+    "list_type": "has to be a list",
+    "dict_type": "has to be an object",
+    "model_type": "has to be an object",
+    "model_attributes_type": "has to be an object",
+    "extra_forbidden": "is not known here: leave it out",
+    "too_short": "is empty: give at least one",
+    "literal_error": "has to be {expected}",
+    "greater_than": "has to be above {gt}",
+    "greater_than_equal": "has to be {ge} or more",
+    "less_than": "has to be below {lt}",
+    "less_than_equal": "has to be {le} or less",
+    OWN: "{why}",
 }
-"""What is wrong, by pydantic's name of it, where its own sentence is for programmers."""
-_CONTINUES = frozenset({"unsupported", "empty", "both"})
-"""Our own sentences that go on after the field's name."""
+"""What is wrong, by pydantic's name of it: its own sentences are for programmers."""
+_ELSE = "is not what is read here: GET /openapi.json says what is"
 _STATUS = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type"}
 Translation = Mapping[type[Exception], Callable[[Any], ApiError]]
 
@@ -75,7 +91,7 @@ def _known() -> Translation:
         Lost: lambda error: ApiError.overloaded(str(error)),
         JobFailed: away,
         TooLong: lambda error: ApiError.too_long(str(error)),
-        LlinkError: lambda error: ApiError.bad_request(str(error)),
+        LlinkError: lambda error: ApiError.bad_request(without_paths(str(error))),
     }
 
 
@@ -93,6 +109,15 @@ def unexpected(error: Exception) -> ApiError:
     """Our own fault: told in the log with everything, and to the caller with nothing."""
     _log.error("request %s failed: %s", request_id(), type(error).__name__, exc_info=error)
     return ApiError.internal()
+
+
+def placed(error: NotTaught | TooLong, where: Callable[[int], str]) -> ApiError:
+    """What is wrong with one text of several, by the name that ``where`` gives it."""
+    told = translated(error)
+    if error.place is not None:
+        told.param = where(error.place)
+        told.message = f"{told.param}: {told.message}"
+    return told
 
 
 def of_http(error: HTTPException) -> ApiError:
@@ -121,10 +146,13 @@ def of_validation(errors: Sequence[Any]) -> ApiError:
             return ApiError.bad_request(
                 "the body has to be a JSON object, with content-type: application/json: send one"
             )
-        return ApiError.bad_request(_lower(first["msg"]))
-    joint = " " if first["type"] in _CONTINUES else ": "
-    said = _SAYS.get(first["type"]) or f"{joint}{_lower(first['msg'])}"
-    return ApiError.bad_request(f"{where}{said}", param=where)
+        return ApiError.bad_request(f"the body {_said(first)}")
+    return ApiError.bad_request(f"{where} {_said(first)}", param=where)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is wrong with a field, behind its name; bounds and choices are ours and may be told."""
+    return _SAYS.get(error["type"], _ELSE).format_map(error.get("ctx", {}))
 
 
 def dotted(place: Sequence[str | int]) -> str:
@@ -136,8 +164,3 @@ def dotted(place: Sequence[str | int]) -> str:
         elif _NAME.fullmatch(part):
             found += f".{part}" if found else part
     return found
-
-
-def _lower(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]

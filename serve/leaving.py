@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -51,8 +51,13 @@ class EventStream(StreamingResponse):
     An iteration that is dropped is closed some time later; the place in the batch would be held till then.
     """
 
-    def __init__(self, events: AsyncGenerator[bytes, None], leave: Callable[[], None]) -> None:
-        super().__init__(events, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes, None],
+        leave: Callable[[], None],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(events, media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **(headers or {})})
         self._events, self._leave = events, leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

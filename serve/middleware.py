@@ -26,7 +26,7 @@ def install(app: FastAPI, settings: ServeSettings) -> None:
             allow_origins=settings.http.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
-            expose_headers=("x-request-id", "retry-after"),
+            expose_headers=("x-request-id", "retry-after", "x-llink-max-tokens"),
         )
     app.add_middleware(RequestId, log_prompts=settings.log_prompts)
 

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Tag, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, Tag, field_validator
 
-from serve.fields import EITHER, FIRST, Asked, Never, One, Text, TextOrTexts, Zero, unsupported
+from serve.fields import (
+    EITHER,
+    FIRST,
+    NO_SCHEMA,
+    NO_TOOLS,
+    Asked,
+    Inputs,
+    Never,
+    One,
+    Structured,
+    Text,
+    TextOrTexts,
+    Tools,
+    Zero,
+    refused,
+    unsupported,
+)
 
 _TIBETAN = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
 Model = Annotated[str, Field(min_length=1, max_length=256)]
@@ -28,10 +43,18 @@ class TextPart(Asked):
 Parts = Annotated[list[TextPart], FIRST, Tag("(list)")]
 
 
+def _no_tool(role: Any) -> Any:
+    if role in ("tool", "function"):
+        raise refused(NO_TOOLS)
+    return role
+
+
 class Message(Asked):
     """Something that was said."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Annotated[Literal["system", "developer", "user", "assistant"], BeforeValidator(_no_tool)]
+    tool_calls: Tools = None
+    function_call: Tools = None
     content: Annotated[Text | Parts, EITHER]
     """Text, or text in parts, which are read one after the other."""
 
@@ -82,12 +105,19 @@ class Sampled(Asked):
     presence_penalty: Zero = None
     frequency_penalty: Zero = None
     logit_bias: Never = None
+    guided_json: Structured = None
+    guided_regex: Structured = None
+    guided_choice: Structured = None
+    guided_grammar: Structured = None
+    structured_outputs: Structured = None
+    json_schema: Structured = None
+    grammar: Structured = None
 
     @field_validator("stop")
     @classmethod
     def _not_empty(cls, stop: str | list[str] | None) -> str | list[str] | None:
         if stop == "" or (isinstance(stop, list) and not all(stop)):
-            raise PydanticCustomError("empty", "is empty: leave it out")
+            raise refused("is empty: leave it out")
         return stop
 
     @property
@@ -124,18 +154,20 @@ class ChatRequest(Sampled):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """And its likeliest alternatives; wants ``logprobs``."""
     llink: ChatExtension | None = None
-    response_format: Annotated[
-        Any, unsupported({"type": "text"}, why="answers are text, so leave it out")
+    response_format: Annotated[Any, unsupported({"type": "text"}, why=NO_SCHEMA)] = None
+    modalities: Annotated[
+        Any, unsupported(["text"], why="is not supported here: answers are text, so leave it out")
     ] = None
-    modalities: Annotated[Any, unsupported(["text"], why="answers are text, so leave it out")] = None
-    tools: Never = None
-    tool_choice: Annotated[Any, unsupported("none", "auto")] = None
-    functions: Never = None
-    function_call: Annotated[Any, unsupported("none", "auto")] = None
+    tools: Tools = None
+    tool_choice: Annotated[Any, unsupported("none", "auto", why=NO_TOOLS)] = None
+    functions: Tools = None
+    function_call: Annotated[Any, unsupported("none", "auto", why=NO_TOOLS)] = None
     audio: Never = None
     prediction: Never = None
     web_search_options: Annotated[Any, unsupported()] = None
-    store: Annotated[Any, unsupported(False, why="nothing is stored, so leave it out")] = None
+    store: Annotated[
+        Any, unsupported(False, why="is not supported here: nothing is stored, so leave it out")
+    ] = None
 
     @property
     def most_tokens(self) -> int | None:
@@ -154,13 +186,13 @@ class ChatRequest(Sampled):
 
 
 class CompletionRequest(Sampled):
-    """``POST /v1/completions``: one message, without roles."""
+    """``POST /v1/completions``: a message without roles, or several that are answered each by itself."""
 
     model_config = _example(
         model="llink:bo", prompt=f"Translate this into English.\n{_TIBETAN}", max_tokens=64
     )
 
-    prompt: TextOrTexts
+    prompt: Inputs
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     """Say how likely each token was, and so many alternatives."""
     llink: ChatExtension | None = None
@@ -168,23 +200,16 @@ class CompletionRequest(Sampled):
     suffix: Annotated[Any, unsupported("")] = None
     best_of: One = None
 
-    @field_validator("prompt")
-    @classmethod
-    def _one(cls, prompt: str | list[str]) -> str | list[str]:
-        if isinstance(prompt, list) and len(prompt) != 1:
-            raise PydanticCustomError("one", "one prompt is answered: send each in a request of its own")
-        return prompt
-
     @property
-    def text(self) -> str:
-        """The prompt."""
-        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+    def texts(self) -> list[str]:
+        """The prompts; each has a choice of its own in the answer."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
 class Batch(Asked):
     """Texts, one or many."""
 
-    input: TextOrTexts
+    input: Inputs
 
     @property
     def texts(self) -> list[str]:
@@ -238,7 +263,7 @@ class TokenizeRequest(Asked):
     @classmethod
     def _one_of_two(cls, messages: list[Message] | None, info: Any) -> list[Message] | None:
         if messages is not None and info.data.get("text") is not None:
-            raise PydanticCustomError("both", "stands beside text: send one of the two")
+            raise refused("stands beside text: send one of the two")
         return messages
 
     @property

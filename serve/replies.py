@@ -72,6 +72,14 @@ class Grounding(Reply):
     sentence: str
 
 
+class NoticeReply(Reply):
+    """Something that was done otherwise than it was asked for."""
+
+    code: str
+    """For programs."""
+    message: str
+
+
 class Extension(Reply):
     """How the request was understood."""
 
@@ -92,6 +100,8 @@ class Extension(Reply):
     """Language whose adapter the decoder spoke with."""
     grounding: Grounding | None = None
     instruction_added: bool = False
+    notices: list[NoticeReply] = Field(default_factory=list)
+    """What was done otherwise than it was asked for."""
 
 
 class TopLogprob(Reply):
@@ -192,6 +202,8 @@ class TextChoice(Reply):
     text: str
     logprobs: TextLogprobs | None = None
     finish_reason: Finish | None = None
+    llink: Extension | None = None
+    """How its prompt was understood, where there are several."""
 
 
 class Completion(Named):

@@ -49,6 +49,15 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something that was done otherwise than it was asked for."""
+
+    code: str
+    """For programs."""
+    message: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """A request that was understood."""
 
@@ -61,6 +70,7 @@ class Plan:
     """Bundles that read or speak, by code."""
     raw_tokens: int
     """Prompt tokens with the text itself in it."""
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class Told:
                 for code, one in plan.used.items()
             },
             "instruction_added": plan.layout.instruction_added,
+            "notices": [{"code": one.code, "message": one.message} for one in plan.notices],
         }
         if self.grounding is not None:
             found["grounding"] = {

@@ -51,8 +51,10 @@ class LimitSettings(Section):
     """Foreign sentences of a conversation."""
     inputs: PositiveInt = 256
     """Texts in one batch of embeddings or detections."""
+    prompts: PositiveInt = 16
+    """Prompts of one completion, each of which is answered."""
     max_tokens: PositiveInt = 512
-    """Longest answer that may be asked for, and the longest given where none is asked for."""
+    """Longest answer: what is asked for beyond is cut to it, and the answer says so."""
     stops: NonNegativeInt = 4
     """Stop strings of a request."""
     stop_characters: PositiveInt = 64

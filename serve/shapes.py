@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,26 +15,33 @@ from serve.logs import request_id
 from serve.replies import finite
 from serve.service import Told
 
+Answers = Sequence[tuple[Answer, Told]]
+
 
 class Shape(Protocol):
     """How one endpoint says it."""
 
-    def whole(self, answer: Answer, told: Told) -> BaseModel:
-        """The answer at once."""
+    def whole(self, answers: Answers) -> BaseModel:
+        """The answers at once, each as a choice of its own."""
 
     def begin(self) -> BaseModel | None:
         """What comes before the first text."""
 
-    def part(self, event: Event) -> BaseModel | None:
-        """New text; None where there is none."""
+    def part(self, event: Event, place: int) -> BaseModel | None:
+        """New text of a choice; None where there is none."""
 
-    def end(self, done: Done, told: Told, with_usage: bool) -> list[BaseModel]:
-        """Why it ended, and what it cost."""
+    def end(self, done: Done, told: Told, place: int) -> BaseModel:
+        """Why a choice ended."""
+
+    def usage(self, done: Sequence[Done]) -> BaseModel:
+        """What all of them cost."""
 
 
-def usage_of(done: Done) -> replies.Usage:
+def usage_of(done: Sequence[Done]) -> replies.Usage:
     """Tokens really fed and made."""
-    return replies.Usage.of(done.usage.prompt_tokens, done.usage.completion_tokens)
+    return replies.Usage.of(
+        sum(one.usage.prompt_tokens for one in done), sum(one.usage.completion_tokens for one in done)
+    )
 
 
 def extension_of(told: Told) -> replies.Extension:
@@ -56,31 +64,32 @@ class ChatShape:
         }
         self._logprobs = logprobs
 
-    def whole(self, answer: Answer, told: Told) -> replies.ChatCompletion:
+    def whole(self, answers: Answers) -> replies.ChatCompletion:
+        ((answer, told),) = answers
         choice = replies.Choice(
             message=replies.Said(content=answer.text),
             logprobs=self._of(answer.tokens),
             finish_reason=_finish(answer.done),
         )
         return replies.ChatCompletion(
-            **self._named, choices=[choice], usage=usage_of(answer.done), llink=extension_of(told)
+            **self._named, choices=[choice], usage=usage_of([answer.done]), llink=extension_of(told)
         )
 
     def begin(self) -> BaseModel:
         return self._chunk(replies.Delta(role="assistant", content=""))
 
-    def part(self, event: Event) -> BaseModel | None:
+    def part(self, event: Event, place: int) -> BaseModel | None:
         if not event.text and not (self._logprobs and event.tokens):
             return None
         return self._chunk(replies.Delta(content=event.text), self._of(event.tokens))
 
-    def end(self, done: Done, told: Told, with_usage: bool) -> list[BaseModel]:
+    def end(self, done: Done, told: Told, place: int) -> BaseModel:
         last = self._chunk(replies.Delta(), finish=_finish(done))
         last.llink = extension_of(told)
-        found: list[BaseModel] = [last]
-        if with_usage:
-            found.append(replies.ChatCompletionChunk(**self._named, choices=[], usage=usage_of(done)))
-        return found
+        return last
+
+    def usage(self, done: Sequence[Done]) -> BaseModel:
+        return replies.ChatCompletionChunk(**self._named, choices=[], usage=usage_of(done))
 
     def _chunk(
         self,
@@ -120,42 +129,54 @@ class TextShape:
             "model": model,
         }
         self._logprobs = logprobs
-        self._offset = 0
+        self._offsets = Counter[int]()
 
-    def whole(self, answer: Answer, told: Told) -> replies.Completion:
-        found = self._text(answer.text, answer.tokens, _finish(answer.done))
-        found.usage, found.llink = usage_of(answer.done), extension_of(told)
+    def whole(self, answers: Answers) -> replies.Completion:
+        choices = [
+            self._choice(answer.text, answer.tokens, place, _finish(answer.done))
+            for place, (answer, _) in enumerate(answers)
+        ]
+        found = replies.Completion(
+            **self._named, choices=choices, usage=usage_of([answer.done for answer, _ in answers])
+        )
+        if len(answers) == 1:
+            found.llink = extension_of(answers[0][1])
+        else:
+            for choice, (_, told) in zip(choices, answers, strict=True):
+                choice.llink = extension_of(told)
         return found
 
     def begin(self) -> None:
         return None
 
-    def part(self, event: Event) -> BaseModel | None:
+    def part(self, event: Event, place: int) -> BaseModel | None:
         if not event.text and not (self._logprobs and event.tokens):
             return None
-        return self._text(event.text, event.tokens)
-
-    def end(self, done: Done, told: Told, with_usage: bool) -> list[BaseModel]:
-        last = self._text("", (), _finish(done))
-        last.llink = extension_of(told)
-        found: list[BaseModel] = [last]
-        if with_usage:
-            found.append(replies.Completion(**self._named, choices=[], usage=usage_of(done)))
-        return found
-
-    def _text(
-        self, text: str, tokens: Sequence[Token], finish: replies.Finish | None = None
-    ) -> replies.Completion:
-        choice = replies.TextChoice(text=text, logprobs=self._of(tokens), finish_reason=finish)
+        choice = self._choice(event.text, event.tokens, place)
         return replies.Completion(**self._named, choices=[choice])
 
-    def _of(self, tokens: Sequence[Token]) -> replies.TextLogprobs | None:
+    def end(self, done: Done, told: Told, place: int) -> BaseModel:
+        last = replies.Completion(**self._named, choices=[self._choice("", (), place, _finish(done))])
+        last.llink = extension_of(told)
+        return last
+
+    def usage(self, done: Sequence[Done]) -> BaseModel:
+        return replies.Completion(**self._named, choices=[], usage=usage_of(done))
+
+    def _choice(
+        self, text: str, tokens: Sequence[Token], place: int, finish: replies.Finish | None = None
+    ) -> replies.TextChoice:
+        return replies.TextChoice(
+            index=place, text=text, logprobs=self._of(tokens, place), finish_reason=finish
+        )
+
+    def _of(self, tokens: Sequence[Token], place: int) -> replies.TextLogprobs | None:
         if not self._logprobs:
             return None
         offsets = []
         for token in tokens:
-            offsets.append(self._offset)
-            self._offset += len(token.text)
+            offsets.append(self._offsets[place])
+            self._offsets[place] += len(token.text)
         return replies.TextLogprobs(
             tokens=[token.text for token in tokens],
             token_logprobs=[finite(token.logprob) for token in tokens],

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from llink_ray.errors import LlinkError
+from llink_ray.portable import without_paths
 from serve.catalog import Taught
 from serve.edge import Edge
 from serve.errors import ApiError
@@ -87,7 +88,7 @@ def router(edge: Edge) -> APIRouter:
         try:
             await catalog.reload()
         except LlinkError as error:  # nothing is wrong with the request
-            raise ApiError.overloaded(f"the registry cannot be read: {error}") from None
+            raise ApiError.overloaded(f"the registry cannot be read: {without_paths(str(error))}") from None
         return _bundles(edge)
 
     return routes
@@ -98,7 +99,8 @@ def _bundles(edge: Edge) -> dict[str, Any]:
     answering = {
         code: {"version": one.ref.version, "digest": one.ref.digest} for code, one in catalog.taught.items()
     }
-    return {"answering": answering, "refused": catalog.refused}
+    refused = {name: without_paths(why) for name, why in catalog.refused.items()}
+    return {"answering": answering, "refused": refused}
 
 
 def _created(taught: Taught) -> int:

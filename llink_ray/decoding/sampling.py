@@ -9,13 +9,16 @@ import torch
 
 from llink_ray.decoding.request import Sampling, Token
 
+COLDEST = 1e-6
+"""Temperatures below take the likeliest token: what they would divide by is lost in the logits' rounding."""
+
 
 class Chooser:
     """Chooses the tokens of one request with a generator of its own."""
 
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
-        self.greedy = sampling.temperature == 0
+        self.greedy = sampling.temperature < COLDEST
         self._generator = torch.Generator()
         if not self.greedy:
             self._generator.manual_seed(secrets.randbits(62) if sampling.seed is None else sampling.seed)

@@ -29,6 +29,8 @@ def test_shares_are_the_probabilities() -> None:
 def test_greedy_and_nearly_greedy() -> None:
     assert drawn(50, temperature=0.0)[1] == 1
     assert drawn(50, temperature=1e-6)[1] == 1
+    for nearly in (1e-7, 1e-38, 1e-308, 5e-324):  # what divides by them overflows
+        assert drawn(50, temperature=nearly)[1] == 1
 
 
 def test_top_p_keeps_the_likeliest() -> None:

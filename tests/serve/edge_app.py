@@ -46,7 +46,7 @@ def edge(settings: ServeSettings | None = None, ring: KeyRing | None = None, **g
     @app.post("/v1/completions", dependencies=[Depends(admitted)])
     async def complete(asked: CompletionRequest) -> Any:
         checks.check_completion(asked, settings.limits)
-        return {"text": asked.text}
+        return {"texts": asked.texts}
 
     @app.post("/v1/embeddings")
     async def embed(asked: EmbeddingsRequest) -> Any:

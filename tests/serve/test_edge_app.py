@@ -18,6 +18,7 @@ from edge_app import chat, client, edge
 from starlette.testclient import TestClient
 
 from serve.keys import Caller, Entry, KeyRing, digest_of
+from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
 from serve.settings import ServeSettings
 
 CHAT = "/v1/chat/completions"
@@ -84,8 +85,7 @@ def test_json_that_is_not_called_json(asked: TestClient, kind: str) -> None:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": 513}, "max_tokens"),
-        ({"max_completion_tokens": 10**30}, "max_completion_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
         ({"seed": 2**63}, "seed"),
         ({"seed": "1"}, "seed"),
         ({"stream": 1}, "stream"),
@@ -99,7 +99,13 @@ def test_json_that_is_not_called_json(asked: TestClient, kind: str) -> None:
         ({"n": True}, "n"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        (
+            {"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]},
+            "messages[0].tool_calls",
+        ),
         ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"guided_choice": ["a", "b"]}, "guided_choice"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"frequency_penalty": "0"}, "frequency_penalty"),
         ({"logit_bias": {"50": 1}}, "logit_bias"),
@@ -137,6 +143,78 @@ def test_a_field_that_is_wrong_is_named(asked: TestClient, fields: dict[str, Any
     assert error["type"] == "invalid_request_error" and param.split("[")[0] in error["message"]
 
 
+def wrong_values(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Each field of a request's model with values of every kind that JSON has."""
+    kinds: list[Any] = [
+        "x",
+        "",
+        "x" * 2_000,
+        -1,
+        0,
+        7,
+        1.5,
+        10**30,
+        True,
+        None,
+        [],
+        ["x"],
+        [[]],
+        {},
+        {"x": 1},
+        [{}],
+    ]
+    for name in schema.model_fields:
+        yield from ((name, kind) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        (CHAT, ChatRequest),
+        ("/v1/completions", CompletionRequest),
+        ("/v1/embeddings", EmbeddingsRequest),
+        ("/v1/tokenize", TokenizeRequest),
+    ],
+)
+def test_what_is_wrong_is_told_in_our_own_words(asked: TestClient, path: str, schema: Any) -> None:
+    good = {"model": "llink", "messages": chat()["messages"], "prompt": "a", "input": "a", "text": "a"}
+    sentences = set()
+    for name, value in wrong_values(schema):
+        body = {**{key: one for key, one in good.items() if key in schema.model_fields}, name: value}
+        reply = asked.post(path, json=body)
+        if reply.status_code != 200:
+            sentences.add(refusal(reply, 400, reply.json()["error"]["param"])["message"])
+    for wrong in ({"temperature": 3}, {"llink": {"default_instruction": "x" * 1_001}}, {"seed": 2**70}):
+        sentences.add(refusal(asked.post(CHAT, json=chat(**wrong)), 400, dotted_name(wrong))["message"])
+    for said in sentences:
+        assert said[0].islower() and said == said.strip() and "{" not in said
+        for word in ("Input", "input should", "should be", "Field", "valid", "pydantic", "String", "unable"):
+            assert word not in said, said
+
+
+def dotted_name(fields: dict[str, Any]) -> str:
+    name, value = next(iter(fields.items()))
+    return f"{name}.{next(iter(value))}" if isinstance(value, dict) else name
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"tools": [{"type": "function"}]}, "tools asks for tools, which do not exist here"),
+        ({"tool_choice": "required"}, "/v1/detect"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "tools, which do not exist here"),
+        ({"response_format": {"type": "json_schema"}}, "structured output, which does not exist here"),
+        ({"guided_json": {}}, "say in the message what form you want"),
+        ({"temperature": 3}, "temperature has to be 2.0 or less"),
+        ({"messages": [{"role": "friend", "content": "x"}]}, "has to be 'system', 'developer', 'user' or"),
+    ],
+)
+def test_what_does_not_exist_is_said_and_what_does(
+    asked: TestClient, fields: dict[str, Any], said: str
+) -> None:
+    assert said in asked.post(CHAT, json=chat(**fields)).json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -146,6 +224,7 @@ def test_a_field_that_is_wrong_is_named(asked: TestClient, fields: dict[str, Any
         {"user": "ada", "metadata": {"a": "b"}, "service_tier": "auto", "unheard_of": [1, {}]},
         {"stream": True, "stream_options": {"include_usage": True}, "logprobs": True, "top_logprobs": 20},
         {"llink": {"grounding": True, "default_instruction": ""}, "stop": ["a", "b"]},
+        {"max_tokens": 4_096, "max_completion_tokens": 10**30, "tools": [], "functions": None},
     ],
 )
 def test_what_asks_for_nothing_unusual_passes(asked: TestClient, fields: dict[str, Any]) -> None:
@@ -208,8 +287,12 @@ def test_many_mistakes_are_found_as_quickly_as_one(asked: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
-        ("/v1/completions", {"prompt": ["a", "b"]}, "prompt"),
-        ("/v1/completions", {"prompt": [1, 2]}, "prompt[0]"),
+        ("/v1/completions", {"prompt": []}, "prompt"),
+        ("/v1/completions", {"prompt": ["a"] * 17}, "prompt"),
+        ("/v1/completions", {"prompt": [1, 2]}, "prompt"),
+        ("/v1/completions", {"prompt": [[1, 2], [3]]}, "prompt"),
+        ("/v1/completions", {"prompt": ["a", None]}, "prompt[1]"),
+        ("/v1/completions", {"prompt": ["a", "\0"]}, "prompt[1]"),
         ("/v1/completions", {"prompt": "\u0000"}, "prompt"),
         ("/v1/completions", {"prompt": "a", "echo": True}, "echo"),
         ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
@@ -219,7 +302,7 @@ def test_many_mistakes_are_found_as_quickly_as_one(asked: TestClient) -> None:
         ("/v1/embeddings", {"input": ["a", ""]}, "input[1]"),
         ("/v1/embeddings", {"input": ["a"] * 257}, "input"),
         ("/v1/embeddings", {"input": ["a", "\ufdd0"]}, "input[1]"),
-        ("/v1/embeddings", {"input": [[1, 2]]}, "input[0]"),
+        ("/v1/embeddings", {"input": [[1, 2]]}, "input"),
         ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}, "encoding_format"),
         ("/v1/embeddings", {"input": "a", "dimensions": 8}, "dimensions"),
         ("/v1/embeddings", {"input": "a", "llink": {"space": "outer"}}, "llink.space"),
@@ -236,7 +319,9 @@ def test_the_other_requests_name_their_fields_too(
 
 def test_the_other_requests_pass() -> None:
     asked = client(edge())
-    assert asked.post("/v1/completions", json={"model": "m", "prompt": ["a"]}).json() == {"text": "a"}
+    assert asked.post("/v1/completions", json={"model": "m", "prompt": ["a", "b"]}).json() == {
+        "texts": ["a", "b"]
+    }
     assert asked.post("/v1/embeddings", json={"model": "m", "input": "a"}).json() == {"texts": ["a"]}
     assert asked.post("/v1/tokenize", json={"model": "m", "text": "a"}).json() == {"said": [["user", "a"]]}
 

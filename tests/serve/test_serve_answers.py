@@ -13,7 +13,7 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from serve_zoo import BO, KM, Running
+from serve_zoo import BO, KM, Running, up
 
 from llink_ray.conversation import lay_out
 from llink_ray.settings import SlotSettings
@@ -94,6 +94,66 @@ def test_completions_logprobs_and_stop(client: openai.OpenAI) -> None:
         cut = ask(client, f"Who?\n{BO}", stop=[text[2]])
         assert cut.choices[0].message.content == text[: text.index(text[2])].strip()
         assert cut.choices[0].finish_reason == "stop"
+
+
+def test_more_tokens_than_there_are_is_cut_and_said(client: openai.OpenAI, api: Running) -> None:
+    most = api.service.settings.limits.max_tokens
+    asked = {"model": "llink", "messages": [{"role": "user", "content": f"Who?\n{BO}"}]}
+    for name, stream in (("max_tokens", False), ("max_completion_tokens", False), ("max_tokens", True)):
+        body = {**asked, name: most + 1, "stream": stream}
+        reply = httpx2.post(f"{api.url}/v1/chat/completions", json=body)
+        assert reply.status_code == 200 and reply.headers["x-llink-max-tokens"] == str(most)
+        assert '"max_tokens_cut"' in reply.text and str(most) in reply.text
+    reply = httpx2.post(f"{api.url}/v1/chat/completions", json={**asked, "max_tokens": 2})
+    assert "x-llink-max-tokens" not in reply.headers and reply.json()["llink"]["notices"] == []
+    with up(Path(api.service.settings.registry), "limits.max_tokens=1") as short:
+        reply = httpx2.post(f"{short.url}/v1/chat/completions", json={**asked, "max_tokens": 4_096})
+        told = reply.json()
+    assert told["choices"][0]["finish_reason"] == "length" and told["usage"]["completion_tokens"] == 1
+
+
+def test_each_of_several_prompts_has_its_choice(client: openai.OpenAI) -> None:
+    prompts = [f"Who?\n{BO}", f"How many?\n{KM}", "Who sold it?\n The cook sold 30 apples."]
+    alone = [client.completions.create(model="llink", prompt=one, max_tokens=6) for one in prompts]
+    told = client.completions.create(model="llink", prompt=prompts, max_tokens=6, logprobs=1)
+    assert [(c.index, c.text) for c in told.choices] == [
+        (i, one.choices[0].text) for i, one in enumerate(alone)
+    ]
+    assert told.usage.total_tokens == sum(one.usage.total_tokens for one in alone)
+    assert [c.model_extra["llink"]["adapter"] for c in told.choices] == ["bo", "km", None]
+    assert all(choice.logprobs.text_offset[0] == 0 for choice in told.choices)
+    events = list(
+        client.completions.create(
+            model="llink", prompt=prompts, max_tokens=6, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    texts = ["", "", ""]
+    for event in events[:-1]:
+        texts[event.choices[0].index] += event.choices[0].text
+    assert texts == [choice.text for choice in told.choices] and events[-1].usage == told.usage
+
+
+def test_what_is_wrong_with_one_of_several_is_told_by_its_place(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match=r"prompt\[1\].*Russian") as refused:
+        client.completions.create(model="llink", prompt=["Hi", "Кто там?"], max_tokens=1)
+    assert refused.value.param == "prompt[1]"
+    with pytest.raises(openai.BadRequestError, match=r"messages\[0\].content.*sentences") as long:
+        ask(client, f"Who?\n{BO * 5}")
+    assert long.value.param == "messages[0].content" and long.value.code == "context_length_exceeded"
+
+
+def test_no_path_of_the_server_is_told(client: openai.OpenAI, registry: Path) -> None:
+    for name in ("llink:bo@v0009", "llink:am@v0001", f"llink:{registry.name}"):
+        with pytest.raises(openai.NotFoundError) as refused:
+            ask(client, "Hello", model=name)
+        assert str(registry.parent) not in str(refused.value)
+    with pytest.raises(openai.NotFoundError, match=r"Tibetan has no such version here \(there are: v0001\)"):
+        client.models.retrieve("llink:bo@v0009")
+
+
+def test_a_temperature_of_nearly_nothing_is_greedy(client: openai.OpenAI) -> None:
+    greedy = ask(client, f"Who?\n{BO}").choices[0].message.content
+    assert ask(client, f"Who?\n{BO}", temperature=1e-308).choices[0].message.content == greedy
 
 
 def test_a_seed_gives_the_same_drawn_answer(client: openai.OpenAI) -> None:

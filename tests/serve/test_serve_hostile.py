@@ -125,11 +125,10 @@ MANY = chat(messages=[{"role": "user", "content": "x"}] * 10_000)
         pytest.param(with_content("[" * 50_000 + "]" * 50_000), 400, None, id="deep within"),
         pytest.param(with_content("9" * 5_000), 400, None, id="a number of 5 000 digits"),
         pytest.param(chat(seed=0).replace(b'"seed": 0', b'"seed": 1e400'), 400, "seed", id="past infinity"),
-        pytest.param(chat(max_tokens=10**18), 400, "max_tokens", id="10^18 tokens"),
         pytest.param(chat(max_tokens=-1), 400, "max_tokens", id="-1 tokens"),
         pytest.param(chat(temperature=float("nan")), 400, "temperature", id="not a number"),
         pytest.param(chat(temperature=1e308), 400, "temperature", id="a hot temperature"),
-        pytest.param(chat("Кто там?"), 422, "messages", id="a language nobody taught"),
+        pytest.param(chat("Кто там?"), 422, "messages[0].content", id="a language nobody taught"),
     ],
 )  # fmt: skip
 def test_refused(api: Running, body: bytes, status: int, param: str | None) -> None:
