@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from llink_ray.detection import Detection, Span, detect, spans
@@ -86,6 +86,16 @@ class Layout:
     instruction_added: bool
     """Whether a message of foreign text alone was given an instruction."""
 
+    def without_system(self) -> Layout:
+        """The same without system texts, which no bundle is trained with; those with foreign text stay."""
+        read = {span.message for span in self.spans if span.sentences}
+        kept = [
+            i for i, (role, _) in enumerate(self.said) if role not in ("system", "developer") or i in read
+        ]
+        if len(kept) == len(self.said):
+            return self
+        return replace(self, said=tuple(self.said[i] for i in kept), raw=tuple(self.raw[i] for i in kept))
+
 
 def lay_out(
     messages: Sequence[tuple[str, str]],
@@ -117,6 +127,7 @@ def lay_out(
             continue
         try:
             one = _Message(number, text, taught, forced, unknown)
+            one.check_length(taught)
         except (NotTaught, TooLong) as error:
             error.place = number
             raise
@@ -128,6 +139,15 @@ def lay_out(
         said.append((role, one.content(with_instruction, raw=False)))
         raw.append((role, one.content(with_instruction, raw=True)))
     return Layout(tuple(said), tuple(raw), tuple(placed), tuple(found), adapter, added)
+
+
+def reader_of(text: str, taught: Mapping[str, SlotSettings], forced: str | None = None) -> str | None:
+    """The language of most sentences of a text, which reads it as a whole; None for the decoder's own.
+
+    Raises:
+        NotTaught: a language that is not taught.
+    """
+    return _Message(0, text, taught, forced, "refuse").adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +182,13 @@ class _Message:
                 number, span.start, span.end, code or span.code, told.confidence, len(cut), lane
             )
             self.spans.append(found)
+
+    def check_length(self, taught: Mapping[str, SlotSettings]) -> None:
+        """Refuse what training has not seen.
+
+        Raises:
+            TooLong: more sentences than its bundle reads.
+        """
         for code, count in self.counts.items():
             if count > taught[code].max_sentences:
                 raise TooLong(

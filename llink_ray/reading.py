@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from llink_ray.models.encoder import Encoded
 
 PROJECTOR, SLOTS = "projector.safetensors", "slots.safetensors"
+
+
+def teacher_reads(tokenizer: Any, text: str, most: int) -> int:
+    """How many characters of an English text a decoder reads that cuts at ``most`` tokens."""
+    if not getattr(tokenizer, "is_fast", False):
+        return len(text)
+    made = tokenizer(text, truncation=False, return_offsets_mapping=True)
+    if len(made["input_ids"]) <= most:
+        return len(text)
+    return max(int(end) for _, end in made["offset_mapping"][:most])
 
 
 class TeacherSpace:

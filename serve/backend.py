@@ -11,7 +11,7 @@ from llink_ray.decoding import Answer, Event
 from llink_ray.errors import LlinkError
 from serve.reader import Reader
 from serve.speaker import Speaker
-from serve.values import Ask, BundleRef, Floats, Load, Read
+from serve.values import Ask, BundleRef, Floats, Load, Read, Vectors
 
 T = TypeVar("T", covariant=True)
 Wanted = Sequence[tuple[BundleRef, str]]
@@ -51,10 +51,10 @@ class Backend(Protocol):
     async def read(self, encoder: str, wanted: Wanted) -> Read:
         """Slots of texts."""
 
-    async def project(self, encoder: str, wanted: Wanted) -> Floats:
+    async def project(self, encoder: str, wanted: Wanted) -> Vectors:
         """Vectors of foreign texts in the decoder's space."""
 
-    async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
         """The encoder's own vectors."""
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
@@ -86,10 +86,10 @@ class LocalBackend:
     async def read(self, encoder: str, wanted: Wanted) -> Read:
         return await self.readers[encoder].read(wanted)
 
-    async def project(self, encoder: str, wanted: Wanted) -> Floats:
+    async def project(self, encoder: str, wanted: Wanted) -> Vectors:
         return await self.readers[encoder].project(wanted)
 
-    async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
         return await self.readers[encoder].vectors(texts)
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
@@ -123,10 +123,10 @@ class RayBackend:
     async def read(self, encoder: str, wanted: Wanted) -> Read:
         return await again(lambda: self._readers[encoder].read.remote(wanted))
 
-    async def project(self, encoder: str, wanted: Wanted) -> Floats:
+    async def project(self, encoder: str, wanted: Wanted) -> Vectors:
         return await again(lambda: self._readers[encoder].project.remote(wanted))
 
-    async def vectors(self, encoder: str, texts: Sequence[str]) -> Floats:
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
         return await again(lambda: self._readers[encoder].vectors.remote(texts))
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:

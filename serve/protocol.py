@@ -224,6 +224,8 @@ class EmbeddingExtension(Asked):
 
     space: Literal["projected", "encoder"] = "projected"
     """``projected``: in the decoder's space, beside its own English; ``encoder``: as the encoder says it."""
+    normalize: bool = True
+    """Bring every vector to length 1, so that a dot product is a cosine; false leaves them as they are."""
 
 
 class EmbeddingsRequest(Batch):
@@ -234,14 +236,15 @@ class EmbeddingsRequest(Batch):
     model: Model
     encoding_format: Literal["float", "base64"] | None = "float"
     """``base64``: the bytes of little-endian single floats."""
-    dimensions: Annotated[Any, unsupported(why="vectors are as long as they are, so leave it out")] = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    """The vectors' own size, or nothing: they cannot be shortened."""
     user: Any = None
     llink: EmbeddingExtension | None = None
 
     @property
-    def space(self) -> str:
+    def extension(self) -> EmbeddingExtension:
         """Which vectors."""
-        return self.llink.space if self.llink else "projected"
+        return self.llink or EmbeddingExtension()
 
 
 class DetectRequest(Batch):

@@ -18,7 +18,7 @@ from llink_ray.settings import EncoderSettings
 from serve.batcher import Batcher
 from serve.cache import SlotCache
 from serve.shelf import Shelf
-from serve.values import BundleRef, Floats, Read
+from serve.values import BundleRef, Floats, Read, Vectors
 
 _BATCH = 64
 """Texts read together at most."""
@@ -62,9 +62,10 @@ class Reader:
         for one, slots in zip(missing, made, strict=True):
             self.cache.put(*one, slots)
             found[one] = slots
-        return Read([kept for one in wanted if (kept := found[one]) is not None], hits)
+        characters = self.encoder.characters_read([text for _, text in wanted])
+        return Read([kept for one in wanted if (kept := found[one]) is not None], hits, characters)
 
-    async def project(self, wanted: Sequence[tuple[BundleRef, str]]) -> Floats:
+    async def project(self, wanted: Sequence[tuple[BundleRef, str]]) -> Vectors:
         """(N, d_dec): vectors of texts in the decoder's latent space, comparable with its own of English.
 
         Raises:
@@ -72,7 +73,7 @@ class Reader:
         """
         readings = {ref: await self.shelf.used(ref) for ref, _ in wanted}
 
-        def work() -> Floats:
+        def work() -> Vectors:
             rows = []
             for start in range(0, len(wanted), _BATCH):
                 part = wanted[start : start + _BATCH]
@@ -81,20 +82,20 @@ class Reader:
                     readings[ref].project(Encoded(vectors[i : i + 1])).numpy()
                     for i, (ref, _) in enumerate(part)
                 ]
-            return np.concatenate(rows)
+            return Vectors(np.concatenate(rows), self.encoder.characters_read([text for _, text in wanted]))
 
         return await asyncio.to_thread(work)
 
-    async def vectors(self, texts: Sequence[str]) -> Floats:
+    async def vectors(self, texts: Sequence[str]) -> Vectors:
         """(N, d_enc): what the encoder itself says of texts in any language."""
 
-        def work() -> Floats:
+        def work() -> Vectors:
             parts = []
             for start in range(0, len(texts), _BATCH):
                 sentence = self.encoder.encode(list(texts[start : start + _BATCH])).sentence
                 assert sentence is not None, "an encoder always gives it"
                 parts.append(sentence.numpy())
-            return np.concatenate(parts)
+            return Vectors(np.concatenate(parts), self.encoder.characters_read(list(texts)))
 
         return await asyncio.to_thread(work)
 

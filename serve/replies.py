@@ -55,6 +55,8 @@ class SpanReply(Reply):
     slots: int = 0
     numerals: list[str] = Field(default_factory=list)
     """What stands beside the slots in ASCII digits."""
+    cut_characters: int = 0
+    """At the ends of its sentences, which the encoder did not read any more."""
 
 
 class BundleReply(Reply):
@@ -245,10 +247,28 @@ class Vector(Reply):
 
 
 class EmbeddingsUsage(Reply):
-    """Tokens read."""
+    """Tokens read, as the decoder would count them; what was cut is not among them."""
 
     prompt_tokens: int
     total_tokens: int
+
+
+class CutReply(Reply):
+    """A text of which only the beginning was read."""
+
+    index: int
+    characters: int
+    characters_read: int
+
+
+class EmbeddingsExtension(Reply):
+    """What these vectors are."""
+
+    space: str
+    unit_length: bool
+    """Whether all are of length 1: then a dot product is a cosine."""
+    cut: list[CutReply] = Field(default_factory=list)
+    notices: list[NoticeReply] = Field(default_factory=list)
 
 
 class Embeddings(Reply):
@@ -258,13 +278,22 @@ class Embeddings(Reply):
     data: list[Vector]
     model: str
     usage: EmbeddingsUsage
+    llink: EmbeddingsExtension
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[float]], model: str, tokens: int, encoding: str | None) -> Embeddings:
+    def of(
+        cls,
+        rows: Sequence[Sequence[float]],
+        model: str,
+        tokens: int,
+        encoding: str | None,
+        extension: EmbeddingsExtension,
+    ) -> Embeddings:
         """Rows in order, as numbers or as base64."""
         pack = packed if encoding == "base64" else list
         data = [Vector(index=i, embedding=pack(row)) for i, row in enumerate(rows)]
-        return cls(data=data, model=model, usage=EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens))
+        usage = EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens)
+        return cls(data=data, model=model, usage=usage, llink=extension)
 
 
 def packed(row: Sequence[float]) -> str:

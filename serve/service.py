@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,13 @@ class Notice:
     message: str
 
 
+_SYSTEM_LEFT_OUT = Notice(
+    "system_left_out",
+    "system texts were not shown to the decoder, since no bundle is trained with them and answers get worse: "
+    "say what you want in the message itself",
+)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A request that was understood."""
@@ -80,12 +88,19 @@ class Told:
     plan: Plan
     hits: int
     grounding: float | None = None
+    characters: tuple[int, ...] | None = None
+    """Read of each sentence."""
 
     def extension(self) -> dict[str, Any]:
         """As JSON."""
         plan = self.plan
+        cut = self._cut()
+        notices = [*plan.notices, *([text_cut(cut, "stretches")] if any(cut) else ())]
         found: dict[str, Any] = {
-            "spans": [_span(span, plan.used) for span in plan.layout.spans],
+            "spans": [
+                {**_span(span, plan.used), "cut_characters": gone}
+                for span, gone in zip(plan.layout.spans, cut, strict=True)
+            ],
             "sentences": len(plan.layout.sentences),
             "slots": 0 if plan.ask.slots is None else len(plan.ask.slots),
             "slot_cache_hits": self.hits,
@@ -97,7 +112,7 @@ class Told:
                 for code, one in plan.used.items()
             },
             "instruction_added": plan.layout.instruction_added,
-            "notices": [{"code": one.code, "message": one.message} for one in plan.notices],
+            "notices": [{"code": one.code, "message": one.message} for one in notices],
         }
         if self.grounding is not None:
             found["grounding"] = {
@@ -105,6 +120,26 @@ class Told:
                 "sentence": _leaning(self.grounding, plan.layout),
             }
         return found
+
+    def _cut(self) -> list[int]:
+        """Characters of each span that the encoder does not read."""
+        layout = self.plan.layout
+        if self.characters is None:
+            return [0] * len(layout.spans)
+        left = (
+            max(0, len(sentence.text.rstrip()) - read)
+            for sentence, read in zip(layout.sentences, self.characters, strict=True)
+        )
+        return [sum(islice(left, span.sentences)) for span in layout.spans]
+
+
+def text_cut(gone: Sequence[int], what: str) -> Notice:
+    """That of some texts only the beginning was read."""
+    return Notice(
+        "text_cut",
+        f"the last {sum(gone)} characters of {sum(map(bool, gone))} {what} were not read, being more than is "
+        "read at once: send shorter texts",
+    )
 
 
 def named(code: str | None) -> dict[str, Any]:
@@ -154,6 +189,7 @@ class Service:
         decoder: DecoderSettings,
     ) -> None:
         self.settings, self.backend, self.prompt = settings, backend, prompt
+        self.decoder = decoder
         self.base = settings.base_name or model_name(decoder.model)
         self.encoders = list(encoders)
         self.metrics = Metrics()
@@ -256,6 +292,11 @@ class Service:
                 "text" if self.settings.unknown_language == "base" else "refuse",
                 instruction,
             )
+        notices: tuple[Notice, ...] = ()
+        if layout.adapter and self.settings.system_texts == "leave_out":
+            whole, layout = layout, layout.without_system()
+            if layout is not whole:
+                notices = (_SYSTEM_LEFT_OUT,)
         most = self.settings.limits.sentences
         if len(layout.sentences) > most:
             raise TooLong(
@@ -269,14 +310,15 @@ class Service:
         raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
         adapter = used[layout.adapter].ref if layout.adapter else None
         ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
-        return Plan(chosen.model, layout, ask, used, raw)
+        return Plan(chosen.model, layout, ask, used, raw, notices)
 
-    async def read(self, plan: Plan) -> tuple[Plan, int]:
-        """The plan with its slots, and how many texts were in the cache."""
+    async def read(self, plan: Plan) -> Told:
+        """The plan with its slots, how many texts were in the cache, and how much of each was read."""
         wanted = plan.layout.sentences
         if not wanted:
-            return plan, 0
+            return Told(plan, 0)
         slots: dict[int, Any] = {}
+        characters: dict[int, int] = {}
         hits = 0
         by_encoder: dict[str, list[int]] = {}
         for place, sentence in enumerate(wanted):
@@ -285,10 +327,12 @@ class Service:
             texts = [(plan.used[wanted[i].code].ref, wanted[i].text) for i in places]
             found = await self.backend.read(encoder, texts)
             slots.update(zip(places, found.slots, strict=True))
+            characters.update(zip(places, found.characters, strict=True))
             hits += found.hits
         self.metrics.read(len(wanted), hits)
         rows = np.concatenate([slots[i] for i in range(len(wanted))])
-        return replace(plan, ask=replace(plan.ask, slots=rows)), hits
+        read = tuple(characters[i] for i in range(len(wanted)))
+        return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read)
 
     async def answer(self, plan: Plan) -> tuple[Answer, Told]:
         """The whole answer.
@@ -296,9 +340,9 @@ class Service:
         Raises:
             LlinkError: as the backend.
         """
-        plan, hits = await self.read(plan)
-        answer, grounding = await self.backend.answer(plan.ask)
-        return answer, Told(plan, hits, grounding)
+        told = await self.read(plan)
+        answer, grounding = await self.backend.answer(told.plan.ask)
+        return answer, replace(told, grounding=grounding)
 
     async def stream(self, plan: Plan) -> AsyncGenerator[Event | Told, None]:
         """The answer as it comes; ``Told`` last, behind the event that ends it.
@@ -306,7 +350,8 @@ class Service:
         Raises:
             LlinkError: as the backend.
         """
-        plan, hits = await self.read(plan)
+        told = await self.read(plan)
+        plan = told.plan
         text = list[str]()
         async with aclosing(self.backend.stream(plan.ask)) as events:
             async for event in events:
@@ -315,35 +360,4 @@ class Service:
         grounding = None
         if plan.ask.grounding:
             grounding = await self.backend.grounding(plan.ask, "".join(text))
-        yield Told(plan, hits, grounding)
-
-    async def embed(self, texts: Sequence[str], model: str, space: str) -> list[list[float]]:
-        """Vectors of texts in any served language.
-
-        ``projected``: foreign texts as their projector places them in the decoder's space, English ones as
-        the decoder itself does, so that they can be compared. ``encoder``: what the encoder says of any text.
-
-        Raises:
-            NoSuchModel, NotTaught: as ``plan``.
-        """
-        chosen = await self.chosen(model)
-        if space == "encoder":
-            name = chosen.taught[chosen.forced].encoder if chosen.forced else self.encoders[0]
-            return [row.tolist() for row in await self.backend.vectors(name, texts)]
-        known = {code: one.settings.slots for code, one in chosen.taught.items()}
-        codes = [lay_out([("user", text)], known, chosen.forced).adapter if known else None for text in texts]
-        groups: dict[str | None, list[int]] = {}
-        for place, code in enumerate(codes):
-            groups.setdefault(chosen.taught[code].encoder if code else None, []).append(place)
-        vectors: dict[int, list[float]] = {}
-        for encoder, places in groups.items():
-            if encoder is None:
-                # English is placed where the bundle that it is compared with has it; without one, any bundle.
-                beside = chosen.forced or next((code for code in codes if code), next(iter(known), None))
-                ref = chosen.taught[beside].ref if beside else None
-                rows = await self.backend.states([texts[i] for i in places], ref)
-            else:
-                wanted = [(chosen.taught[code].ref, texts[i]) for i in places if (code := codes[i])]
-                rows = await self.backend.project(encoder, wanted)
-            vectors.update((i, row.tolist()) for i, row in zip(places, rows, strict=True))
-        return [vectors[i] for i in range(len(texts))]
+        yield replace(told, grounding=grounding)

@@ -135,6 +135,8 @@ class ServeSettings(Section):
     """Public id of the base model; nothing means its own name."""
     unknown_language: Literal["refuse", "base"] = "refuse"
     """Text in a language that nobody taught: refuse it with 422, or leave it to the base as it stands."""
+    system_texts: Literal["leave_out", "keep"] = "leave_out"
+    """English system texts where a bundle answers: none is trained with them, and they make answers worse."""
     default_instruction: str | None = "Translate this into English."
     """Put before a message that is foreign text alone; nothing means that none is."""
     poll_seconds: PositiveFloat = 2.0

@@ -7,12 +7,26 @@ from collections.abc import Collection
 from fastapi import APIRouter
 from starlette.requests import Request
 
+from llink_ray.conversation import NotTaught
 from llink_ray.decoding import Sampling
 from llink_ray.detection import detect, spans
 from serve.checks import check_batch, check_tokenize
 from serve.edge import Edge
+from serve.embedding import embed
+from serve.errors import ApiError
+from serve.handlers import placed
 from serve.protocol import DetectRequest, EmbeddingsRequest, TokenizeRequest
-from serve.replies import Detection, Detections, Embeddings, Extension, SpanReply, Tokenized
+from serve.replies import (
+    CutReply,
+    Detection,
+    Detections,
+    Embeddings,
+    EmbeddingsExtension,
+    Extension,
+    NoticeReply,
+    SpanReply,
+    Tokenized,
+)
 from serve.service import Told, named
 
 
@@ -27,10 +41,25 @@ def router(edge: Edge) -> APIRouter:
         check_batch(asked, edge.limits)
         async with edge.visit(request) as visit:
             visit.labels = "many", (await service.chosen(asked.model)).model
-            rows = await service.embed(asked.texts, asked.model, asked.space)
+            ours = asked.extension
+            try:
+                found = await embed(service, asked.texts, asked.model, ours.space, ours.normalize)
+            except NotTaught as error:
+                one = isinstance(asked.input, str)
+                raise placed(error, lambda i: "input" if one else f"input[{i}]") from None
             visit.outcome = "ok"
-        tokens = sum(len(service.prompt.ids(text)) for text in asked.texts)
-        return Embeddings.of(rows, asked.model, tokens, asked.encoding_format)
+        _check_size(asked.dimensions, found.rows.shape[1])
+        extension = EmbeddingsExtension(
+            space=ours.space,
+            unit_length=ours.normalize,
+            cut=[
+                CutReply(index=i, characters=len(text), characters_read=read)
+                for i, (text, read) in enumerate(zip(asked.texts, found.characters, strict=True))
+                if read < len(text.rstrip())
+            ],
+            notices=[NoticeReply(code=one.code, message=one.message) for one in found.notices(asked.texts)],
+        )
+        return Embeddings.of(found.rows.tolist(), asked.model, found.tokens, asked.encoding_format, extension)
 
     @routes.post("/detect")
     async def languages(asked: DetectRequest, request: Request) -> Detections:
@@ -63,6 +92,15 @@ def router(edge: Edge) -> APIRouter:
         )
 
     return routes
+
+
+def _check_size(asked: int | None, own: int) -> None:
+    if asked is not None and asked != own:
+        raise ApiError.bad_request(
+            f"dimensions is {asked}, and these vectors have {own} numbers, which cannot be fewer or more: "
+            f"leave it out, or give {own}",
+            "dimensions",
+        )
 
 
 def _spans(index: int, text: str, served: Collection[str]) -> list[SpanReply]:

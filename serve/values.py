@@ -37,6 +37,18 @@ class Read:
     """(K+2, d_dec) each."""
     hits: int
     """How many of them were in the cache."""
+    characters: list[int]
+    """How many characters of each were read: what is behind them was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Vectors of N texts."""
+
+    rows: Floats
+    """(N, d)."""
+    characters: list[int]
+    """As ``Read.characters``."""
 
 
 @dataclass(frozen=True, slots=True)

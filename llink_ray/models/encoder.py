@@ -103,6 +103,31 @@ class Encoder:
         counts = self.model.tokenizer(self._prepared(texts), truncation=True, max_length=self._max_tokens)
         return [len(ids) for ids in counts["input_ids"]]
 
+    def characters_read(self, texts: list[str]) -> list[int]:
+        """How many characters of each text are read: what is behind them changes no vector.
+
+        Beside ``max_characters`` it is the model's own limit of tokens that cuts, which a tokenizer without
+        offsets (static encoders, slow ones) does not tell.
+        """
+        tokenizer, most = self.model.tokenizer, self.settings.max_characters
+        found = [min(len(text), most) for text in texts]
+        if not getattr(tokenizer, "is_fast", False) or not texts:
+            return found
+        # As the model itself has it called, padding included: another call would change the tokenizer's state
+        # under whoever reads at the same time.
+        made = tokenizer(
+            self._prepared(texts),
+            padding=True,
+            truncation=True,
+            max_length=self._max_tokens,
+            return_offsets_mapping=True,
+        )
+        before = len(self.settings.prompt)
+        for i, (mask, offsets) in enumerate(zip(made["attention_mask"], made["offset_mapping"], strict=True)):
+            if sum(mask) >= self._max_tokens:
+                found[i] = min(found[i], max(0, max(end for _, end in offsets) - before))
+        return found
+
     @property
     def _max_tokens(self) -> int:
         return int(self.model.max_seq_length or 512)

@@ -304,7 +304,7 @@ def test_many_mistakes_are_found_as_quickly_as_one(asked: TestClient) -> None:
         ("/v1/embeddings", {"input": ["a", "\ufdd0"]}, "input[1]"),
         ("/v1/embeddings", {"input": [[1, 2]]}, "input"),
         ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}, "encoding_format"),
-        ("/v1/embeddings", {"input": "a", "dimensions": 8}, "dimensions"),
+        ("/v1/embeddings", {"input": "a", "dimensions": "8"}, "dimensions"),
         ("/v1/embeddings", {"input": "a", "llink": {"space": "outer"}}, "llink.space"),
         ("/v1/tokenize", {}, "text"),
         ("/v1/tokenize", {"text": "a", "messages": [{"role": "user", "content": "a"}]}, "messages"),

@@ -243,18 +243,96 @@ def test_models(client: openai.OpenAI) -> None:
             ask(client, "Hello", model=name)
 
 
+def vectors(client: openai.OpenAI, texts: Any, **llink: Any) -> tuple[np.ndarray[Any, Any], Any]:
+    told = client.embeddings.create(model="llink", input=texts, extra_body={"llink": llink})
+    return np.array([one.embedding for one in told.data]), told
+
+
 def test_vectors_compare_across_languages(client: openai.OpenAI, lessons: Lessons) -> None:
-    told = client.embeddings.create(model="llink", input=[BO, KM, "Thirty apples."])
-    vectors = np.array([one.embedding for one in told.data])
-    assert vectors.shape[0] == 3 and np.isfinite(vectors).all()
-    np.testing.assert_allclose(vectors[0], lessons["bo"][1].embed([BO])[0], atol=1e-4)
-    np.testing.assert_allclose(vectors[1], lessons["km"][1].embed([KM])[0], atol=1e-4)
+    texts = [BO, KM, "Thirty apples."]
+    raw, told = vectors(client, texts, normalize=False)
+    assert told.model_extra["llink"]["unit_length"] is False
+    np.testing.assert_allclose(raw[0], lessons["bo"][1].embed([BO])[0], atol=1e-4)
+    np.testing.assert_allclose(raw[1], lessons["km"][1].embed([KM])[0], atol=1e-4)
     english = lessons["bo"][1].decoder.teacher_states(["Thirty apples."]).numpy()[0]
-    np.testing.assert_allclose(vectors[2], english, atol=1e-4)
-    spoken = client.embeddings.create(
-        model="llink", input=BO, encoding_format="float", extra_body={"llink": {"space": "encoder"}}
-    )
-    assert len(spoken.data[0].embedding) == lessons["bo"][1].encoder.dim
+    np.testing.assert_allclose(raw[2], english, atol=1e-4)
+    # By default a dot product, foreign or English, is the cosine that they were trained with.
+    unit, told = vectors(client, texts)
+    assert told.model_extra["llink"]["unit_length"] is True
+    np.testing.assert_allclose(unit, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-4)
+    own, told = vectors(client, BO, space="encoder")
+    assert own.shape[1] == lessons["bo"][1].encoder.dim and told.model_extra["llink"]["space"] == "encoder"
+    np.testing.assert_allclose(np.linalg.norm(own), 1, atol=1e-4)
+
+
+def test_what_is_cut_is_said_and_not_counted(client: openai.OpenAI) -> None:
+    longer, english = BO * 20, "There are thirty apples in the house. " * 40
+    found, told = vectors(client, [longer, english, BO])
+    cut = told.model_extra["llink"]["cut"]
+    assert [one["index"] for one in cut] == [0, 1]
+    assert [one["characters"] for one in cut] == [len(longer), len(english)]
+    ends = [one["characters_read"] for one in cut]
+    assert ends[0] == 256 and 0 < ends[1] < len(english) // 2
+    shorter, less = vectors(client, [longer[: ends[0]], english[: ends[1]], BO])
+    np.testing.assert_allclose(shorter, found, atol=1e-4)
+    assert less.usage == told.usage and less.model_extra["llink"]["cut"] == []
+    (notice,) = told.model_extra["llink"]["notices"]
+    assert notice["code"] == "text_cut" and "2 inputs" in notice["message"]
+    _, own = vectors(client, [english, BO], space="encoder")
+    assert [one["index"] for one in own.model_extra["llink"]["cut"]] == [0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_sentence_that_is_cut_is_said_beside_the_answer(client: openai.OpenAI, stream: bool) -> None:
+    sentence = BO.rstrip("།") * 10
+    told = ask(client, f"Who?\n{sentence}", max_tokens=2, stream=stream)
+    last = list(told)[-1] if stream else told
+    extension = last.model_extra["llink"]
+    assert [span["cut_characters"] for span in extension["spans"]] == [0, len(sentence) - 256]
+    assert [one["code"] for one in extension["notices"]] == ["text_cut"]
+
+
+def test_the_vectors_own_size_may_be_named(client: openai.OpenAI) -> None:
+    size = len(client.embeddings.create(model="llink", input=BO).data[0].embedding)
+    client.embeddings.create(model="llink", input=BO, dimensions=size)
+    with pytest.raises(openai.BadRequestError, match=f"have {size} numbers") as refused:
+        client.embeddings.create(model="llink", input=BO, dimensions=size - 1)
+    assert refused.value.param == "dimensions"
+
+
+def test_a_bad_one_among_many_inputs_is_named(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match=r"^.*input\[1\].*Russian") as refused:
+        client.embeddings.create(model="llink", input=[BO, "Кто там?", KM])
+    assert refused.value.param == "input[1]" and "message" not in refused.value.body["message"]  # type: ignore[index]
+    # A message has a bound of sentences; a vector stands for a text of any number.
+    client.embeddings.create(model="llink", input=BO * 6)
+
+
+def test_system_texts_are_kept_from_a_decoder_that_was_trained_without(
+    client: openai.OpenAI, api: Running
+) -> None:
+    def told(*turns: tuple[str, str], of: openai.OpenAI = client) -> Any:
+        said: Any = [{"role": role, "content": text} for role, text in turns]
+        return of.chat.completions.create(model="llink", messages=said, max_tokens=8)
+
+    system = ("system", "You are a helpful assistant.")
+    question = ("user", f"How many?\n{BO}")
+    alone, both = told(question), told(system, ("developer", "Be brief."), question)
+    assert both.choices[0].message.content == alone.choices[0].message.content
+    assert both.usage == alone.usage and alone.model_extra["llink"]["notices"] == []
+    (notice,) = both.model_extra["llink"]["notices"]
+    assert notice["code"] == "system_left_out" and "message itself" in notice["message"]
+    # Foreign text in one is what the question is about, and the base takes system texts as it was trained to.
+    about = told(("system", BO), ("user", "How many?"))
+    assert about.model_extra["llink"]["sentences"] == 1 and not about.model_extra["llink"]["notices"]
+    english = told(system, ("user", "Who?"))
+    assert english.usage.prompt_tokens > told(("user", "Who?")).usage.prompt_tokens
+    with (
+        up(Path(api.service.settings.registry), "system_texts=keep") as keeping,
+        openai.OpenAI(base_url=f"{keeping.url}/v1", api_key="none") as other,
+    ):
+        kept = told(system, question, of=other)
+    assert kept.usage.prompt_tokens > both.usage.prompt_tokens and not kept.model_extra["llink"]["notices"]
 
 
 def test_detect_and_tokenize(api: Running) -> None:

@@ -93,7 +93,8 @@ def test_openai_s_asynchronous_client(api: Running, lessons: Lessons) -> None:
             both = (("bo", BO), ("km", KM))
             await asyncio.gather(*(way(*one) for way in (whole, streamed) for one in both * 3))
             vectors = await client.embeddings.create(model="llink", input=[BO, KM])
-            np.testing.assert_allclose(vectors.data[1].embedding, lessons["km"][1].embed([KM])[0], atol=1e-4)
+            own = lessons["km"][1].embed([KM])[0]
+            np.testing.assert_allclose(vectors.data[1].embedding, own / np.linalg.norm(own), atol=1e-4)
             with pytest.raises(openai.NotFoundError):
                 await client.models.retrieve("gpt-9")
             with pytest.raises(openai.BadRequestError, match="temperature"):
