@@ -32,9 +32,11 @@ Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/`, `serv
 `ui/settings.py`; edit those.
 
 Settings come in layers: preset, then `--settings FILE` (YAML), then flags. Any key below goes into the file,
-or on the command line as `--set KEY=VALUE`, e.g. `--set stage_a.steps=2000`. A value is read as YAML: `null`
-for nothing, `[0.9, 0.98]` for a list. Unknown keys and impossible values are refused before any work is done.
-The settings that a run was started with are printed at its start and kept in its `run.json`.
+or on the command line as `--set KEY=VALUE`, e.g. `--set stage_a.steps=2000`. The setting's type
+says how a value is read: text is what stands there (`no`, `0123`, `query: ` with its blank), quotes around it
+taken off; all else is YAML, `null` for nothing, `[0.9, 0.98]` for a list. Unknown keys and impossible values
+are refused before any work is done. The settings that a run was started with are printed at its start and
+kept in its `run.json`.
 
 The last column has what the presets say, where they say something: {legend}.
 """

@@ -175,8 +175,8 @@ def main(
             address=address,
         )
         limits = assignments({"max_judgements": max_judgements}, judge_set)
-        layers = map(configure.assignment, [f"backend={judge}", *limits])
-        wanted = None if judge == "none" else configure.checked(JudgeSettings, *layers)
+        given = [f"backend={judge}", *limits]
+        wanted = None if judge == "none" else configure.gathered(JudgeSettings, None, given)
         return compare(Comparison(request, expand(against), run, wanted))
 
     raise typer.Exit(carry_out(job))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from llink_ray import typed_yaml
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
 
@@ -36,11 +37,12 @@ def preset(name: str) -> Tree:
     """
     if name not in presets():
         raise LlinkError(f"there is no preset {name!r}: choose one of {', '.join(presets())}")
-    return _parse(resources.files("llink_ray.presets").joinpath(f"{name}.yaml").read_text("utf-8"), name)
+    text = resources.files("llink_ray.presets").joinpath(f"{name}.yaml").read_text("utf-8")
+    return _parse(text, name, Settings)
 
 
-def read_file(path: str) -> Tree:
-    """A settings file (YAML), as ``--settings`` takes it.
+def read_file(path: str, model: type[BaseModel] = Settings) -> Tree:
+    """A settings file (YAML), as ``--settings`` takes it; values are read by the types of ``model``.
 
     Raises:
         LlinkError: missing, a directory, not YAML, or not a mapping.
@@ -50,7 +52,7 @@ def read_file(path: str) -> Tree:
         what = "is a directory" if file.is_dir() else "does not exist"
         raise LlinkError(f"settings file {path} {what}: give a YAML file")
     try:
-        return _parse(file.read_text("utf-8"), path)
+        return _parse(file.read_text("utf-8"), path, model)
     except OSError as error:
         raise LlinkError(f"settings file {path} cannot be read ({error.strerror}): look at it") from None
     except UnicodeDecodeError as error:
@@ -59,9 +61,9 @@ def read_file(path: str) -> Tree:
         ) from None
 
 
-def _parse(text: str, where: str) -> Tree:
+def _parse(text: str, where: str, model: type[BaseModel]) -> Tree:
     try:
-        tree = yaml.safe_load(text)
+        tree = typed_yaml.load(text, model)
     except yaml.YAMLError as error:
         raise LlinkError(f"settings {where} are not YAML: {' '.join(str(error).split())}") from None
     if tree is None:
@@ -71,27 +73,25 @@ def _parse(text: str, where: str) -> Tree:
     return tree
 
 
-def assignment(text: str) -> Tree:
-    """``slots.count=4`` as a tree; the value is YAML.
+def assignment(text: str, model: type[BaseModel] = Settings) -> Tree:
+    """``slots.count=4`` as a tree. The setting's own type in ``model`` says how the value is read: text as it
+    stands, all else as YAML.
 
     Raises:
-        LlinkError: no ``=`` or no key.
+        LlinkError: no ``=`` or no key, or a value that is not YAML.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise LlinkError(f"--set {text!r} is not KEY=VALUE: write e.g. --set slots.count=4")
-    tree: Any = _parse_value(value, text)
-    for name in reversed(key.strip().split(".")):
+    path, wanted = typed_yaml.type_at(model, key.strip().split("."))
+    try:
+        tree: Any = typed_yaml.read_value(value.lstrip() if key != key.rstrip() else value, wanted)
+    except yaml.YAMLError:
+        raise LlinkError(f"--set {text!r}: the value is not YAML") from None
+    for name in reversed(path):
         tree = {name: tree}
     result: Tree = tree
     return result
-
-
-def _parse_value(value: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise LlinkError(f"--set {text!r}: the value is not YAML") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
@@ -127,7 +127,8 @@ def checked(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
 
 def gathered(model: type[Checked], file: str | None, assignments: Sequence[str]) -> Checked:
     """A settings file, then ``KEY=VALUE`` in order, checked as a whole."""
-    return checked(model, *([read_file(file)] if file is not None else []), *map(assignment, assignments))
+    layers = [read_file(file, model)] if file is not None else []
+    return checked(model, *layers, *(assignment(text, model) for text in assignments))
 
 
 def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, PositiveInt
 
-from llink_ray import configure
+from llink_ray import configure, typed_yaml
 from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Section
@@ -72,7 +72,7 @@ def _from_file(path: str, limits: LimitSettings) -> list[Entry]:
     try:
         if file.stat().st_mode & stat.S_IROTH:
             _log.warning("key file %s can be read by everybody on this machine: chmod 600 it", path)
-        rows = yaml.safe_load(file.read_text("utf-8"))
+        rows = typed_yaml.load(file.read_text("utf-8"), list[_Row])
     except OSError as error:
         raise LlinkError(f"key file {path} cannot be read ({error.strerror}): look at keys.file") from None
     except UnicodeDecodeError:

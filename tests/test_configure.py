@@ -8,9 +8,22 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from llink_ray.configure import all_keys, assignment, layers, merge, preset, presets, read_file, resolve
+from llink_ray.cluster.command import assignments
+from llink_ray.configure import (
+    all_keys,
+    assignment,
+    gathered,
+    layers,
+    merge,
+    preset,
+    presets,
+    read_file,
+    resolve,
+)
 from llink_ray.errors import LlinkError
+from llink_ray.evaluation.judge.settings import JudgeSettings
 from llink_ray.settings import Settings
+from serve.settings import ServeSettings
 
 
 def refusal(*given: Any) -> str:
@@ -191,6 +204,105 @@ def test_a_learning_rate_as_people_write_it() -> None:
 def test_an_assignment_without_key_or_sign(text: str) -> None:
     with pytest.raises(LlinkError, match=r"not KEY=VALUE: write e\.g\. --set slots\.count=4"):
         assignment(text)
+
+
+TEXTS = [
+    "query: ",
+    "no",
+    "1e5",
+    "0123",
+    "12:30",
+    "a: b",
+    "null",
+    "~x",
+    "[a",
+    "{a",
+    "# a",
+    "&a",
+    "it's",
+    " x ",
+    "🙂",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_setting_of_text_is_what_was_typed(text: str) -> None:
+    assert resolve(assignment(f"encoder.prompt={text}")).encoder.prompt == text
+    given = assignments({"encoder.prompt": text}, None)[0]  # what a flag of its own becomes
+    assert resolve(assignment(given)).encoder.prompt == text
+
+
+@pytest.mark.parametrize("text", ["no", "1e5", "0123", "12:30", "2026-01-01", "0x1F", "1_000"])
+def test_text_stays_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
+    for key in ("encoder.revision", "corpus.path", "lora.targets", "encoder.model"):
+        section, name = key.split(".")
+        assert getattr(getattr(resolve(assignment(f"{key}={text}")), section), name) == text
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"encoder: {{revision: {text}}}\ncorpus: {{held_out_sources: [{text}, b]}}\n")
+    settings = resolve(*layers("tiny", str(file), [f"lora.targets=[{text}]"]))
+    assert settings.encoder.revision == text
+    assert settings.corpus.held_out_sources == (text, "b") and settings.lora.targets == (text,)
+    served = gathered(ServeSettings, None, [f"encoders={{org/model: {text}}}", f"base_name={text}"])
+    assert served.encoders == {"org/model": text} and served.base_name == text
+    assert gathered(JudgeSettings, None, [f"model={text}"]).model == text
+
+
+def test_quotes_are_taken_off_text_and_nothing_stays_nothing() -> None:
+    assert resolve(assignment("encoder.prompt='query: '")).encoder.prompt == "query: "
+    assert resolve(assignment('encoder.prompt="a\\tb"')).encoder.prompt == "a\tb"
+    assert resolve(assignment("encoder.prompt=")).encoder.prompt == ""
+    for text in ("", "null", "~"):
+        assert (
+            resolve({"encoder": {"revision": "x"}}, assignment(f"encoder.revision={text}")).encoder.revision
+            is None
+        )
+    assert resolve(assignment("encoder.revision='null'")).encoder.revision == "null"
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("stage_a.steps=0123", 123),
+        ("stage_a.steps=1_000", 1_000),
+        ("stage_a.steps=1e3", 1_000),
+        ("stage_a.learning_rate=1e-4", 1e-4),
+        ("stage_a.learning_rate=.5", 0.5),
+        ("stage_a.betas=[.9, 9e-1]", (0.9, 0.9)),
+        ("stage_a.enabled=no", False),
+        ("stage_a.enabled=True", True),
+        ("stage_a.passes=null", None),
+        ("stage_a.passes=", None),
+        ("encoder.layers=[1, 2]", (1, 2)),
+        ("encoder.pooling= mean ", "mean"),
+        ("encoder.pooling=null", None),
+        ("deepspeed.zero_stage=2", 2),
+    ],
+)
+def test_numbers_lists_booleans_and_nothing(given: str, value: object) -> None:
+    found: Any = resolve(assignment(given))
+    for name in given.partition("=")[0].split("."):
+        found = getattr(found, name)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("given", ["seed=yes", "seed=1.5", "seed=12:30", "stage_a.enabled=maybe", "slots=4"])
+def test_a_value_of_another_type_is_refused_as_it_was_typed(given: str) -> None:
+    key, _, value = given.partition("=")
+    assert refusal(assignment(given)).startswith((f"{key} = {value!r}: ", f"{key} = {value}: "))
+
+
+def test_a_mapping_keeps_the_dots_of_its_own_keys() -> None:
+    given = ["encoders.org/model-v1.5=/models/v1.5", "encoders.b=c"]
+    assert gathered(ServeSettings, None, given).encoders == {"org/model-v1.5": "/models/v1.5", "b": "c"}
+
+
+def test_anchors_and_merges_of_yaml_work(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("stage_a: &a {steps: 7}\nstage_b: {<<: *a, batch_size: 4}\n")
+    settings = resolve(*layers("tiny", str(file), []))
+    assert (settings.stage_a.steps, settings.stage_b.steps, settings.stage_b.batch_size) == (7, 7, 4)
+    file.write_text("corpus: &a {held_out_sources: [*a]}\n")  # which holds itself
+    assert "corpus.held_out_sources.0" in refusal(read_file(str(file)))
 
 
 def test_an_assignment_that_is_not_yaml() -> None:

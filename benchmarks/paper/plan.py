@@ -131,7 +131,7 @@ def read_plan(path: str) -> Plan:
     Raises:
         LlinkError: what is wrong, and in which part.
     """
-    tree = configure.read_file(path)
+    tree = configure.read_file(path, Plan)
     try:
         plan = configure.checked(Plan, tree)
     except LlinkError as error:

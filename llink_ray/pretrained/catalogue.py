@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from llink_ray import typed_yaml
 from llink_ray.errors import LlinkError
 
 
@@ -154,6 +155,13 @@ class Catalogue(_Row):
     """Where the files lie that it names."""
 
 
+class _File(_Row):
+    """The file as it is written: names stand before what they name."""
+
+    models: dict[str, Model]
+    pairs: dict[str, dict[str, str]]
+
+
 def catalogue() -> Catalogue:
     """The catalogue in use.
 
@@ -166,7 +174,7 @@ def catalogue() -> Catalogue:
 @lru_cache(maxsize=4)
 def _load(path: Path) -> Catalogue:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = typed_yaml.load(path.read_text(encoding="utf-8"), _File)
         models = {name: Model(id=name, **row) for name, row in raw["models"].items()}
         pairs = {
             name: Pair(name=name, **{part: models[model] for part, model in row.items()})
