@@ -179,5 +179,9 @@ def cause_of(error: BaseException) -> str:
     if isinstance(error, LlinkError):
         return str(error)
     said = next(iter(str(error).strip().splitlines()), "")
-    short = isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+    import torch
+
+    # On the CPU torch has no type for it: there its allocator's own words are all there is.
+    plain = type(error) is RuntimeError and "DefaultCPUAllocator: " in said
+    short = plain or isinstance(error, MemoryError | torch.OutOfMemoryError)
     return f"{'out of memory: ' if short else ''}{type(error).__name__}{': ' * bool(said)}{said}"

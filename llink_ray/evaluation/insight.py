@@ -156,10 +156,7 @@ def readable(tokenizer: Any, token: int) -> str:
 
 def _pieces(taught: Taught, text: str) -> tuple[list[str], int]:
     """The encoder's tokens of a text as :meth:`Encoder.encode` reads it, and how many are unknown."""
-    encoder = taught.encoder
-    tokenizer = encoder.model.tokenizer
-    read = encoder.settings.prompt + text[: encoder.settings.max_characters]
-    ids = encoder.model.preprocess([read])["input_ids"][0].tolist()
+    tokenizer, (ids,) = taught.encoder.tokenizer, taught.encoder.token_ids([text])
     return [readable(tokenizer, i) for i in ids], sum(i == tokenizer.unk_token_id for i in ids)
 
 

@@ -31,7 +31,10 @@ class Encoded:
 
 
 class Encoder:
-    """A sentence-transformers model, or a plain transformer with the pooling that settings name."""
+    """A sentence-transformers model, or a plain transformer with the pooling that settings name.
+
+    A static one (``StaticEmbedding``, model2vec) has no transformer: token states are its tokens' vectors.
+    """
 
     def __init__(self, model: SentenceTransformer, settings: EncoderSettings) -> None:
         self.model = model.eval().requires_grad_(False)
@@ -52,11 +55,12 @@ class Encoder:
         """Load from a directory or the hub. In half precision a text's vector depends on its batch a little.
 
         Raises:
-            LlinkError: no such model, no tokenizer, or a plain transformer and no pooling named.
+            LlinkError: no such model, no tokenizer, a plain transformer and no pooling named, or a model that
+                begins with something else than a transformer or a static embedding.
         """
         found = locate(settings.model, "encoder")
         from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+        from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding, Transformer
 
         precision = {"dtype": dtype}
         with explained(settings.model, "encoder"):
@@ -75,6 +79,11 @@ class Encoder:
                 )
                 pooling = Pooling(transformer.get_embedding_dimension(), settings.pooling)
                 model = SentenceTransformer(modules=[transformer, pooling], device=device)
+            if not isinstance(model[0], Transformer | StaticEmbedding):
+                raise LlinkError(
+                    f"encoder {settings.model!r} begins with {type(model[0]).__name__}, which gives no "
+                    "vectors of tokens: give a model that begins with Transformer or StaticEmbedding"
+                )
             require_vocabulary(model.tokenizer, settings.model, "encoder")
         return cls(model, settings)
 
@@ -84,7 +93,7 @@ class Encoder:
         Raises:
             LlinkError: a static encoder, or one that has fewer layers.
         """
-        config = getattr(self.model[0].auto_model, "config", None)
+        config = getattr(getattr(self.model[0], "auto_model", None), "config", None)
         count = getattr(config, "num_hidden_layers", 0)
         wrong = [layer for layer in self.settings.layers if not 0 <= layer <= count]
         if wrong:
@@ -100,8 +109,17 @@ class Encoder:
 
     def token_counts(self, texts: list[str]) -> list[int]:
         """Tokens each text costs, for batching by length."""
-        counts = self.model.tokenizer(self._prepared(texts), truncation=True, max_length=self._max_tokens)
-        return [len(ids) for ids in counts["input_ids"]]
+        return [len(ids) for ids in self.token_ids(texts)]
+
+    def token_ids(self, texts: list[str]) -> list[list[int]]:
+        """Of texts as :meth:`encode` reads them."""
+        prepared = self._prepared(texts)
+        if self._table is not None:
+            found = self.model.tokenizer.encode_batch(prepared, add_special_tokens=False)
+            return [one.ids for one in found]
+        most = int(self.model.max_seq_length or 512)
+        ids: list[list[int]] = self.model.tokenizer(prepared, truncation=True, max_length=most)["input_ids"]
+        return ids
 
     def characters_read(self, texts: list[str]) -> list[int]:
         """How many characters of each text are read: what is behind them changes no vector.
@@ -129,8 +147,21 @@ class Encoder:
         return found
 
     @property
-    def _max_tokens(self) -> int:
-        return int(self.model.max_seq_length or 512)
+    def tokenizer(self) -> Any:
+        """In transformers' form, whichever the model has."""
+        if self._table is None:
+            return self.model.tokenizer
+        from transformers import PreTrainedTokenizerFast
+
+        plain = self.model.tokenizer
+        return PreTrainedTokenizerFast(
+            tokenizer_object=plain, unk_token=getattr(plain.model, "unk_token", None)
+        )
+
+    @property
+    def _table(self) -> torch.nn.EmbeddingBag | None:
+        """A static encoder's vectors of tokens."""
+        return getattr(self.model[0], "embedding", None)
 
     @torch.inference_mode()
     def encode(self, texts: list[str], with_tokens: bool = False) -> Encoded:
@@ -143,9 +174,24 @@ class Encoder:
         vectors = self._layer_means(out) if self.settings.layers else sentence
         if not with_tokens:
             return Encoded(vectors, sentence=sentence)
+        if self._table is not None:
+            return Encoded(vectors, *self._looked_up(self.token_ids(texts), self._table), sentence)
         mask = out["attention_mask"].bool().cpu()  # (B, T)
         tokens = out["token_embeddings"].float().cpu() * mask[..., None]  # (B, T, d_enc)
         return Encoded(vectors, tokens, mask, sentence)
+
+    def _looked_up(
+        self, ids: list[list[int]], table: torch.nn.EmbeddingBag
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token states (B, T, d_enc) and mask (B, T) of a static encoder."""
+        rows = [torch.tensor(row or [0]) for row in ids]  # a text without tokens has one that says nothing
+        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T)
+        places, counts = (
+            torch.arange(padded.shape[1]),
+            torch.tensor([[len(row)] for row in ids]),
+        )  # (T,), (B, 1)
+        states = table.weight.float().cpu()[padded] * (places < counts)[..., None]
+        return states, places < counts.clamp(min=1)
 
     def _layer_means(self, out: dict[str, Any]) -> torch.Tensor:
         """Means over the tokens of each of the settings' layers, side by side, (B, L·d)."""

@@ -15,6 +15,9 @@ from llink_ray.leftovers import is_leftover
 from llink_ray.pretrained.catalogue import find_model, pair_with
 from llink_ray.pretrained.prepared import HUB, prepared, read_source
 
+_TOKENIZERS = frozenset(
+    {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "vocab.bpe"}
+)
 EMBEDDED = "embedded"
 """The model id that stands for the tiny models shipped in this package."""
 
@@ -130,15 +133,37 @@ def require_vocabulary(tokenizer: Any, model: str, part: str) -> None:
     Raises:
         LlinkError: every text would look the same to the model.
     """
-    if tokenizer is None or len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+    if tokenizer is None:
+        known, special = 0, 0
+    elif hasattr(tokenizer, "get_vocab_size"):  # of the library tokenizers, as static encoders have it
+        known, special = tokenizer.get_vocab_size(), len(tokenizer.get_added_tokens_decoder())
+    else:
+        known, special = len(tokenizer), len(set(tokenizer.all_special_tokens))
+    if known <= special:
         raise _no_tokenizer(model, part)
 
 
-def _no_tokenizer(model: str, part: str) -> LlinkError:
+def _no_tokenizer(model: str, part: str, why: str = "") -> LlinkError:
     return LlinkError(
-        f"{part} directory {model!r} has no usable tokenizer: copy the files that "
+        f"{part} directory {model!r} has no usable tokenizer{why}: copy the files that "
         "`tokenizer.save_pretrained` writes into it"
     )
+
+
+def _tokenizer_fault(folder: Path) -> str | None:
+    """What is wrong with the tokenizer's files of a model that could not be loaded; None where nothing is."""
+    from tokenizers import Tokenizer
+
+    there = [p for p in folder.rglob("*") if p.name in _TOKENIZERS or p.suffix == ".model"]
+    if not there:
+        return ""
+    for path in there:
+        if path.name == "tokenizer.json":
+            try:
+                Tokenizer.from_file(str(path))
+            except Exception as error:  # the library raises bare Exceptions
+                return f" ({path.name}: {_first_line(error)})"
+    return None
 
 
 def _explanation(model: str, part: str, error: Exception) -> LlinkError:
@@ -149,7 +174,6 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    said = " ".join(str(link) for link in chain)
     local = Path(locate(model, part)).is_dir()
     known = find_model(model)
     if known and known.packages and not local and any(isinstance(link, OSError) for link in chain):
@@ -157,8 +181,7 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
             f"{part} {model!r} is not in the cache and could not be fetched from the hub "
             f"({type(chain[-1]).__name__}): run `llink-ray models get {pair_with(known)}`"
         )
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if any(isinstance(link, hub.GatedRepoError) for link in chain) or "gated repo" in said.casefold():
+    if any(isinstance(link, hub.GatedRepoError) for link in chain):
         return LlinkError(
             f"{part} {model!r} is gated: accept its licence on its hub page, then set HF_TOKEN "
             "(or run `hf auth login`)"
@@ -175,6 +198,11 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
             f"{part} {model!r} could not be fetched from the hub and is not in the local cache "
             f"({type(chain[-1]).__name__}): check the network, or give a local directory"
         )
-    if local and ("okenizer" in said or "vocab" in said.casefold()):
-        return _no_tokenizer(model, part)
-    return LlinkError(f"{part} {model!r} could not be loaded ({type(error).__name__}): {first_line}")
+    fault = _tokenizer_fault(Path(locate(model, part))) if local else None
+    if fault is not None:
+        return _no_tokenizer(model, part, fault)
+    return LlinkError(f"{part} {model!r} could not be loaded ({type(error).__name__}): {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

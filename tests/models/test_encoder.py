@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from model_zoo import PAIRS
+from model_zoo import PAIRS, learn, small_settings, write_taught
 
+import llink_ray
 from llink_ray.errors import LlinkError
 from llink_ray.models.encoder import Encoder
+from llink_ray.models.locate import locate
 from llink_ray.settings import EncoderSettings
 
 TEXTS = [pair.foreign for pair in PAIRS[:5]]
@@ -113,3 +115,63 @@ def test_layers_stand_side_by_side(zoo: Path) -> None:
 def test_a_layer_that_the_encoder_lacks(zoo: Path) -> None:
     with pytest.raises(LlinkError, match=r"encoder\.layers names layer 9, but encoder .* has 2"):
         load(zoo / "sentence-bert", layers=(1, 9))
+
+
+@pytest.fixture(scope="module")
+def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder without a transformer: a vector for each token, and their mean."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer
+
+    torch.manual_seed(0)
+    words = Tokenizer.from_file(f"{locate('embedded', 'encoder')}/tokenizer.json")
+    words.no_padding()
+    words.no_truncation()
+    folder = tmp_path_factory.mktemp("static")
+    modules = [StaticEmbedding(words, embedding_dim=32), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save(str(folder))
+    return folder
+
+
+def test_a_static_encoder(static: Path) -> None:
+    encoder = load(static)
+    found = encoder.encode(["", *TEXTS], with_tokens=True)
+    assert (encoder.dim, encoder.token_dim) == (32, 32) and found.vectors.shape == (6, 32)
+    assert found.tokens is not None and found.mask is not None
+    counts = [len(ids) for ids in encoder.token_ids(["", *TEXTS])]
+    assert counts == encoder.token_counts(["", *TEXTS]) and counts[0] == 0 < min(counts[1:])
+    assert found.mask.sum(1).tolist() == [1, *counts[1:]]  # attention over nothing would be no number
+    assert not found.tokens[0].any() and not found.tokens[~found.mask].any()
+    means = found.tokens[1:].sum(1) / found.mask[1:].sum(1, keepdim=True)
+    unit = torch.nn.functional.normalize(means, dim=-1)
+    assert torch.allclose(found.vectors[1:], unit, atol=1e-5)
+    assert torch.equal(encoder.encode(TEXTS).vectors, found.vectors[1:])
+    longer = load(static, max_characters=4, prompt="farmers ")
+    assert longer.token_counts(["ཁྱི  ར ང"]) == encoder.token_counts(["farmers ཁྱི "])
+
+
+def test_a_static_encoder_teaches_and_is_looked_at(static: Path, tmp_path: Path) -> None:
+    from llink_ray.evaluation.insight import insight
+
+    settings = small_settings(str(static), "embedded", slots={"count": 3, "heads": 2, "layers": 1})
+    taught = learn(settings).taught
+    write_taught(tmp_path / "bundle", taught)
+    text = TEXTS[0]
+    loaded = llink_ray.load(tmp_path / "bundle", encoder=str(static))
+    assert loaded.answer("Who?", text) == taught.answer("Who?", text)
+    assert insight(taught, "Who?", text, TEXTS[1:3]).pieces
+
+
+def test_a_static_encoder_has_no_layers(static: Path) -> None:
+    with pytest.raises(LlinkError, match=r"encoder\.layers names layer 1, but encoder .* has 0"):
+        load(static, layers=(1,))
+
+
+def test_an_encoder_of_counted_words_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import BoW
+
+    SentenceTransformer(modules=[BoW(["a", "b"])], device="cpu").save(str(tmp_path))
+    with pytest.raises(LlinkError, match=r"begins with BoW, which gives no vectors of tokens"):
+        load(tmp_path)

@@ -209,6 +209,34 @@ def test_not_every_trouble_with_a_hub_model_is_the_network(problem: Exception) -
     assert str(problem).splitlines()[0] in said(error) and "network" not in said(error)
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        TypeError("object of type 'tokenizers.Tokenizer' has no len()"),
+        KeyError("vocab_size"),
+        ValueError("a gated repo is not the matter"),
+        OSError("error: Tokenizer"),
+    ],
+)
+def test_the_words_of_an_error_are_not_its_kind(zoo: Path, problem: Exception) -> None:
+    model = str(zoo / "qwen2")
+    with pytest.raises(LlinkError, match=rf"could not be loaded \({type(problem).__name__}\)") as error:  # noqa: SIM117
+        with explained(model, "decoder"):
+            raise problem
+    assert "usable tokenizer" not in said(error) and "licence" not in said(error)
+
+
+def test_a_tokenizer_that_is_cut_off_is_named(tmp_path: Path, zoo: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(zoo / "qwen2", folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(
+        LlinkError, match=r"no usable tokenizer \(tokenizer\.json: .*\): copy the files"
+    ) as error:
+        decoder(str(folder))
+    said(error)
+
+
 def test_our_own_sentences_pass_unchanged() -> None:
     with pytest.raises(LlinkError, match=r"^as it was$"), explained("org/model", "encoder"):
         raise LlinkError("as it was")
