@@ -65,7 +65,7 @@ def describe(dropped: Mapping[str, Dropped]) -> str:
 def clean(pairs: Iterable[Pair], language: Language, settings: CorpusSettings) -> Cleaned:
     """Tidy every pair (NFC, invisible letters, white space) and drop the unusable ones.
 
-    A pair is dropped for the first reason that holds, in this order: ``empty side``,
+    A pair is dropped for the first reason that holds, in this order: its reader's own, ``empty side``,
     ``too short``, ``too long``, ``source equals target``, ``length ratio``, ``sides swapped``,
     ``wrong script``, ``English side in another script``, ``wrong language``, ``duplicate``. The
     questions of a duplicate go to the pair that is kept, the first, which keeps its own source.
@@ -101,12 +101,15 @@ def _tidy_pair(pair: Pair) -> Pair:
         for q in pair.questions
     )
     # One string for all pairs of a source, not one each.
-    return Pair(tidy(pair.foreign), tidy(pair.english), asked, pair.line, intern(tidy(pair.source)))
+    source = intern(tidy(pair.source))
+    return Pair(tidy(pair.foreign), tidy(pair.english), asked, pair.line, source, pair.fault)
 
 
 def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: CorpusSettings) -> str | None:
     """The first reason to drop a tidied pair, or None; cheap checks first."""
     foreign, english = pair.foreign, pair.english
+    if pair.fault:
+        return pair.fault
     if not all(keys):
         return "empty side"
     shorter, longer = sorted((len(foreign), len(english)))

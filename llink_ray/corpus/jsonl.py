@@ -1,15 +1,22 @@
-"""One JSON object a line: ``foreign``, ``english`` and, if known, ``questions`` and ``source``."""
+"""One JSON object a line: ``foreign``, ``english`` and, if known, ``questions`` and ``source``.
+
+Or as data sets of Hugging Face have it: ``{"translation": {"en": "…", "km": "…"}}``, by the languages' codes.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from llink_ray.corpus.lines import lines
 from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.tsv import named_sides
 from llink_ray.errors import LlinkError
+
+_TRANSLATION = "translation"
 
 
 def read_jsonl(file: Path) -> Iterator[Pair]:
@@ -29,10 +36,35 @@ def read_jsonl(file: Path) -> Iterator[Pair]:
             raise LlinkError(f"{where} is not JSON: {error.msg} at column {error.colno}") from None
         except (ValueError, RecursionError) as error:
             raise LlinkError(f"{where} is not JSON that can be read: {error}") from None
-        foreign = _text(entry, "foreign", where)
-        english = _text(entry, "english", where)
+        if isinstance(entry, dict) and _TRANSLATION in entry and "foreign" not in entry:
+            foreign, english = _translation(entry[_TRANSLATION], where)
+        else:
+            foreign, english = _text(entry, "foreign", where), _text(entry, "english", where)
         source = "" if entry.get("source") is None else _text(entry, "source", where)
         yield Pair(foreign, english, _questions(entry, where), number, source)
+
+
+def _translation(texts: Any, where: str) -> tuple[str, str]:
+    """The foreign and the English side of a mapping by language."""
+    inside = f"{where}, {_TRANSLATION!r},"
+    if not isinstance(texts, dict):
+        raise LlinkError(f"{inside} must be an object like {{'en': …, 'km': …}}, not {_kind(texts)}")
+    try:
+        foreign, english = _sides(tuple(texts))
+    except LlinkError:
+        keys = ", ".join(map(repr, list(texts)[:6])) or "no keys"
+        raise LlinkError(
+            f"{inside} has {keys}: wanted are 'en' and the code of one language in docs/languages.md"
+        ) from None
+    return _text(texts, foreign, inside), _text(texts, english, inside)
+
+
+@lru_cache(maxsize=64)
+def _sides(names: tuple[str, ...]) -> tuple[str, str]:
+    found = named_sides("", list(names))
+    if found is None:
+        raise LlinkError("no language that is known")
+    return names[found[0]], names[found[1]]
 
 
 def _questions(entry: dict[str, Any], where: str) -> tuple[Question, ...]:

@@ -30,3 +30,5 @@ class Pair:
     """1-based in the file it came from, 0 if from none."""
     source: str = ""
     """Where the text comes from, as the file names it: a collection, a book; empty where it does not say."""
+    fault: str = ""
+    """Why its line cannot be used, where its reader saw that; such a pair has no text."""

@@ -12,6 +12,7 @@ from llink_ray.corpus.clean import Cleaned, Dropped, clean, describe
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.corpus.read import read
 from llink_ray.corpus.split import SPLITS, Splits, split
+from llink_ray.corpus.tsv import COLUMNS
 from llink_ray.errors import LlinkError
 from llink_ray.settings import CorpusSettings
 
@@ -146,6 +147,7 @@ def _nothing_left(name: str, cleaned: Cleaned, language: Language) -> str:
     check = f"check that the foreign side is {language.name}"
     advice = {
         "sides swapped": "swap the two columns",
+        COLUMNS: "put exactly one tab between two columns, in the header as in the lines",
         "wrong script": check,
         "wrong language": f"{check}, or set corpus.detect_language=false",
     }.get(commonest, "put these lines right, or loosen the corpus settings")

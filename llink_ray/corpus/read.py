@@ -45,7 +45,7 @@ def _not_empty(path: str, pairs: Iterator[Pair]) -> Iterator[Pair]:
     found = False
     try:
         for pair in pairs:
-            found = found or bool(pair.foreign or pair.english)
+            found = found or bool(pair.foreign or pair.english or pair.fault)
             yield pair
     except OSError as error:
         reason = error.strerror or str(error)

@@ -9,6 +9,8 @@ from llink_ray.corpus.lines import lines
 from llink_ray.corpus.pair import Pair
 from llink_ray.errors import LlinkError
 
+COLUMNS = "another number of columns"
+"""Reason to drop a line, counted with those of :mod:`llink_ray.corpus.clean`."""
 _FOREIGN = "foreign"
 # Beside the two sides, the column that says where a pair comes from.
 _SOURCE = "source"
@@ -23,8 +25,11 @@ _WANTED = (
 def read_tsv(file: Path) -> Iterator[Pair]:
     """Pairs of a tab-separated file; quotes are ordinary letters, a blank line is a pair of nothing.
 
+    A line with another number of columns than the first, as one has with a tab inside a sentence, is a pair
+    of nothing whose ``fault`` says so: where its tabs belong cannot be known.
+
     Raises:
-        LlinkError: columns that cannot be told apart, a line with another number of columns.
+        LlinkError: columns that cannot be told apart.
     """
     foreign, english, source, width, first = 0, 1, -1, 0, 0
     for number, text in lines(file):
@@ -34,20 +39,18 @@ def read_tsv(file: Path) -> Iterator[Pair]:
         cells = text.split("\t")
         if not first:
             width, first = len(cells), number
-            header = _header(f"{file} line {number}", cells)
+            header = named_sides(f"{file} line {number}", cells)
             if header is not None:
                 foreign, english, source = header
                 continue
         if len(cells) != width:
-            raise LlinkError(
-                f"{file} line {number} has {_columns(len(cells))} where line {first} has {width}: "
-                f"put exactly one tab between two columns"
-            )
+            yield Pair("", "", line=number, fault=COLUMNS)
+            continue
         named = cells[source] if source >= 0 else ""
         yield Pair(cells[foreign], cells[english], line=number, source=named)
 
 
-def _header(where: str, cells: list[str]) -> tuple[int, int, int] | None:
+def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
     """Places of the foreign, English and source columns (-1 without one); None where the line is a pair."""
     names = [cell.strip().casefold() for cell in cells]
     english = [i for i, name in enumerate(names) if name in _english_names()]

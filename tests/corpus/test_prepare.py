@@ -50,6 +50,16 @@ def test_a_file(tmp_path: Path) -> None:
     assert_adds_up(found, 302)
 
 
+def test_a_tab_inside_a_sentence_costs_its_line_alone(tmp_path: Path) -> None:
+    rows = good(300)
+    rows[7] = rows[7].replace("មាន", "មាន\t")
+    found = prepare(KHMER, write(tmp_path, rows), 0)
+    assert found.kept == 299 and found.dropped == {"another number of columns": Dropped(1, [8])}
+    assert_adds_up(found, 300)
+    message = refusal(write(tmp_path, ["foreign\tenglish", *(f"{row}\t0.7" for row in rows[:3])]))
+    assert "another number of columns 3 (lines 2, 3, 4)" in message and "one tab between" in message
+
+
 def test_hash_tells_what_is_in_it_and_not_in_which_order(tmp_path: Path) -> None:
     rows = good(100)
     first = prepare(KHMER, write(tmp_path, rows), 0).corpus_hash

@@ -170,10 +170,36 @@ def test_columns_that_cannot_be_told_apart(tmp_path: Path, first: str, said: str
     assert "wanted is" in message
 
 
-@pytest.mark.parametrize("row", ["ឆ្កែ", "ឆ្កែ\tdog\tmore"])
-def test_line_with_another_number_of_columns(tmp_path: Path, row: str) -> None:
-    message = refusal(write(tmp_path, "a.tsv", f"foreign\tenglish\nឆ្មា\tcat\n{row}\n"))
-    assert "line 3" in message
+@pytest.mark.parametrize("row", ["ឆ្កែ", "ឆ្កែ\tdog\tmore", "ឆ្\tកែ\tdog", "ឆ្កែ\tdog\t", "ឆ្កែ\td\to\tg"])
+@pytest.mark.parametrize("header", ["foreign\tenglish\n", ""])
+def test_line_with_another_number_of_columns_is_told_and_no_other_suffers(
+    tmp_path: Path, row: str, header: str
+) -> None:
+    path = write(tmp_path, "a.tsv", f"{header}ឆ្មា\tcat\n{row}\nគោ\tcow\n")
+    first = 1 + bool(header)
+    assert list(read(path)) == [
+        Pair("ឆ្មា", "cat", line=first),
+        Pair("", "", line=first + 1, fault="another number of columns"),
+        Pair("គោ", "cow", line=first + 2),
+    ]
+
+
+def test_texts_by_language_as_hugging_face_has_them(tmp_path: Path) -> None:
+    rows = [
+        {"translation": {"en": "dog", "km": "ឆ្កែ"}, "id": "0"},
+        {"translation": {"km": "ឆ្មា", "en": "cat"}, "source": "farm"},
+        {"translation": {"eng_Latn": "cow", "khm_Khmr": "គោ"}},
+        {"translation": {"english": "pig", "foreign": "ជ្រូក"}},
+        {"foreign": "ក្ងាន", "english": "goose", "translation": "oie"},
+    ]
+    path = write(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert list(read(path)) == [
+        Pair("ឆ្កែ", "dog", line=1),
+        Pair("ឆ្មា", "cat", line=2, source="farm"),
+        Pair("គោ", "cow", line=3),
+        Pair("ជ្រូក", "pig", line=4),
+        Pair("ក្ងាន", "goose", line=5),
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
@@ -216,6 +242,15 @@ def choosing(choices: str) -> str:
         (asking(choosing('["x", " "]')), "question 1: 'choices' must be a list of strings"),
         (asking(choosing('["x", "y"]')), "question 1: the answer 'I' is none of its 'choices'"),
         (asking(choosing("[]")), "question 1: the answer 'I' is none of its 'choices'"),
+        (
+            '{"translation": ["x", "y"]}',
+            "'translation', must be an object like {'en': …, 'km': …}, not a list",
+        ),
+        ('{"translation": {"km": "x", "bo": "y"}}', "'translation', has 'km', 'bo': wanted are 'en' and"),
+        ('{"translation": {"en": "x", "km": "y", "bo": "z"}}', "has 'en', 'km', 'bo': wanted are 'en' and"),
+        ('{"translation": {"a": "x", "b": "y"}}', "has 'a', 'b': wanted are"),
+        ('{"translation": {}}', "has no keys: wanted are"),
+        ('{"translation": {"en": "x", "km": null}}', "'km' must be a string, not null"),
         ('{"foreign": "x", "english": "y", "source": 3}', "'source' must be a string, not a number"),
     ],
 )
