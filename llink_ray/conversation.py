@@ -33,13 +33,16 @@ class NotTaught(LlinkError):
     place: int | None = None
     """Which of several messages it is in."""
 
-    def __init__(self, language: Language, taught: Sequence[str]) -> None:
+    def __init__(self, language: Language | str | None, taught: Sequence[str]) -> None:
+        """``language`` is one of the table, what another is called, or None for a script of none."""
         known = ", ".join(f"{find(code).name} ({code})" for code in taught) or "none"
-        super().__init__(
-            f"the text is in {language.name} ({language.code}), which is not taught here; taught: {known}. "
-            f"Teach it: python jobs/train.py --lang={language.code}"
-        )
-        self.language = language
+        what, advice = f"in {language}", f"Write {DECODER_LANGUAGE.name}, or one of these"
+        if language is None:
+            what = "in a script of no language that is known here"
+        elif isinstance(language, Language):
+            what = f"in {language.name} ({language.code})"
+            advice = f"Teach it: python jobs/train.py --lang={language.code}"
+        super().__init__(f"the text is {what}, which is not taught here; taught: {known}. {advice}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ class _Message:
         for span in spans(text):
             stretch = text[span.start : span.end]
             told = Detection(span.code, 1.0, span.script) if forced else detect(stretch)
-            code = self._code(span, taught, forced, unknown)
+            code = self._code(span, stretch, taught, forced, unknown)
             cut = _cut(stretch, find(code), taught[code]) if code else []
             lane = self._add(stretch, code, cut, taught)
             found = FoundSpan(
@@ -197,17 +200,19 @@ class _Message:
                 )
 
     @staticmethod
-    def _code(span: Span, taught: Mapping[str, SlotSettings], forced: str | None, unknown: str) -> str | None:
+    def _code(
+        span: Span, stretch: str, taught: Mapping[str, SlotSettings], forced: str | None, unknown: str
+    ) -> str | None:
         """The bundle that reads it; None where it stays text."""
-        if span.code == DECODER_LANGUAGE.code or (span.code is None and not (forced and span.script)):
+        letters = sum(map(str.isalpha, stretch))
+        if span.code == DECODER_LANGUAGE.code or not letters or (forced and not span.script):
             return None
         if forced:
             return forced
-        assert span.code is not None, "spans without a language are text"
         if span.code in taught:
             return span.code
-        if unknown == "refuse":
-            raise NotTaught(find(span.code), list(taught))
+        if unknown == "refuse" and letters > 1:  # one alone is a formula's, or a name for itself
+            raise NotTaught(find(span.code) if span.code else span.other, list(taught))
         return None
 
     def _add(

@@ -1,15 +1,17 @@
 """Which language a text is in, offline: the Unicode script first, CLD2 where languages share one.
 
 Scripts that belong to one language of the table settle it. Among the others, letters (and a few
-words) that only one of them writes come first, then CLD2, then the first of them in the table.
+words) that only one of them writes come first, then CLD2, then the first of them in the table. In the
+decoder's own script a text is its language until several words of it say otherwise.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import NamedTuple
 
 import pycld2
 import regex
@@ -22,12 +24,18 @@ ENOUGH_LETTERS = 20
 """A span with fewer is read together with the other spans of its script in the text."""
 UNSURE = 0.5
 """Confidence within a script where nothing tells."""
+FEWEST_WORDS, GUESSED_WORDS = 3, 4
+"""Words from which on a text in the decoder's script may be in a language that the table lacks: where CLD2 is
+sure of it, and where it is not."""
+COMMON_SHARE = 1 / 8
+"""Share of common words from which on it is in the decoder's language whatever CLD2 says."""
 SURE_LETTERS = 60
 """CLD2's doubt between languages of one script halves with every so many letters (docs/languages.md)."""
 
 
 # Compiled once: corpora are looked at line by line, and looking a pattern up costs more than most matches.
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
+_WORDS = regex.compile(r"[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*")
 _REFUSED = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}]")
 
 
@@ -41,6 +49,8 @@ class Detection:
     """0 to 1: share of the letters in that script, times how sure the language is within the script."""
     script: str | None
     """ISO 15924; None without letters or in a script outside the table."""
+    other: str | None = field(default=None, compare=False)
+    """Where there is no code: the language that CLD2 knows it for, e.g. ``German (de)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,8 @@ class Span:
     """As ``Detection.code``."""
     script: str | None
     """As ``Detection.script``."""
+    other: str | None = field(default=None, compare=False)
+    """As ``Detection.other``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +75,16 @@ class _Family:
 
     scripts: frozenset[str]
     languages: tuple[Language, ...]
+
+
+class _Found(NamedTuple):
+    """The language of a text in one family's script."""
+
+    language: Language | None
+    sure: float
+    """0 to 1."""
+    other: str | None = None
+    """Without a language: CLD2's."""
 
 
 @dataclass(slots=True)
@@ -83,9 +105,10 @@ def detect(text: str) -> Detection:
     for run in runs:
         counts[run.family] += run.letters
     family = counts.most_common(1)[0][0]
-    language, sure = _language(family, _text_of(text, [run for run in runs if run.family is family]))
-    code = language.code if language else None
-    return Detection(code, round(sure * counts[family] / total, 4), _script(family, language))
+    found = _language(family, _text_of(text, [run for run in runs if run.family is family]))
+    code = found.language.code if found.language else None
+    sure = round(found.sure * counts[family] / total, 4)
+    return Detection(code, sure, _script(family, found.language), found.other)
 
 
 def spans(text: str) -> list[Span]:
@@ -99,19 +122,21 @@ def spans(text: str) -> list[Span]:
     if not runs:
         return [Span(0, len(text), None, None)] if text else []
     pooled = {
-        family: _language(family, _text_of(text, [run for run in runs if run.family is family]))[0]
+        family: _language(family, _text_of(text, [run for run in runs if run.family is family]))
         for family in {run.family for run in runs}
     }
     found: list[Span] = []
     for i, run in enumerate(runs):
         start = found[-1].end if found else 0
         end = _cut(text, run.end, runs[i + 1].start) if i + 1 < len(runs) else len(text)
-        language = pooled[run.family]
+        told = pooled[run.family]
         if run.letters >= ENOUGH_LETTERS:
-            language, _ = _language(run.family, _text_of(text, [run]))
-        span = Span(start, end, language.code if language else None, _script(run.family, language))
+            told = _language(run.family, _text_of(text, [run]))
+        language = told.language
+        script = _script(run.family, language)
+        span = Span(start, end, language.code if language else None, script, told.other)
         if found and (found[-1].code, found[-1].script) == (span.code, span.script):
-            span = Span(found.pop().start, end, span.code, span.script)
+            span = replace(span, start=found.pop().start)
         found.append(span)
     return found
 
@@ -183,31 +208,54 @@ def _script(family: _Family | None, language: Language | None) -> str | None:
     return family.languages[0].script if family else None
 
 
-def _language(family: _Family | None, text: str) -> tuple[Language | None, float]:
+def _language(family: _Family | None, text: str) -> _Found:
     """The language of a text in one family's script, and how sure that is, 0 to 1."""
     if family is None:
-        return None, 0.0
+        return _Found(None, 0.0)
     if len(family.languages) == 1:
-        return family.languages[0], 1.0
+        return _Found(family.languages[0], 1.0)
     text = unicodedata.normalize("NFC", text)
     letters = _letters(text)
     sure = 1 - (1 - UNSURE) * 0.5 ** (letters / SURE_LETTERS)
     if found := _by_telling(family, text, letters):
-        return found, sure
+        return _Found(found, sure)
     # CLD2 refuses control characters, surrogates, noncharacters and the end of private use.
     clean = _REFUSED.sub(" ", text)
     reliable, _, answers = pycld2.detect(clean, isPlainText=True)
+    decoders = DECODER_LANGUAGE in family.languages
     if reliable and _is_foreign(*answers[0][:2]):
-        return None, sure
-    if not reliable and DECODER_LANGUAGE in family.languages:
-        return DECODER_LANGUAGE, UNSURE
+        if decoders and not _may_be_foreign(text, FEWEST_WORDS):
+            return _Found(DECODER_LANGUAGE, UNSURE)
+        return _Found(None, sure, _called(*answers[0][:2]))
     if not reliable:
         _, _, answers = pycld2.detect(clean, isPlainText=True, bestEffort=True)
+        if decoders:
+            if _is_foreign(*answers[0][:2]) and _may_be_foreign(text, GUESSED_WORDS):
+                return _Found(None, UNSURE, _called(*answers[0][:2]))
+            return _Found(DECODER_LANGUAGE, UNSURE)
     for _, code, *_ in answers:
         for language in family.languages:
             if code in language.cld2:
-                return language, sure
-    return family.languages[0], UNSURE
+                return _Found(language, sure)
+    return _Found(family.languages[0], UNSURE)
+
+
+def _may_be_foreign(text: str, fewest: int) -> bool:
+    """Whether a text in the decoder's script has words enough to be in another language, and few of its own.
+
+    Names are of any language, so two words have to begin with a small letter; single letters are of formulas.
+    """
+    words = [word for word in _WORDS.findall(text) if len(word) > 1 or not word.isascii()]
+    if len(words) < fewest or sum(word[0].islower() for word in words) < 2:
+        return False
+    common = sum(word.casefold().replace("’", "'") in DECODER_LANGUAGE.common for word in words)
+    # What CLD2 is not sure of is another language only where nothing at all speaks for the decoder's.
+    return not common or (fewest == FEWEST_WORDS and common < COMMON_SHARE * len(words))
+
+
+def _called(name: str, code: str) -> str:
+    """``German (de)``."""
+    return f"{name.replace('_', ' ').title()} ({code})"
 
 
 def _by_telling(family: _Family, text: str, letters: int) -> Language | None:

@@ -56,6 +56,8 @@ class Language:
     """Common words that its nearest relative in the same script does not have."""
     cld2: tuple[str, ...] = ()
     """What CLD2 calls it."""
+    common: frozenset[str] = frozenset()
+    """Words that nearly every sentence of it has one of; of the decoder's own language alone."""
     decimal: str = ""
     """What stands before the decimals of a number; empty where nothing is known."""
     group: str = ""
@@ -101,6 +103,7 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             telling=row.get("telling", ""),
             words=tuple(row.get("words", ())),
             cld2=tuple(row.get("cld2", (row["code"],))),
+            common=frozenset(row.get("common", "").split()),
             decimal=written.get("decimal", ""),
             group=written.get("group", ""),
             lakhs=written.get("lakhs", False),

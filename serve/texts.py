@@ -106,7 +106,7 @@ def _check_size(asked: int | None, own: int) -> None:
 def _spans(index: int, text: str, served: Collection[str]) -> list[SpanReply]:
     return [
         SpanReply(
-            **named(span.code),
+            **(named(span.code) | ({} if span.code else {"name": span.other})),
             message=index,
             start=span.start,
             end=span.end,

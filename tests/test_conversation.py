@@ -84,10 +84,37 @@ def test_english_stays_text_and_goes_to_the_base() -> None:
     assert found.adapter is None and not found.sentences
 
 
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        ("Wo steht das Haus mit den drei Katzen?", r"German \(de\)"),
+        ("Où est la maison de ton frère ?", r"French \(fr\)"),
+        ("Je mange une pomme.", r"French \(fr\)"),
+        ("Hôm nay trời đẹp và tôi đi chợ.", r"Vietnamese \(vi\)"),
+        ("𐎀𐎁𐎂", "in a script of no language that is known here"),
+    ],
+)
+def test_a_language_that_nobody_can_teach_here(text: str, called: str) -> None:
+    with pytest.raises(NotTaught, match=rf"{called}.*taught: Tibetan \(bo\). Write English") as told:
+        lay_out([("user", "Hi"), ("user", text)], {"bo": SLOTS})
+    assert told.value.place == 1
+    assert lay_out([("user", text)], {"bo": SLOTS}, unknown="text").sentences == ()
+    assert len(lay_out([("user", text)], {"bo": SLOTS}, forced="bo").sentences) == (text[0] != "𐎀")
+
+
+def test_letters_of_formulas_and_names_are_not_another_language() -> None:
+    for text in (
+        "What is π times 2?",
+        "What is El Niño?",
+        "Who was Nguyễn Ái Quốc?",
+        "Say 'guten Tag' to me.",
+    ):
+        assert lay_out([("user", text)], {"bo": SLOTS}).raw == (("user", text),)
+
+
 def test_a_language_that_nobody_taught() -> None:
-    with pytest.raises(NotTaught, match=r"Khmer \(km\).*taught: Tibetan \(bo\).*--lang=km") as told:
+    with pytest.raises(NotTaught, match=r"Khmer \(km\).*taught: Tibetan \(bo\).*--lang=km"):
         lay_out([("user", KM)], {"bo": SLOTS})
-    assert told.value.language.code == "km"
     found = lay_out([("user", f"Who? {KM}")], {"bo": SLOTS}, unknown="text")
     assert found.said == (("user", f"Who? {KM}"),) and found.spans[1].code == "km"
     assert found.spans[1].sentences == 0

@@ -75,6 +75,35 @@ def test_a_language_outside_the_table_has_no_code() -> None:
     assert detect("𐎀𐎁𐎂") == Detection(None, 0.0, None)
 
 
+NOT_TAUGHT = {
+    "German (de)": ["Wer hat gestern das Brot gekauft?", "Der Bauer hat 30 Äpfel verkauft."],
+    "French (fr)": ["La maison est très grande.", "Qui a acheté le pain ?"],
+    "Vietnamese (vi)": ["Tôi có ba con mèo.", "Ai đã mua bánh mì hôm qua?"],
+    "Spanish (es)": ["La casa es muy grande.", "¿Quién compró el pan ayer?"],
+    "Indonesian (id)": ["Siapa yang membeli roti kemarin?"],
+    "Turkish (tr)": ["Ekmeği dün kim aldı?"],
+}
+
+
+@pytest.mark.parametrize("name", NOT_TAUGHT)
+def test_languages_that_the_table_lacks_have_their_names(name: str) -> None:
+    for text in NOT_TAUGHT[name]:
+        found = detect(text)
+        assert (found.code, found.other, found.script) == (None, name, "Latn"), text
+        assert [span.other for span in spans(f"{text} ང་རང་དེ་རིང་སློབ་གྲྭར་འགྲོ།")] == [name, None]
+
+
+ENGLISH = """Hi|Hello!|Good morning|Who?|How many?|Translate|Be brief.|Name?|In one word|Dalai Lama
+Der Spiegel|How do I get to São Paulo?|Who was Nguyễn Ái Quốc?|I want to go to Tokyo.|Dr. Müller am Main
+What is a résumé?|Say "guten Tag" to me.|Bon appétit|C'est la vie|Is it hot?|print('hello')|x = 3|Los Angeles
+Mr Matsui runs fast.|What does "Die Katze schläft" mean?|The cook sold 30 apples.|Restaurant menu|déjà vu"""
+
+
+@pytest.mark.parametrize("text", [text for line in ENGLISH.splitlines() for text in line.split("|")])
+def test_short_english_is_never_taken_for_another_language(text: str) -> None:
+    assert detect(text).code == "en"
+
+
 def test_most_letters_decide_and_share_confidence() -> None:
     foreign = SENTENCES["km"]
     found = detect(f"{foreign} (Phnom Penh)")

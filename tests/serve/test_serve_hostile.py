@@ -129,6 +129,7 @@ MANY = chat(messages=[{"role": "user", "content": "x"}] * 10_000)
         pytest.param(chat(temperature=float("nan")), 400, "temperature", id="not a number"),
         pytest.param(chat(temperature=1e308), 400, "temperature", id="a hot temperature"),
         pytest.param(chat("Кто там?"), 422, "messages[0].content", id="a language nobody taught"),
+        pytest.param(chat("Wer hat das Brot gekauft?"), 422, "messages[0].content", id="German"),
     ],
 )  # fmt: skip
 def test_refused(api: Running, body: bytes, status: int, param: str | None) -> None:
