@@ -117,9 +117,13 @@ class Encoder:
         if self._table is not None:
             found = self.model.tokenizer.encode_batch(prepared, add_special_tokens=False)
             return [one.ids for one in found]
-        most = int(self.model.max_seq_length or 512)
-        ids: list[list[int]] = self.model.tokenizer(prepared, truncation=True, max_length=most)["input_ids"]
+        counts = self.model.tokenizer(prepared, truncation=True, max_length=self._max_tokens)
+        ids: list[list[int]] = counts["input_ids"]
         return ids
+
+    @property
+    def _max_tokens(self) -> int:
+        return int(self.model.max_seq_length or 512)
 
     def characters_read(self, texts: list[str]) -> list[int]:
         """How many characters of each text are read: what is behind them changes no vector.

@@ -147,6 +147,7 @@ def test_a_static_encoder(static: Path) -> None:
     unit = torch.nn.functional.normalize(means, dim=-1)
     assert torch.allclose(found.vectors[1:], unit, atol=1e-5)
     assert torch.equal(encoder.encode(TEXTS).vectors, found.vectors[1:])
+    assert encoder.characters_read(["", *TEXTS]) == [len(text) for text in ["", *TEXTS]]
     longer = load(static, max_characters=4, prompt="farmers ")
     assert longer.token_counts(["ཁྱི  ར ང"]) == encoder.token_counts(["farmers ཁྱི "])
 
