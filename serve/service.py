@@ -16,7 +16,7 @@ from llink_ray.conversation import FoundSpan, Layout, lay_out
 from llink_ray.decoding import Answer, Event, Sampling
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import find, language_of
-from llink_ray.models.prompt import Prompt
+from llink_ray.models.prompt import PLACE, Prompt
 from llink_ray.portable import model_name
 from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
@@ -79,6 +79,8 @@ class Plan:
     raw_tokens: int
     """Prompt tokens with the text itself in it."""
     notices: tuple[Notice, ...] = ()
+    order: tuple[int, ...] = ()
+    """Which sentence of the layout stands where: chat formats may move a message."""
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,8 @@ class Service:
         """
         chosen = await self.chosen(model)
         if model == self.base:
-            layout = Layout(tuple(messages), tuple(messages), (), (), None, False)
+            plain = tuple((role, text.replace(PLACE, " ")) for role, text in messages)
+            layout = Layout(plain, plain, (), (), None, False)
         else:
             layout = lay_out(
                 messages,
@@ -306,11 +309,12 @@ class Service:
         codes = {sentence.code for sentence in layout.sentences} | {layout.adapter} - {None}
         used = {code: chosen.taught[code] for code in sorted(c for c in codes if c)}
         places = [used[sentence.code].settings.slots.count + 2 for sentence in layout.sentences]
-        ids = self.prompt.conversation(layout.said, places)
+        placed = self.prompt.placed(layout.said, places)
+        ids, order = placed.ids, tuple(placed.order)
         raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
         adapter = used[layout.adapter].ref if layout.adapter else None
         ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
-        return Plan(chosen.model, layout, ask, used, raw, notices)
+        return Plan(chosen.model, layout, ask, used, raw, notices, order)
 
     async def read(self, plan: Plan) -> Told:
         """The plan with its slots, how many texts were in the cache, and how much of each was read."""
@@ -330,7 +334,7 @@ class Service:
             characters.update(zip(places, found.characters, strict=True))
             hits += found.hits
         self.metrics.read(len(wanted), hits)
-        rows = np.concatenate([slots[i] for i in range(len(wanted))])
+        rows = np.concatenate([slots[i] for i in plan.order])
         read = tuple(characters[i] for i in range(len(wanted)))
         return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-
-from jinja2.exceptions import TemplateError
 
 from llink_ray.errors import LlinkError
 from llink_ray.languages import Language
 from llink_ray.message import Part, numbered
+from llink_ray.models.chat_format import ChatFormat, Said
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
 
@@ -18,9 +18,17 @@ SLOT = -1
 """Stands in a row of token ids where a soft slot (or one of its two marks) goes."""
 PLACE = "\ufffc"  # OBJECT REPLACEMENT CHARACTER
 """Stands in a message where a foreign text goes; of a person's own text it is taken out."""
-_SAID, _ANSWER = "\ufff9", "\ufffb"
-_DATE = "26 Jul 2024"
-"""Templates that write today's date (Llama 3) take it from here: a bundle's prompt must not age."""
+_ANSWER = "\ufffb"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A conversation in token ids."""
+
+    ids: list[int]
+    """``SLOT`` where slots go."""
+    order: list[int]
+    """Which ``PLACE`` of the messages each group of slots is: formats may move a message."""
 
 
 class Prompt:
@@ -28,9 +36,10 @@ class Prompt:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self.format = ChatFormat(tokenizer)
         self.end = self._end()
         self.around = lru_cache(maxsize=4_096)(self._around)
-        self._frame = lru_cache(maxsize=256)(self._frame_ids)
+        self._frame_ids = lru_cache(maxsize=1_024)(self._format_ids)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a person's text with nothing added.
@@ -44,65 +53,50 @@ class Prompt:
         """Token ids of what the chat format itself writes."""
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])
 
-    def _frame_ids(self, roles: tuple[str, ...]) -> list[list[int]]:
-        """Token ids of the chat format before, between and behind what is said in these roles."""
-        pieces = self.render([(role, _SAID) for role in roles]).split(_SAID)
-        return [self._format_ids(piece) for piece in pieces]
+    def render(self, said: Said, answer: str | None = None) -> str:
+        """As :meth:`ChatFormat.render`."""
+        return self.format.render(said, answer)
 
-    def render(self, said: Sequence[tuple[str, str]], answer: str | None = None) -> str:
-        """(role, content) messages as text; without ``answer``, up to where the decoder speaks.
+    def _pieces(self, said: Said) -> tuple[list[list[int]], list[int]]:
+        """Token ids before, between and behind the places of foreign text, and which place each is.
 
-        Raises:
-            LlinkError: the chat format does not take these roles in this order.
+        What the format writes and what was said are tokenized apart: only the former may be special tokens.
         """
-        if getattr(self.tokenizer, "chat_template", None):
-            messages = [{"role": role, "content": content} for role, content in said]
-            if answer is not None:
-                messages.append({"role": "assistant", "content": answer})
-            try:
-                rendered: str = self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=answer is None, date_string=_DATE
-                )
-            except TemplateError as error:
-                roles = ", ".join(role for role, _ in said)
-                raise LlinkError(
-                    f"this decoder's chat format does not take messages of {roles} in this order ({error})"
-                ) from error
-            return rendered
-        finish = self.tokenizer.eos_token or ""
-        told = [
-            f"Answer: {content}{finish}\n\n" if role == "assistant" else f"{content}\n\n"
-            for role, content in said
-        ]
-        start, closing = self.tokenizer.bos_token or "", "" if answer is None else f"{answer}{finish}"
-        return f"{start}{''.join(told)}Answer: {closing}"
+        laid = self.format.lay(said)
+        first = [0]
+        for _, content in said:
+            first.append(first[-1] + content.count(PLACE))
+        pieces, order = [list(self._frame_ids(laid.frame[0]))], list[int]()
+        for message, text, after in zip(laid.order, laid.texts, laid.frame[1:], strict=True):
+            begun, *others = text.split(PLACE)
+            pieces[-1] += self.ids(begun)
+            pieces += map(self.ids, others)
+            order += range(first[message], first[message + 1])
+            pieces[-1] += self._frame_ids(after)
+        return pieces, order
 
     def _around(self, instruction: str, content: str) -> tuple[tuple[int, ...], ...]:
         """Token ids before, between and behind the places of foreign text in ``content``."""
-        before, after = self._frame(("user",))
-        pieces = [self.ids(piece) for piece in f"{instruction.replace(PLACE, ' ')}\n{content}".split(PLACE)]
-        pieces[0] = before + pieces[0]
-        pieces[-1] = pieces[-1] + after
+        pieces, _ = self._pieces([("user", f"{instruction.replace(PLACE, ' ')}\n{content}")])
         return tuple(map(tuple, pieces))
 
-    def conversation(self, said: Sequence[tuple[str, str]], places: Sequence[int] = ()) -> list[int]:
+    def placed(self, said: Said, places: Sequence[int] = ()) -> Placed:
         """Token ids of (role, content) messages, up to where the decoder speaks.
 
         The i-th ``PLACE`` in them becomes ``places[i]`` slot places.
 
         Raises:
-            LlinkError: the chat format does not take these roles in this order.
+            LlinkError: the chat format does not take these messages; see :meth:`ChatFormat.lay`.
         """
-        before, *behind = self._frame(tuple(role for role, _ in said))
-        ids, left = list(before), iter(places)
-        for (_, content), after in zip(said, behind, strict=True):
-            first, *others = content.split(PLACE)
-            ids += self.ids(first)
-            for piece in others:
-                ids += [SLOT] * next(left) + self.ids(piece)
-            ids += after
-        assert next(left, None) is None, "as many places as texts"
-        return ids
+        (ids, *others), order = self._pieces(said)
+        assert len(order) == len(places), "as many places as texts"
+        for place, piece in zip(order, others, strict=True):
+            ids += [SLOT] * places[place] + piece
+        return Placed(ids, order)
+
+    def conversation(self, said: Said, places: Sequence[int] = ()) -> list[int]:
+        """The token ids of :meth:`placed`."""
+        return self.placed(said, places).ids
 
     def raw(self, instruction: str, text: str) -> list[int]:
         """Token ids of the prompt with the text itself in it: what slots replace."""
@@ -154,7 +148,9 @@ class Prompt:
         """
         added = self.tokenizer.added_tokens_decoder
         special = {i for i, token in added.items() if token.special} | set(self.tokenizer.all_special_ids)
-        suffix = self.render([("user", "")], _ANSWER).split(_ANSWER)[-1]
+        _, answered, suffix = self.render([("user", "Hello")], _ANSWER).rpartition(_ANSWER)
+        if not answered:
+            raise LlinkError("this decoder's chat format leaves out what the decoder answers: choose another")
         eos = self.tokenizer.eos_token_id
         assert eos is not None, "a decoder's tokenizer names its end of sequence"
         return int(next((i for i in self._format_ids(suffix) if i in special), eos))

@@ -1,0 +1,68 @@
+"""Decoders' chat formats behind the API: slots go where their message goes, or the request is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from serve_zoo import BO, KM, Running
+
+from llink_ray.decoding import Sampling
+from llink_ray.models.decoder import load_tokenizer
+from llink_ray.models.prompt import Prompt
+from llink_ray.settings import DecoderSettings
+
+LAST_TURN = (
+    "{%- set ns = namespace(s='') -%}{%- for m in messages -%}{%- if m.role == 'system' -%}"
+    "{%- set ns.s = m.content ~ ' ' -%}{%- elif m.role == 'user' -%}"
+    "<|user|>{{ (ns.s if loop.last else '') ~ m.content }}<|end|>{%- elif m.role == 'assistant' -%}"
+    "<|assistant|>{{ m.content }}<|end|>{%- endif -%}{%- endfor -%}<|assistant|>"
+)
+NO_SYSTEM = "{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+
+
+def speak(running: Running, chat: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service as with a decoder of this chat format."""
+    tokenizer: Any = load_tokenizer(DecoderSettings(model="embedded"))
+    tokenizer.chat_template = chat
+    monkeypatch.setattr(running.service, "prompt", Prompt(tokenizer))
+
+
+def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    speak(api, LAST_TURN, monkeypatch)
+    said = [("system", BO), ("user", f"Who? {KM}"), ("assistant", "the cook"), ("user", "Where?")]
+
+    async def rows() -> Any:
+        plan = (await api.service.read(await api.service.plan(said, "llink", Sampling()))).plan
+        found = await api.service.backend.read(
+            plan.used["bo"].encoder, [(plan.used["km"].ref, KM), (plan.used["bo"].ref, BO)]
+        )
+        return plan.ask.slots, np.concatenate(found.slots)
+
+    placed, wanted = asyncio.run(rows())
+    np.testing.assert_array_equal(placed, wanted)
+
+
+def test_what_the_format_cannot_say_is_refused(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    speak(api, NO_SYSTEM, monkeypatch)
+    for role in ("system", "developer"):
+        messages = [{"role": role, "content": "Be kind."}, {"role": "user", "content": "Who?"}]
+        told = httpx2.post(f"{api.url}/v1/chat/completions", json={"model": "llink", "messages": messages})
+        assert told.status_code == 400 and "leaves out message 1 of 2" in told.json()["error"]["message"]
+
+
+def test_a_developer_s_text_is_the_system_s_for_a_decoder_that_knows_no_other(api: Running) -> None:
+    told = []
+    for role in ("system", "developer"):
+        messages = [{"role": role, "content": "Be kind."}, {"role": "user", "content": f"How many? {BO}"}]
+        body = {"model": "llink", "messages": messages, "max_tokens": 4}
+        told.append(httpx2.post(f"{api.url}/v1/chat/completions", json=body).json())
+    assert told[0]["usage"] == told[1]["usage"] and told[0]["choices"] == told[1]["choices"]
+
+
+def test_a_mark_of_ours_in_a_text_for_the_base_is_a_letter(api: Running) -> None:
+    body = {"model": "embedded", "prompt": "Who? \ufffc \U000f0000 \ufffb", "max_tokens": 2}
+    assert httpx2.post(f"{api.url}/v1/completions", json=body).status_code == 200
