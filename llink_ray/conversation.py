@@ -2,7 +2,8 @@
 
 For one message this is what training writes (``Prompt.with_slots``): instruction, line break, text. Languages
 are found span by span, so a message may hold several; slots come from each one's own bundle, the adapter is
-that of the language most is said in.
+that of the language most is said in. Letters that nobody sees are taken out of everything that was said, and
+each sentence is brought into the form that its bundle's training text had.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language, find
 from llink_ray.message import numbered, sentences
 from llink_ray.models.prompt import PLACE, beside
+from llink_ray.normalisation import VERSION, located, normalise, visible
 from llink_ray.numerals import numerals
 from llink_ray.settings import SlotSettings
 
@@ -106,6 +108,7 @@ def lay_out(
     forced: str | None = None,
     unknown: Literal["refuse", "text"] = "refuse",
     instruction: str | None = None,
+    forms: Mapping[str, int] | None = None,
 ) -> Layout:
     """Lay (role, text) messages out.
 
@@ -115,6 +118,7 @@ def lay_out(
         forced: read everything that is not the decoder's language as this one.
         unknown: what becomes of text in a language that is not taught.
         instruction: put before a message that is foreign text alone.
+        forms: version of the form that each taught language's bundle reads; the newest where it says none.
 
     Raises:
         NotTaught: a language that is not taught, where ``unknown`` refuses it.
@@ -122,14 +126,15 @@ def lay_out(
     """
     said, raw, found, placed = list[tuple[str, str]](), list[tuple[str, str]](), [], list[Sentence]()
     adapter, added = None, False
-    for number, (role, text) in enumerate(messages):
-        text = text.replace(PLACE, " ")
+    instruction = visible(instruction) if instruction else instruction
+    for number, (role, written) in enumerate(messages):
         if role not in _READ:
+            text = visible(written.replace(PLACE, " "))
             said.append((role, text))
             raw.append((role, text))
             continue
         try:
-            one = _Message(number, text, taught, forced, unknown)
+            one = _Message(number, written, taught, forced, unknown, forms or {})
             one.check_length(taught)
         except (NotTaught, TooLong) as error:
             error.place = number
@@ -150,7 +155,7 @@ def reader_of(text: str, taught: Mapping[str, SlotSettings], forced: str | None 
     Raises:
         NotTaught: a language that is not taught.
     """
-    return _Message(0, text, taught, forced, "refuse").adapter
+    return _Message(0, text, taught, forced, "refuse", {}).adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,23 +173,30 @@ class _Message:
     """One message, taken apart."""
 
     def __init__(
-        self, number: int, text: str, taught: Mapping[str, SlotSettings], forced: str | None, unknown: str
+        self,
+        number: int,
+        written: str,
+        taught: Mapping[str, SlotSettings],
+        forced: str | None,
+        unknown: str,
+        forms: Mapping[str, int],
     ) -> None:
         self.pieces: list[_Piece] = []
         self.spans: list[FoundSpan] = []
         self.sentences: list[Sentence] = []
         self.counts = Counter[str]()
         """Sentences by language, also those that stay text."""
+        seen = located(written.replace(PLACE, " "))
+        text, self._forms = seen.text, forms
         for span in spans(text):
             stretch = text[span.start : span.end]
             told = Detection(span.code, 1.0, span.script) if forced else detect(stretch)
             code = self._code(span, stretch, taught, forced, unknown)
             cut = _cut(stretch, find(code), taught[code]) if code else []
             lane = self._add(stretch, code, cut, taught)
-            found = FoundSpan(
-                number, span.start, span.end, code or span.code, told.confidence, len(cut), lane
-            )
-            self.spans.append(found)
+            start = seen.place(span.start) if span.start else 0
+            place = (start, seen.place(span.end))
+            self.spans.append(FoundSpan(number, *place, code or span.code, told.confidence, len(cut), lane))
 
     def check_length(self, taught: Mapping[str, SlotSettings]) -> None:
         """Refuse what training has not seen.
@@ -223,6 +235,7 @@ class _Message:
             self.pieces.append(_Piece(stretch, stretch, False))
             return ()
         slots, lane = taught[code], []
+        cut = [normalise(one, self._forms.get(code, VERSION)) for one in cut]
         lead, trail = stretch[: len(stretch) - len(stretch.lstrip())], stretch[len(stretch.rstrip()) :]
         for place, one in enumerate(cut):
             numbers = numerals(one, find(code)) if slots.numerals else []

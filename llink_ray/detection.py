@@ -7,7 +7,6 @@ decoder's own script a text is its language until several words of it say otherw
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +16,7 @@ import pycld2
 import regex
 
 from llink_ray.languages import DECODER_LANGUAGE, TABLE, Language
+from llink_ray.normalisation import located, visible
 
 TELLING_SHARE = 0.01
 """Share of a text's letters (with marks) from which on telling letters are more than a quoted name."""
@@ -97,6 +97,7 @@ class _Run:
 
 def detect(text: str) -> Detection:
     """The language that most letters of ``text`` are in; any string will do."""
+    text = visible(text)
     runs = _runs(text)
     total = sum(run.letters for run in runs)
     if not total:
@@ -117,7 +118,19 @@ def spans(text: str) -> list[Span]:
     Digits, punctuation and white space belong to what stands before them, opening brackets and what
     touches the next word to what comes after. Two languages of one script side by side are one span,
     of the likelier language. Empty for empty text; one span without code where there are no letters.
+    Letters that nobody sees change nothing, and belong to what stands before them.
     """
+    if not text:
+        return []
+    seen = located(text)
+    found = _spans(seen.text) or [Span(0, len(text), None, None)]
+    starts = [0, *(seen.place(span.start) for span in found[1:])]
+    ends = [*starts[1:], len(text)]
+    return [replace(span, start=start, end=end) for start, end, span in zip(starts, ends, found, strict=True)]
+
+
+def _spans(text: str) -> list[Span]:
+    """Of a text that is visible."""
     runs = _runs(text)
     if not runs:
         return [Span(0, len(text), None, None)] if text else []
@@ -214,7 +227,6 @@ def _language(family: _Family | None, text: str) -> _Found:
         return _Found(None, 0.0)
     if len(family.languages) == 1:
         return _Found(family.languages[0], 1.0)
-    text = unicodedata.normalize("NFC", text)
     letters = _letters(text)
     sure = 1 - (1 - UNSURE) * 0.5 ** (letters / SURE_LETTERS)
     if found := _by_telling(family, text, letters):

@@ -21,6 +21,7 @@ from pydantic import (
     model_serializer,
 )
 
+from llink_ray import normalisation
 from llink_ray.errors import LlinkError
 from llink_ray.portable import model_name, portable_tree
 
@@ -111,10 +112,20 @@ class BundleInfo(_Record):
     """Of the project, where the run came from a checkout."""
     parent: str | None = None
     """Digest of the bundle this one was trained on from."""
+    normalisation: int = normalisation.FIRST
+    """Version of the form that its training text had, and that all it reads is brought into."""
     files: dict[str, Sha256] = Field(default_factory=dict)
     """Relative path to SHA-256, for every file but ``bundle.json``; filled in by ``write_bundle``."""
     digest: Sha256 | None = None
     """SHA-256 over all other fields, so over every byte of the bundle; filled in by ``write_bundle``."""
+
+    @model_serializer(mode="wrap")
+    def _as_older_bundles(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the first normalisation, which older bundles do not name: their digests stay."""
+        fields: dict[str, Any] = handler(self)
+        if fields.get("normalisation") == normalisation.FIRST:
+            del fields["normalisation"]
+        return fields
 
     def portable(self) -> BundleInfo:
         """The same record without paths of this machine or keys inside addresses."""
@@ -176,6 +187,11 @@ def parse_info(text: str, where: str) -> BundleInfo:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise LlinkError(f"{INDEX} in {where} is damaged ({field}: {first['msg']}): {again}") from error
+    if not normalisation.known(info.normalisation):
+        raise LlinkError(
+            f"the bundle {where} was trained on text in normal form {info.normalisation}, this llink_ray "
+            f"writes {normalisation.FIRST} to {normalisation.VERSION}: install the llink_ray that wrote it"
+        )
     check_names(info.files, where)
     for name in REQUIRED:
         if name not in info.files:

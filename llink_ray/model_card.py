@@ -77,6 +77,7 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
                     ("encoder", _model(info.encoder)),
                     ("decoder", _model(info.decoder)),
                     ("slots", slots + (", numerals beside them" if info.slots.numerals else "")),
+                    ("text", f"normal form {info.normalisation}"),
                     ("preset", info.settings.get("preset")),
                     ("pairs kept", _at(metrics, "corpus", "kept")),
                     ("pairs dropped", _total(_branch(metrics, "corpus").get("dropped"))),

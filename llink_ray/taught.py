@@ -10,6 +10,7 @@ from llink_ray.bundle import read_bundle
 from llink_ray.instructions import TRANSLATE
 from llink_ray.languages import find
 from llink_ray.message import Part, message_parts
+from llink_ray.normalisation import VERSION, normalise, visible
 from llink_ray.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,14 +29,26 @@ class Taught:
     """Encoder, projector, slots, decoder and adapters of one language, ready to answer.
 
     Texts are in that language; where ``settings.stage_b.source`` is ``english``, in English.
-    Answers are greedy and do not depend on what else is in the batch.
+    Answers are greedy and do not depend on what else is in the batch. Whatever is read is first brought into
+    the form that the training text had (``normalisation``, a version of :mod:`llink_ray.normalisation`).
     """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, model: LlinkModel, settings: Settings, language: str
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        model: LlinkModel,
+        settings: Settings,
+        language: str,
+        normalisation: int = VERSION,
     ) -> None:
         self.encoder, self.decoder, self.settings, self.language = encoder, decoder, settings, language
         self.model = model.eval()
+        self.normalisation = normalisation
+
+    def normalise(self, text: str) -> str:
+        """A text in the form that training had."""
+        return normalise(text, self.normalisation)
 
     def parts(self, text: str) -> list[Part]:
         """What of a message becomes slots, sentence by sentence, and what stays English text.
@@ -43,13 +56,19 @@ class Taught:
         Raises:
             LlinkError: more foreign sentences than ``slots.max_sentences``.
         """
-        return message_parts(text, find(self.language), self.settings.slots.max_sentences)
+        parts = message_parts(visible(text), find(self.language), self.settings.slots.max_sentences)
+        return self._normalised(parts)
+
+    def _normalised(self, parts: Sequence[Part]) -> list[Part]:
+        return [Part(self.normalise(part.text), part.foreign) for part in parts]
 
     def sources(self, texts: Sequence[str]) -> Sources:
         """What the encoder says of B texts, on the decoder's device."""
         from llink_ray.models.llink import Sources
 
-        encoded = self.encoder.encode(list(texts), with_tokens=self.model.slots.reads_tokens)
+        encoded = self.encoder.encode(
+            [*map(self.normalise, texts)], with_tokens=self.model.slots.reads_tokens
+        )
         return Sources(encoded.vectors, encoded.tokens, encoded.mask).to(self.decoder.device)
 
     def answer_all(
@@ -63,9 +82,11 @@ class Taught:
         evaluation = self.settings.evaluation
         answers: dict[int, str] = {}
         language = find(self.language)
-        messages = [self.parts(said) if isinstance(said, str) else said for _, said in asked]
+        messages = [
+            self.parts(said) if isinstance(said, str) else self._normalised(said) for _, said in asked
+        ]
         rows = [
-            self.decoder.prompt.with_slots(instruction, parts, self.settings.slots, language)
+            self.decoder.prompt.with_slots(visible(instruction), parts, self.settings.slots, language)
             for (instruction, _), parts in zip(asked, messages, strict=True)
         ]
         for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):
@@ -155,7 +176,7 @@ def load(
     reading = Reading.load(folder, info, reader.token_dim, settings)
     adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
     model = LlinkModel(adapted, reading.projector, reading.slots).to(device)
-    return Taught(reader, speaker, model, settings, info.language)
+    return Taught(reader, speaker, model, settings, info.language, info.normalisation)
 
 
 def save_parts(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from llink_ray.normalisation import visible
 from serve.errors import ApiError
 from serve.protocol import Batch, ChatRequest, CompletionRequest, Sampled, TokenizeRequest
 from serve.settings import LimitSettings
@@ -87,10 +88,10 @@ def check_batch(request: Batch, limits: LimitSettings) -> None:
             f"there are {len(texts)} inputs, and {limits.inputs} fit: send fewer", "input"
         )
     placed = _placed("input", request.input)
-    for where, text in placed:
-        if not text:
-            raise ApiError.bad_request(f"{where} is empty: send a text", where)
     _check_texts(placed, limits, "input")
+    for where, text in placed:
+        if not visible(text):
+            raise ApiError.bad_request(f"{where} is empty: send a text", where)
 
 
 def check_sampling(request: Sampled, limits: LimitSettings) -> None:

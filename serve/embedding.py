@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llink_ray.conversation import NotTaught, reader_of
+from llink_ray.normalisation import VERSION, normalise
 from llink_ray.reading import teacher_reads
 from serve.service import Notice, Service, text_cut
 from serve.values import Floats, Vectors
@@ -17,6 +18,9 @@ from serve.values import Floats, Vectors
 class Embedded:
     """Vectors, and how much of each text they stand for."""
 
+    texts: list[str]
+    """As they were read: in the form that training had."""
+
     rows: Floats
     """(N, d)."""
     characters: list[int]
@@ -24,9 +28,10 @@ class Embedded:
     tokens: int
     """As text, of what was read."""
 
-    def notices(self, texts: Sequence[str]) -> list[Notice]:
+    @property
+    def notices(self) -> list[Notice]:
         """What was done otherwise than it was asked for."""
-        gone = [len(text.rstrip()) - read for text, read in zip(texts, self.characters, strict=True)]
+        gone = [len(text.rstrip()) - read for text, read in zip(self.texts, self.characters, strict=True)]
         gone = [max(0, one) for one in gone]
         return [text_cut(gone, "inputs")] if any(gone) else []
 
@@ -46,18 +51,21 @@ async def embed(
     if space == "encoder":
         chosen = await service.chosen(model)
         name = chosen.taught[chosen.forced].encoder if chosen.forced else service.encoders[0]
+        form = chosen.taught[chosen.forced].info.normalisation if chosen.forced else VERSION
+        texts = [normalise(text, form) for text in texts]
         found = await service.backend.vectors(name, texts)
     else:
-        found = await _projected(service, texts, model)
+        texts, found = await _projected(service, texts, model)
     rows = found.rows
     if unit:
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         rows = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
     read = [text[:most] for text, most in zip(texts, found.characters, strict=True)]
-    return Embedded(rows, found.characters, sum(len(service.prompt.ids(text)) for text in read))
+    return Embedded(list(texts), rows, found.characters, sum(len(service.prompt.ids(text)) for text in read))
 
 
-async def _projected(service: Service, texts: Sequence[str], model: str) -> Vectors:
+async def _projected(service: Service, texts: Sequence[str], model: str) -> tuple[list[str], Vectors]:
+    """The texts as they are read, and their vectors."""
     chosen = await service.chosen(model)
     known = {code: one.settings.slots for code, one in chosen.taught.items()}
     codes: list[str | None] = []
@@ -72,11 +80,16 @@ async def _projected(service: Service, texts: Sequence[str], model: str) -> Vect
         groups.setdefault(chosen.taught[code].encoder if code else None, []).append(place)
     rows: dict[int, Floats] = {}
     characters: dict[int, int] = {}
+    # English is placed where the bundle that it is compared with has it; without one, any bundle.
+    beside = chosen.forced or next((code for code in codes if code), next(iter(known), None))
+    by = [code or beside for code in codes]
+    texts = [
+        normalise(text, chosen.taught[code].info.normalisation if code else VERSION)
+        for text, code in zip(texts, by, strict=True)
+    ]
     for encoder, places in groups.items():
         asked = [texts[i] for i in places]
         if encoder is None:
-            # English is placed where the bundle that it is compared with has it; without one, any bundle.
-            beside = chosen.forced or next((code for code in codes if code), next(iter(known), None))
             ref = chosen.taught[beside].ref if beside else None
             most = service.decoder.max_teacher_tokens
             reads = [teacher_reads(service.prompt.tokenizer, text, most) for text in asked]
@@ -87,4 +100,4 @@ async def _projected(service: Service, texts: Sequence[str], model: str) -> Vect
         rows.update(zip(places, found.rows, strict=True))
         characters.update(zip(places, found.characters, strict=True))
     every = range(len(texts))
-    return Vectors(np.stack([rows[i] for i in every]), [characters[i] for i in every])
+    return texts, Vectors(np.stack([rows[i] for i in every]), [characters[i] for i in every])

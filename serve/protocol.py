@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, Tag, field_validator
 
+from llink_ray.normalisation import visible
 from serve.fields import (
     EITHER,
     FIRST,
@@ -116,7 +117,8 @@ class Sampled(Asked):
     @field_validator("stop")
     @classmethod
     def _not_empty(cls, stop: str | list[str] | None) -> str | list[str] | None:
-        if stop == "" or (isinstance(stop, list) and not all(stop)):
+        listed = [stop] if isinstance(stop, str) else stop or []
+        if not all(map(visible, listed)):  # no answer holds what nobody sees
             raise refused("is empty: leave it out")
         return stop
 

@@ -17,6 +17,7 @@ from llink_ray.decoding import Answer, Event, Sampling
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import find, language_of
 from llink_ray.models.prompt import PLACE, Prompt
+from llink_ray.normalisation import visible
 from llink_ray.portable import model_name
 from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
@@ -285,7 +286,7 @@ class Service:
         """
         chosen = await self.chosen(model)
         if model == self.base:
-            plain = tuple((role, text.replace(PLACE, " ")) for role, text in messages)
+            plain = tuple((role, visible(text.replace(PLACE, " "))) for role, text in messages)
             layout = Layout(plain, plain, (), (), None, False)
         else:
             layout = lay_out(
@@ -294,6 +295,7 @@ class Service:
                 chosen.forced,
                 "text" if self.settings.unknown_language == "base" else "refuse",
                 instruction,
+                {code: one.info.normalisation for code, one in chosen.taught.items()},
             )
         notices: tuple[Notice, ...] = ()
         if layout.adapter and self.settings.system_texts == "leave_out":

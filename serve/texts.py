@@ -53,11 +53,11 @@ def router(edge: Edge) -> APIRouter:
             space=ours.space,
             unit_length=ours.normalize,
             cut=[
-                CutReply(index=i, characters=len(text), characters_read=read)
-                for i, (text, read) in enumerate(zip(asked.texts, found.characters, strict=True))
+                CutReply(index=i, characters=len(asked.texts[i]), characters_read=read)
+                for i, (text, read) in enumerate(zip(found.texts, found.characters, strict=True))
                 if read < len(text.rstrip())
             ],
-            notices=[NoticeReply(code=one.code, message=one.message) for one in found.notices(asked.texts)],
+            notices=[NoticeReply(code=one.code, message=one.message) for one in found.notices],
         )
         return Embeddings.of(found.rows.tolist(), asked.model, found.tokens, asked.encoding_format, extension)
 

@@ -247,6 +247,7 @@ def write_taught(path: Path, taught: Taught, **changes: Any) -> Path:
         "corpus_hash": "c0ffee",
         "seed": 0,
         "packages": package_versions(),
+        "normalisation": taught.normalisation,
     }
 
     def fill(folder: Path) -> None:

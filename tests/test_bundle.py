@@ -27,6 +27,7 @@ from llink_ray.bundle import (
     write_bundle,
 )
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.normalisation import FIRST, VERSION
 from llink_ray.portable import portable, portable_tree
 from llink_ray.settings import Settings
 
@@ -446,6 +447,17 @@ def test_an_unknown_or_changed_field_is_refused(tmp_path: Path) -> None:
     edit_index(bundle, lambda raw: raw.update(seed=raw.pop("surprise") + 8), reseal=False)
     with pytest.raises(LlinkError, match="changed after it was written"):
         read_bundle(bundle)
+
+
+def test_a_bundle_says_in_which_form_its_text_was(tmp_path: Path) -> None:
+    newer = make_bundle(tmp_path / "newer", normalisation=VERSION)
+    assert read_bundle(newer).normalisation == VERSION > FIRST
+    older = make_bundle(tmp_path / "older")  # as all were written before there was a second form
+    assert "normalisation" not in json.loads((older / INDEX).read_text())
+    assert read_bundle(older).normalisation == FIRST
+    later = make_bundle(tmp_path / "later", normalisation=VERSION + 1)
+    with pytest.raises(LlinkError, match=rf"normal form {VERSION + 1}, this llink_ray writes 1 to {VERSION}"):
+        read_bundle(later)
 
 
 def test_what_is_not_a_bundle_at_all(tmp_path: Path) -> None:

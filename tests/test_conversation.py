@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from llink_ray import phrasebook
@@ -11,6 +13,7 @@ from llink_ray.languages import find
 from llink_ray.message import message_parts
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.models.prompt import PLACE, SLOT, Prompt
+from llink_ray.normalisation import FIRST
 from llink_ray.settings import DecoderSettings, SlotSettings
 
 SLOTS = SlotSettings(max_sentences=3)
@@ -141,3 +144,38 @@ def test_a_place_mark_in_a_persons_text_is_no_place(prompt: Prompt) -> None:
     found = lay_out([("user", f"Who?{PLACE} {BO}"), ("assistant", PLACE)], {"bo": SLOTS})
     assert sum(content.count(PLACE) for _, content in found.said) == len(found.sentences) == 1
     prompt.conversation(found.said, [10])
+
+
+UNSEEN = {
+    "byte order mark": lambda t: f"\ufeff{t}",
+    "direction marks": lambda t: f"\u202a\u200e{t}\u061c",
+    "no-break blanks and a line break of slides": lambda t: t.replace(" ", "\u00a0").replace("\n", "\x0b"),
+    "invisible letters within": lambda t: "\u2063".join(t),
+    "joiners out of place": lambda t: t.replace("་", "\u200d་\u200c").replace("o", "o\u200d"),
+}
+
+
+@pytest.mark.parametrize("change", UNSEEN.values(), ids=UNSEEN)
+def test_what_nobody_sees_changes_no_prompt_and_no_place(change: Callable[[str], str]) -> None:
+    said = f"How many?\n{BO}"
+    plain, found = (
+        lay_out([("system", "Be brief."), ("user", text)], {"bo": SLOTS}) for text in (said, change(said))
+    )
+    assert (found.said, found.raw, found.sentences) == (plain.said, plain.raw, plain.sentences)
+    _, english, foreign = found.spans
+    assert english.start == 0 and english.end == foreign.start and foreign.end == len(change(said))
+    assert (foreign.code, foreign.numerals) == ("bo", ("560",))
+    assert foreign.confidence == plain.spans[-1].confidence
+
+
+def test_sentences_are_written_as_their_bundle_learnt_them() -> None:
+    text = "საღამოს 12\u00a0345 კაცი იყო."
+    older = lay_out([("user", text)], {"ka": SLOTS}, forms={"ka": FIRST})
+    newer = lay_out([("user", text)], {"ka": SLOTS})
+    assert [s.text for s in older.sentences] == ["საღამოს 12 345 კაცი იყო."]
+    assert [s.text for s in newer.sentences] == [text] and newer.spans[0].numerals == ("12345",)
+
+
+def test_nothing_visible_is_nothing_said() -> None:
+    found = lay_out([("user", "\u200b\ufeff")], {"bo": SLOTS})
+    assert found.said == (("user", ""),) and not found.spans

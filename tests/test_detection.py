@@ -6,6 +6,7 @@ import csv
 import itertools
 import os
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,26 @@ def test_what_cld2_refuses_does_no_harm(bad: str) -> None:
 def cut(text: str) -> list[tuple[str, str | None]]:
     """The spans of ``text`` as (text, code)."""
     return [(text[span.start : span.end], span.code) for span in spans(text)]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200e", "\u2063", "\u00ad", "\u202e", "\u061c", "\u2067"])
+def test_letters_that_nobody_sees_change_no_language(mark: str) -> None:
+    for code in ("bo", "dz", "km", "am", "ti", "ka", "ne"):
+        text = SENTENCES[code]
+        assert detect(mark.join(text)) == detect(text)
+        mixed, plain = f"Who? {mark}{mark.join(text)}{mark} Thanks.", f"Who? {text} Thanks."
+        assert [(span.code, span.script) for span in spans(mixed)] == [
+            (span.code, span.script) for span in spans(plain)
+        ]
+        pieces = [mixed[span.start : span.end].replace(mark, "") for span in spans(mixed)]
+        assert pieces == [plain[span.start : span.end] for span in spans(plain)]
+
+
+def test_decomposed_text_is_found_in_its_own_places() -> None:
+    text = unicodedata.normalize("NFD", "Où est l'école? ወደ ቤት እሄዳለሁ።")
+    found = spans(text)
+    assert "".join(text[span.start : span.end] for span in found) == text
+    assert text[found[-1].start :] == "ወደ ቤት እሄዳለሁ።"
 
 
 def test_spans_of_mixed_messages() -> None:

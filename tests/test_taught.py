@@ -14,8 +14,11 @@ from model_zoo import PAIRS, Lesson, learn, small_settings, write_bert, write_de
 from model_zoo import write_taught as write
 
 import llink_ray
+from llink_ray import phrasebook
 from llink_ray.bundle import ModelInfo, read_bundle
 from llink_ray.errors import LlinkError
+from llink_ray.message import Part
+from llink_ray.normalisation import FIRST, VERSION
 from llink_ray.taught import Taught
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
@@ -73,6 +76,42 @@ def test_one_text_or_several(loaded: Taught) -> None:
         loaded.answer("Who?", TEXTS[0]),
         loaded.answer("How many?", TEXTS[1]),
     ]
+
+
+def unseen(text: str) -> list[str]:
+    """The same text to whoever looks at it."""
+    middle = len(text) // 2
+    return [
+        *(f"{mark}{text}" for mark in "\ufeff\u200e\u202b\u2066"),
+        *(f"{text}{mark}" for mark in "\u200b\u061c\u17b4\u200d"),
+        *(f"{text[:middle]}{mark}{text[middle:]}" for mark in "\u00ad\u2063"),
+        text.replace(" ", "\u00a0"),
+        text.replace("\u0f0b", "\u0f0c"),
+    ]
+
+
+def test_what_nobody_sees_changes_nothing(loaded: Taught) -> None:
+    for code in phrasebook.languages():
+        loaded.language = code
+        for text in (pair.foreign for pair in phrasebook.pairs(code, 40, 991)):
+            assert all(loaded.parts(other) == loaded.parts(text) for other in unseen(text))
+    loaded.language = "bo"
+    text = phrasebook.pairs("bo", 1, 991)[0].foreign
+    others = unseen(text)
+    assert len(others) == 12
+    assert loaded.answer("Who?\u200b", others) == loaded.answer("Who?", [text]) * 12
+    assert np.allclose(loaded.embed(others), loaded.embed([text]), atol=1e-5)
+    given = [[Part(other)] for other in others]
+    assert loaded.answer_all([("Who?", one) for one in given]) == loaded.answer("Who?", [text]) * 12
+
+
+def test_an_older_bundle_reads_what_it_was_trained_on(lesson: Lesson, tmp_path: Path) -> None:
+    older = llink_ray.load(write(tmp_path / "older", lesson.taught, normalisation=FIRST))
+    assert older.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Part("ང་ ༡༢ ༣༤༥ ཡོད།")]
+    assert older.answer("Who?", TEXTS) == lesson.taught.answer("Who?", TEXTS)
+    newer = llink_ray.load(write(tmp_path / "newer", lesson.taught))
+    assert newer.normalisation == VERSION
+    assert newer.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Part("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
 
 
 def test_nothing_asked_nothing_answered(loaded: Taught) -> None:

@@ -19,6 +19,7 @@ from llink_ray.evaluation.measure import measure, measure_apart
 from llink_ray.features import Features
 from llink_ray.models.llink import LlinkModel
 from llink_ray.models.locate import weights_of
+from llink_ray.normalisation import FIRST
 from llink_ray.settings import Settings
 from llink_ray.staging import staged
 from llink_ray.taught import load, save_parts
@@ -96,4 +97,5 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
         corpus_hash=record["corpus_hash"],
         seed=settings.seed,
         packages=package_versions(),
+        normalisation=record.get("normalisation", FIRST),  # a run from before there was another
     )

@@ -23,6 +23,7 @@ from llink_ray.features.precision import extraction_dtype
 from llink_ray.features.spec import What
 from llink_ray.languages import Language
 from llink_ray.models.locate import fingerprint, weights_of
+from llink_ray.normalisation import VERSION
 from llink_ray.portable import model_name
 from llink_ray.registry import Registry
 from llink_ray.settings import Settings
@@ -144,6 +145,7 @@ def prepare_run(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
         "fingerprints": prints,
         "corpus_hash": prepared.corpus_hash,
         "corpus": prepared.account(),
+        "normalisation": VERSION,
     }
     run.write_json(run.record, record)
     return record

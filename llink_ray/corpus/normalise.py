@@ -5,22 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Invisible, and no word changes when they go: zero-width space, directional marks and embeddings,
-# word joiner, soft hyphen, byte order mark. ZWNJ and ZWJ (U+200C, U+200D) are not here: they spell
-# letters in Sinhala, Bengali, Persian and others. Nor is U+180E, which Mongolian spells with.
-_INVISIBLE = [0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+from llink_ray.normalisation import normalise
+
 _APART = re.compile(r"(?<!\d) +| +(?!\d)")
-
-
-class _Tidy(dict[int, int | None]):
-    """Code point -> itself, or None where it goes; filled as letters are met."""
-
-    def __missing__(self, code: int) -> int | None:
-        letter = chr(code)
-        # Lone surrogates (Cs) come out of JSON escapes and can be written in no encoding.
-        goes = unicodedata.category(letter) in ("Cc", "Cs") and not letter.isspace()
-        self[code] = None if goes else code
-        return self[code]
 
 
 class _Words(dict[int, int]):
@@ -31,15 +18,14 @@ class _Words(dict[int, int]):
         return self[code]
 
 
-_TIDY = _Tidy(dict.fromkeys(_INVISIBLE))
 _WORDS = _Words()
 # The joiners hold letters together in some spellings of a word and are left out in others.
 _WORDS_AND_JOINERS = dict.fromkeys((0x200C, 0x200D))
 
 
 def tidy(text: str) -> str:
-    """``text`` in NFC, without control characters and invisible marks, white space collapsed."""
-    return unicodedata.normalize("NFC", " ".join(text.translate(_TIDY).split()))
+    """``text`` as training text is written now: see :mod:`llink_ray.normalisation`."""
+    return normalise(text)
 
 
 def sentence_key(text: str) -> str:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from llink_ray.evaluation.attention import PARTS, attention, layout
 from llink_ray.languages import find
 from llink_ray.models.llink import collate
+from llink_ray.normalisation import visible
 from llink_ray.numerals import numerals
 from llink_ray.taught import Taught
 
@@ -95,9 +96,10 @@ def insight(taught: Taught, instruction: str, text: str, others: Sequence[str] =
 
     ``top`` is how many vocabulary tokens each slot is shown with.
     """
+    text, others = taught.normalise(text), [taught.normalise(other) for other in others]
     slots = taught.model.soft_slots(taught.sources([text]))  # (1, K, d)
     decoder, settings = taught.decoder, taught.settings
-    found = layout(decoder.prompt, instruction, text, settings.slots, find(taught.language))
+    found = layout(decoder.prompt, visible(instruction), text, settings.slots, find(taught.language))
     prompts = collate([found.ids]).to(decoder.device)
     heard = _Heard(taught.model.decoder)
     embedded = taught.model.embed(prompts, slots)
@@ -115,7 +117,7 @@ def insight(taught: Taught, instruction: str, text: str, others: Sequence[str] =
         language=taught.language,
         instruction=instruction,
         text=text,
-        others=list(others),
+        others=others,
         answer=answer,
         answer_tokens=[readable(decoder.tokenizer, token) for token in said],
         columns=[*(str(i + 1) for i in range(slots.shape[1])), *PARTS],
@@ -127,7 +129,7 @@ def insight(taught: Taught, instruction: str, text: str, others: Sequence[str] =
         between=(mean @ mean.T).tolist(),
         pieces=pieces,
         unknown=unknown,
-        numerals=numerals(text) if settings.slots.numerals else [],
+        numerals=numerals(text, find(taught.language)) if settings.slots.numerals else [],
         tokens_raw=len(decoder.prompt.raw(instruction, text)),
         tokens_slots=len(found.ids),
     )

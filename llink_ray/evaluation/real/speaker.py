@@ -53,7 +53,8 @@ class Speaker:
 
     def read(self, pair: Pair) -> str:
         """The text of a pair that this system is given."""
-        return pair.english if self.reads == "english" else pair.foreign
+        text = pair.english if self.reads == "english" else pair.foreign
+        return text if self.taught is None else self.taught.normalise(text)
 
     def row(self, asked: Asked) -> tuple[int, ...]:
         """Token ids of a prompt, as training and serving write it; a pair is one text."""

@@ -1,0 +1,247 @@
+"""The normal form of text: one for training and for every way in afterwards.
+
+Two steps. :func:`visible` takes out the letters that nobody sees, writes those that differ in line breaking
+only as their usual twins, and composes the rest (NFC); line breaks and blanks stay where they are, so it is
+fit for whole messages. :func:`normalise` makes one line of that, in the form of a version. A bundle records
+the version that its training text had; at use, whatever stands in a text unseen goes first, then comes the
+bundle's own form. A version never changes: what changes the form of any text is a new one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import regex
+
+VERSION = 2
+"""Of what training writes now."""
+FIRST = 1
+"""Of bundles that do not say: the first form, which knew fewer unseen letters."""
+
+_JOINERS = "\u200c\u200d"
+# Of no width and no meaning by themselves, but for those that `_kept` knows a use of: format and bidi
+# marks, joiners, variation selectors, fillers, tags, byte order mark; controls; halves of surrogate pairs,
+# which come out of JSON escapes and can be written in no encoding; code points that are no characters.
+_UNSEEN = (
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\ufffb"
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
+)
+_UNSEEN_BEYOND = "\U000e0000-\U000e0fff" + "".join(
+    chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(1, 17)
+)
+_BREAKS = "\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
+# Blanks of other widths, and letters that show as one: Hangul fillers, Braille without dots.
+_BLANKS = "\x1f\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u3164\uffa0\u2800"
+_TWINS = {"\u0f0c": "\u0f0b", "\u2011": "-"}  # they differ in that a line must not end behind them
+
+_RUNS = re.compile(f"[{_UNSEEN}{_UNSEEN_BEYOND}]+")
+_OTHERS = re.compile(f"\r\n|[{_BREAKS}{_BLANKS}{''.join(_TWINS)}]")
+# Most texts hold none of these. `re` has a table for sets within the basic plane, and is ten times slower
+# beyond it, so that is looked at by itself where there is anything.
+_ODD = re.compile(f"[{_UNSEEN}{_BREAKS}{_BLANKS}{''.join(_TWINS)}]")
+_BEYOND, _ODD_BEYOND = re.compile("[\U00010000-\U0010ffff]"), re.compile(f"[{_UNSEEN_BEYOND}]")
+# Some languages part thousands with a blank that a line does not end at, and no number ends at it either.
+_NO_BREAK = "\u00a0\u202f\u2007\u2009"
+_GROUP = regex.compile(rf"(?<=(?<!\d)\d{{1,3}}(?:[{_NO_BREAK}]\d{{3}})*)[{_NO_BREAK}](?=\d{{3}}(?!\d))")
+
+# What kills a vowel in scripts that choose the shape of a cluster by a joiner beside it. Those that stack
+# without one are not among them: Khmer, Burmese, Tibetan, Lao.
+_VIRAMAS = (
+    "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d3b\u0d3c\u0d4d\u0dca\u1b44\u1baa\u1bab\ua806\ua8c4"
+    "\ua9c0\uaaf6\U00011046\U0001107f\U000110b9\U00011133\U00011134\U000111c0\U00011235\U0001134d\U00011442"
+    "\U000114c2\U000115bf\U0001163f\U000116b6\U0001193d\U0001193e\U000119e0"
+)
+_DEAD = "\u0d54\u0d55\u0d56\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e\u0d7f"  # letters with the virama in them
+_JOINING = regex.compile(r"[\p{jt=D}\p{jt=R}\p{jt=L}\p{jt=C}--[\u200d\u180b-\u180f]]", regex.V1)
+_JOINS_ON = regex.compile(r"[\p{jt=D}\p{jt=L}\p{jt=C}--[\u200d\u180b-\u180f]]", regex.V1)
+_PICTURE = regex.compile(r"\p{Extended_Pictographic}")
+_IDEOGRAPH = regex.compile(r"\p{Ideographic}")
+_JAMO = regex.compile(r"[\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb]")
+_SKIN = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+_FLAG = "\U0001f3f4"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A text made visible, with the places that its letters had before."""
+
+    text: str
+    places: list[int] | None
+    """Offset of each letter in the text it was made of, and that text's length behind them; None where
+    nothing changed."""
+
+    def place(self, offset: int) -> int:
+        """Where in the first text what stands at ``offset`` stood."""
+        return offset if self.places is None else self.places[offset]
+
+
+def visible(text: str) -> str:
+    """``text`` in NFC without the letters that nobody sees, every blank and line break a usual one.
+
+    Joiners stay where a script spells with them: beside a virama (Sinhala, Malayalam, Bengali, Hindi …),
+    between joining letters (Persian, Uyghur …), in pictures made of several; so do variation selectors
+    behind pictures and ideographs. A no-break blank stays, as U+00A0, where it parts thousands.
+    """
+    while _is_odd(text):
+        made = unicodedata.normalize("NFC", _OTHERS.sub(_usual, _RUNS.sub(_kept, text)))
+        if made == text:
+            break
+        text = made
+    return text
+
+
+def normalise(text: str, version: int = VERSION) -> str:
+    """``text`` as the training text of a bundle with this normalisation was: visible, and in one line.
+
+    Raises:
+        KeyError: no such version; ``known`` tells.
+    """
+    return _FORMS[version](visible(text))
+
+
+def known(version: int) -> bool:
+    """Whether this package can write text in that form."""
+    return version in _FORMS
+
+
+def located(text: str) -> Located:
+    """:func:`visible`, with where everything stood."""
+    places: list[int] | None = None
+    while _is_odd(before := text):
+        for edits in (_strips, _exchanges, _compositions):
+            text, places = _edited(text, places, edits(text))
+        if text == before:
+            break
+    return Located(text, places)
+
+
+def _is_odd(text: str) -> bool:
+    """Whether there is anything in it that may have to change."""
+    return not unicodedata.is_normalized("NFC", text) or bool(
+        _ODD.search(text) or (_BEYOND.search(text) and _ODD_BEYOND.search(text))
+    )
+
+
+Edit = tuple[int, int, str]
+"""What stands from one offset to another, and what comes in its place."""
+
+
+def _edited(text: str, places: list[int] | None, edits: Iterator[Edit]) -> tuple[str, list[int] | None]:
+    made, at, done = list[str](), list[int](), 0
+    for start, end, new in edits:
+        made += (text[done:start], new)
+        at += range(done, start)
+        at += (min(start + i, end - 1) for i in range(len(new)))
+        done = end
+    if not made:
+        return text, places
+    at += range(done, len(text) + 1)
+    return "".join(made) + text[done:], at if places is None else [places[i] for i in at]
+
+
+def _strips(text: str) -> Iterator[Edit]:
+    return _of(_RUNS, _kept, text)
+
+
+def _exchanges(text: str) -> Iterator[Edit]:
+    return _of(_OTHERS, _usual, text)
+
+
+def _of(pattern: re.Pattern[str], made: Callable[[re.Match[str]], str], text: str) -> Iterator[Edit]:
+    for match in pattern.finditer(text):
+        if (new := made(match)) != match.group():
+            yield match.start(), match.end(), new
+
+
+def _compositions(text: str) -> Iterator[Edit]:
+    """NFC, cluster by cluster: letters of two clusters never compose."""
+    if unicodedata.is_normalized("NFC", text):
+        return
+    for cluster in regex.finditer(r"\X", text):
+        if (new := unicodedata.normalize("NFC", cluster.group())) != cluster.group():
+            yield cluster.start(), cluster.end(), new
+
+
+def _usual(match: re.Match[str]) -> str:
+    found = match.group()
+    if found in _TWINS:
+        return _TWINS[found]
+    if found in _NO_BREAK and _GROUP.match(match.string, match.start()):
+        return "\u00a0"
+    return "\n" if len(found) > 1 or re.fullmatch(f"[{_BREAKS}]", found) else " "
+
+
+def _kept(match: re.Match[str]) -> str:
+    """What of a run of unseen letters does something where it stands."""
+    text, run = match.string, match.group()
+    before, after = text[max(0, match.start() - 8) : match.start()], text[match.end() : match.end() + 1]
+    last = before[-1:]
+    joiner = next((letter for letter in run if letter in _JOINERS), "")
+    if joiner and not _joins(joiner, before, after):
+        joiner = ""
+    found = list[str]()
+    for letter in run:
+        if letter in _JOINERS:
+            found.append(joiner)
+            joiner = ""  # a second one does nothing
+        elif "\ufe00" <= letter <= "\ufe0f":
+            base = _PICTURE if letter >= "\ufe0e" else _IDEOGRAPH
+            found.append(letter if base.fullmatch(last) and not found else "")
+        elif "\U000e0100" <= letter <= "\U000e01ef":
+            found.append(letter if _IDEOGRAPH.fullmatch(last) and not found else "")
+        elif "\U000e0020" <= letter <= "\U000e007f":
+            found.append(letter if last == _FLAG else "")
+        elif "\u180b" <= letter <= "\u180f":
+            found.append(letter if "\u1800" <= last <= "\u18aa" else "")
+        elif letter == "\u034f":  # keeps two marks in the order they were written in
+            found.append(letter if _is_mark(last) and _is_mark(after) and not found else "")
+        elif letter in "\u115f\u1160":
+            found.append(letter if _JAMO.fullmatch(last) or _JAMO.fullmatch(after) else "")
+    return "".join(found)
+
+
+def _joins(joiner: str, before: str, after: str) -> bool:
+    """Whether a joiner has a say in how what stands beside it is written."""
+    base = before.rstrip(f"{_SKIN}\ufe0f")
+    if joiner == "\u200d" and _PICTURE.fullmatch(base[-1:]) and _PICTURE.fullmatch(after):
+        return True
+    marks = list[str]()
+    for letter in reversed(unicodedata.normalize("NFD", before)):
+        if not unicodedata.combining(letter):
+            break
+        marks.append(letter)
+    if any(mark in _VIRAMAS for mark in marks) or before[-1:] in tuple(_DEAD):
+        return True
+    if after and after in _VIRAMAS:
+        return unicodedata.category(before[-1:] or " ")[0] in "LM"
+    letters = before.rstrip("".join(filter(_is_mark, before)))  # marks do not come between joining letters
+    if joiner == "\u200d" and _JOINS_ON.fullmatch(letters[-1:]):
+        return True
+    return bool(_JOINING.fullmatch(letters[-1:]) and _JOINING.fullmatch(after))
+
+
+def _is_mark(letter: str) -> bool:
+    return bool(letter) and unicodedata.category(letter)[0] == "M"
+
+
+# The first form, as it was: what its table left in is left in, white space and no-break blanks collapse.
+_FIRST_UNSEEN = dict.fromkeys(
+    [0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+)
+
+
+def _first(text: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(text.translate(_FIRST_UNSEEN).split()))
+
+
+def _second(text: str) -> str:
+    if "\u00a0" not in text:
+        return " ".join(text.split())
+    return " ".join(filter(None, re.split(r"[ \t\n]+", text)))  # within a number, where it stays
+
+
+_FORMS: dict[int, Callable[[str], str]] = {FIRST: _first, VERSION: _second}
