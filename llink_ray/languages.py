@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from llink_ray.errors import LlinkError
+from llink_ray.language_tags import Tag, macrolanguage, parsed
 
 ASCII_DIGITS = "0123456789"
 _SHOWN = 5  # nearest names in the message of an unknown one
@@ -64,6 +65,8 @@ class Language:
     """What parts its thousands, U+00A0 for any no-break space; empty where nothing is known."""
     lakhs: bool = False
     """Whether groups beyond the first three digits are of two: 12,34,567."""
+    other_scripts: tuple[str, ...] = ()
+    """ISO 15924 of what is taken for its script: variants of it, and mixtures that it is part of."""
 
     @property
     def script_name(self) -> str:
@@ -107,6 +110,7 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             decimal=written.get("decimal", ""),
             group=written.get("group", ""),
             lakhs=written.get("lakhs", False),
+            other_scripts=tuple(script.get("also", ())),
         )
 
     return language(data["decoder_language"]), tuple(language(row) for row in data["languages"])
@@ -130,8 +134,9 @@ def _by_code() -> dict[str, Language]:
 def find(name: str) -> Language:
     """The language called ``name``.
 
-    Any usual form: English name in any case, own name, ISO 639-1 or 639-3 code, either code with its
-    script (``bod_Tibt``, ``bo-Tibt``) or a country (``km-KH``), or another name in common use.
+    Any usual form: English name in any case, own name, another name in common use, ISO 639 code, also one
+    of a member of a macrolanguage or a former one (``quy``, ``jw``), and any tag made of these: with its
+    script (``bod_Tibt``), a country or region (``km-KH``, ``ar-001``), as a locale (``km_KH.UTF-8``).
 
     Raises:
         LlinkError: no such language in the table; the message holds the nearest names.
@@ -139,25 +144,50 @@ def find(name: str) -> Language:
     key = _key(name)
     if found := _index().get(key):
         return found
-    code, *tags = key.split("_")
-    tagged = _index().get(code)
-    if tagged and _fits(tagged, tags):
-        return tagged
-    if tagged and len(tags) == 1 and len(tags[0]) == len(tagged.script):
+    tag = parsed(name)
+    language, script = _of_tag(tag) if tag else (None, None)
+    if language and _fits(language, script):
+        return language
+    if language:
         raise LlinkError(
-            f"language '{name}': the table has {tagged.name} in {tagged.script}, so give '{tagged.code}'"
+            f"language '{name}': the table has {language.name} in {language.script}, "
+            f"so give '{language.code}'"
         )
-    own = DECODER_LANGUAGE
-    if code in map(_key, _forms(own)) and _fits(own, tags):
+    if is_decoders(name):
         raise LlinkError(
             f"language '{name}' is what the decoder answers in: name the one that it should learn"
         )
     raise LlinkError(f"unknown language '{name}': {_nearest(key)}")
 
 
-def _fits(language: Language, tags: list[str]) -> bool:
-    """Whether what follows a code is the language's script or some country."""
-    return all(tag == language.script.casefold() or (len(tag) == 2 and tag.isascii()) for tag in tags)
+def is_decoders(name: str) -> bool:
+    """Whether ``name`` is a usual form of the name of the language that the decoder answers in."""
+    own, tag = DECODER_LANGUAGE, parsed(name)
+    if tag and tag.language == own.code:
+        return _fits(own, tag.script)
+    return _key(name) in map(_key, _forms(own))
+
+
+def _of_tag(tag: Tag) -> tuple[Language | None, str | None]:
+    """The language of a tag, and the script that the tag means."""
+    script = tag.script or _scripts().get(tag.modifier)
+    if found := _index().get(tag.language):
+        return found, script
+    counted = macrolanguage(tag.language, tuple(language.code for language in TABLE))
+    if counted is None:
+        return None, script
+    return language_of(counted[0]), script or counted[1]
+
+
+def _fits(language: Language, script: str | None) -> bool:
+    """Whether a tag's script, if it names one, is the language's."""
+    return script is None or script in (language.script, *language.other_scripts)
+
+
+@cache
+def _scripts() -> dict[str, str]:
+    """Unicode's names of scripts, as glibc writes them, with their codes."""
+    return {language.script_name.casefold(): language.script for language in (DECODER_LANGUAGE, *TABLE)}
 
 
 def _nearest(key: str) -> str:

@@ -39,6 +39,39 @@ def test_other_languages_by_usual_names(name: str, code: str) -> None:
     assert find(name).code == code
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        # Locales of glibc, with encodings and modifiers, and mBART's country that is none.
+        ("km_KH.UTF-8", "km"), ("bo_CN.utf8", "bo"), ("iw_IL.ISO-8859-8", "he"), ("ka_GE@euro", "ka"),
+        ("uz_UZ.UTF-8@latin", "uz"), ("sr_RS@cyrillic", "sr"), ("km_XX", "km"), ("my_MM", "my"),
+        # BCP 47: regions, variants of a script, extended languages, variants, extensions.
+        ("ar-001", "ar"), ("ar_EG", "ar"), ("zh-Hant-TW", "zh"), ("zh_Hant", "zh"), ("zh-cmn-Hans-CN", "zh"),
+        ("ur-Aran", "ur"), ("be-tarask", "be"), ("km-u-nu-khmr", "km"), ("KM-khmr-kh", "km"),
+        # Former codes, ISO 639-2's other ones, members of a macrolanguage, and those of FLORES.
+        ("jw", "jv"), ("ji", "yi"), ("bur_MM", "my"), ("bih", "bho"), ("swc", "sw"), ("arz", "ar"),
+        ("quy_Latn", "qu"), ("quz", "qu"), ("prs_Arab", "fa"), ("khk_Cyrl", "mn"), ("azj_Latn", "az"),
+        ("gaz_Latn", "om"), ("plt_Latn", "mg"), ("ydd_Hebr", "yi"), ("ckb_Arab", "ckb"), ("grn_Latn", "gn"),
+    ],
+)  # fmt: skip
+def test_tags_and_locales(name: str, code: str) -> None:
+    assert find(name).code == code
+
+
+@pytest.mark.parametrize(
+    "name", ["es-419", "yue", "zh-yue", "hne_Deva", "C.UTF-8", "is-that", "or-not", "km_K"]
+)
+def test_tags_of_no_row_are_unknown(name: str) -> None:
+    with pytest.raises(LlinkError, match=f"unknown language '{name}'"):
+        find(name)
+
+
+@pytest.mark.parametrize("name", ["uz_UZ@cyrillic", "sr-Latn-RS", "azb_Arab", "pa-Arab"])
+def test_another_script_of_a_language_is_not_taken_for_it(name: str) -> None:
+    with pytest.raises(LlinkError, match=r"the table has \w+ in \w{4}, so give"):
+        find(name)
+
+
 def test_own_name_in_decomposed_form() -> None:
     for language in TABLE:
         assert find(unicodedata.normalize("NFD", language.own_name)) is language
@@ -71,7 +104,9 @@ def test_a_code_with_another_script_says_which_script_there_is() -> None:
         find("bod_Latn")
 
 
-@pytest.mark.parametrize("name", ["english", "en", "eng_Latn", "en-GB"])
+@pytest.mark.parametrize(
+    "name", ["english", "en", "eng_Latn", "en-GB", "en_XX", "en_US.UTF-8", "en-001", "en-Latn-US"]
+)
 def test_the_decoders_own_language_is_not_taught(name: str) -> None:
     with pytest.raises(LlinkError, match="what the decoder answers in"):
         find(name)

@@ -52,8 +52,10 @@ def read_tsv(file: Path) -> Iterator[Pair]:
 
 def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
     """Places of the foreign, English and source columns (-1 without one); None where the line is a pair."""
+    from llink_ray.languages import is_decoders
+
     names = [cell.strip().casefold() for cell in cells]
-    english = [i for i, name in enumerate(names) if name in _english_names()]
+    english = [i for i, name in enumerate(names) if is_decoders(name)]
     foreign = [i for i, name in enumerate(names) if name == _FOREIGN]
     if not english and not foreign:
         languages = _language_columns(names)
@@ -73,14 +75,6 @@ def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
         ]
         raise LlinkError(f"{where} names {' and '.join(lacking)} ({_quoted(cells)}): {_WANTED}")
     return foreign[0], english[0], names.index(_SOURCE) if _SOURCE in names else -1
-
-
-def _english_names() -> set[str]:
-    """The decoder's own language in the forms that headers use: en, eng, english, eng_latn."""
-    from llink_ray.languages import DECODER_LANGUAGE as english
-
-    tagged = f"{english.iso639_3}_{english.script}"
-    return {name.casefold() for name in (english.code, english.iso639_3, english.name, tagged)}
 
 
 def _language_columns(names: list[str]) -> list[int]:

@@ -30,7 +30,17 @@ def refusal(path: str) -> str:
 
 @pytest.mark.parametrize(
     "header",
-    ["foreign\tenglish", "Foreign\tEN", "km\ten", "Khmer\tEnglish", "khm_Khmr\teng_Latn"],
+    [
+        "foreign\tenglish",
+        "Foreign\tEN",
+        "km\ten",
+        "Khmer\tEnglish",
+        "khm_Khmr\teng_Latn",
+        "km-KH\ten-US",
+        "km_KH\ten_XX",
+        "km_KH.UTF-8\ten_GB.UTF-8",
+        "km-Khmr\ten-001",
+    ],
 )
 def test_header_in_any_usual_form(tmp_path: Path, header: str) -> None:
     path = write(tmp_path, "a.tsv", f"{header}\nឆ្កែ\tdog\n")
