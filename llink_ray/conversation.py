@@ -17,10 +17,11 @@ from typing import Literal
 from llink_ray.detection import Detection, Span, detect, spans
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language, find
-from llink_ray.message import numbered, sentences
+from llink_ray.message import numbered
 from llink_ray.models.prompt import PLACE, beside
 from llink_ray.normalisation import VERSION, located, normalise, visible
 from llink_ray.numerals import numerals
+from llink_ray.segmentation import sentences
 from llink_ray.settings import SlotSettings
 
 _SENTENCE = re.compile(r"[A-Z0-9\"'(].*[.?!][\"')]*", re.DOTALL)

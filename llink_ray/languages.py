@@ -67,6 +67,20 @@ class Language:
     """Whether groups beyond the first three digits are of two: 12,34,567."""
     other_scripts: tuple[str, ...] = ()
     """ISO 15924 of what is taken for its script: variants of it, and mixtures that it is part of."""
+    typed_marks: tuple[str, ...] = ()
+    """What else is written for a sentence mark: ``፡፡``."""
+    initials: Literal["letters", "clusters", "none"] = "letters"
+    """What is an initial before a full stop: a letter, a letter with its vowel signs, or neither."""
+    abbreviations: frozenset[str] = frozenset()
+    """Words before a full stop that ends no sentence, case folded and without joiners."""
+    abbreviations_of_numbers: frozenset[str] = frozenset()
+    """The same, before digits only."""
+    ordinary: frozenset[str] = frozenset()
+    """Words, as written, that are nothing shortened, though sentencex says so."""
+    unfinished: frozenset[str] = frozenset()
+    """Words before a sentence mark that ends only a clause."""
+    unmarked: tuple[str, ...] = ()
+    """Words that end a sentence without a mark, before a blank."""
 
     @property
     def script_name(self) -> str:
@@ -84,11 +98,16 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             encoders[code] = (entry["model"], entry["measured"].get(code, entry["evidence"]))
 
     numbers = {code: entry for entry in data["separators"] for code in entry["languages"].split()}
+    short = {code: entry for entry in data["abbreviations"] for code in entry["languages"].split()}
+    clauses = {code: entry for entry in data["clauses"] for code in entry["languages"].split()}
 
     def language(row: dict[str, Any]) -> Language:
         script = data["scripts"][row["script"]]
         encoder, evidence = encoders.get(row["code"], (None, data["no_encoder"]))
         written = numbers.get(row["code"], {})
+        cut, clause = short.get(row["code"], {}), clauses.get(row["code"], {})
+        words = frozenset(word.casefold().replace("\u200d", "") for word in cut.get("words", ()))
+        before_numbers = cut.get("before_numbers", False)
         return Language(
             code=row["code"],
             iso639_3=row["iso3"],
@@ -111,6 +130,13 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             group=written.get("group", ""),
             lakhs=written.get("lakhs", False),
             other_scripts=tuple(script.get("also", ())),
+            typed_marks=tuple(script.get("typed", ())),
+            initials=script.get("initials", "letters"),
+            abbreviations=frozenset() if before_numbers else words,
+            abbreviations_of_numbers=words if before_numbers else frozenset(),
+            ordinary=frozenset(cut.get("ordinary", ())),
+            unfinished=frozenset(clause.get("unfinished", ())),
+            unmarked=tuple(clause.get("unmarked", ())),
         )
 
     return language(data["decoder_language"]), tuple(language(row) for row in data["languages"])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import regex
 
 from llink_ray.detection import spans
 from llink_ray.errors import TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language
+from llink_ray.segmentation import sentences
 
 MARK = "[{number}]"
 """Stands before each sentence of a message that has several, so that its number can be looked up."""
-_CLOSING = r"\s\p{Pe}\p{Pf}\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +21,6 @@ class Part:
     text: str
     foreign: bool = True
     """A foreign sentence, which K slots stand for; else English, which the decoder reads itself."""
-
-
-def sentences(text: str, language: Language) -> list[str]:
-    """The sentences of a text, in order, without the blanks around them.
-
-    Marks of the language's own (``།``, ``។``, ``።``) end one wherever they stand; where it has none but
-    ``.?!``, which also stand in abbreviations and numbers, the library sentencex decides.
-    """
-    own = [mark for mark in language.sentence_marks if not mark.isascii()]
-    found = _by_marks(text, language.sentence_marks) if own else _by_rules(text, language)
-    return _joined(part.strip() for part in found)
-
-
-def _by_marks(text: str, marks: Iterable[str]) -> list[str]:
-    ends = "".join(map(regex.escape, marks))
-    pattern = rf"(?:[^{ends}]|(?<=\d)[{ends}](?=\d))*(?:[{ends}][{ends}{_CLOSING}]*|$)"
-    return [match for match in regex.findall(pattern, text, flags=regex.DOTALL) if match]
-
-
-def _by_rules(text: str, language: Language) -> list[str]:
-    from sentencex import segment  # late: most messages need it not
-
-    return list(segment(language.code, text))
-
-
-def _joined(parts: Iterable[str]) -> list[str]:
-    """Parts without a letter or digit go with the one before them, or after it where there is none."""
-    found: list[str] = []
-    for part in filter(None, parts):
-        if found and not (regex.search(r"[\p{L}\p{N}]", part) and regex.search(r"[\p{L}\p{N}]", found[-1])):
-            found[-1] += f" {part}"
-        else:
-            found.append(part)
-    return found
 
 
 def numbered(texts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from llink_ray.instructions import TRANSLATE
 from llink_ray.languages import DECODER_LANGUAGE, language_of
-from llink_ray.message import sentences
+from llink_ray.segmentation import sentences
 from ui.api import Done
 
 Task = Literal["chat", "translate", "summarise", "ask"]
