@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from llink_ray.decoding import Answer, Done, Event, Token
+from llink_ray.decoding.vocabulary import letter_starts
 from serve import replies
 from serve.logs import request_id
 from serve.replies import finite
@@ -108,10 +110,10 @@ class ChatShape:
                 replies.TokenLogprob(
                     token=token.text,
                     logprob=finite(token.logprob),
-                    bytes=list(token.text.encode()),
+                    bytes=list(token.bytes),
                     top_logprobs=[
-                        replies.TopLogprob(token=text, logprob=finite(value), bytes=list(text.encode()))
-                        for _, text, value in token.top
+                        replies.TopLogprob(token=one.text, logprob=finite(one.logprob), bytes=list(one.bytes))
+                        for one in token.top
                     ],
                 )
                 for token in tokens
@@ -173,13 +175,27 @@ class TextShape:
     def _of(self, tokens: Sequence[Token], place: int) -> replies.TextLogprobs | None:
         if not self._logprobs:
             return None
-        offsets = []
+        spoken, begun, offsets = b"".join(token.bytes for token in tokens), 0, list[int]()
+        starts = letter_starts(spoken)  # events begin and end with whole letters
         for token in tokens:
-            offsets.append(self._offsets[place])
-            self._offsets[place] += len(token.text)
+            inside = begun < len(spoken)
+            offsets.append(
+                self._offsets[place] + (bisect_right(starts, begun) - 1 if inside else len(starts))
+            )
+            begun += len(token.bytes)
+        self._offsets[place] += len(starts)
         return replies.TextLogprobs(
             tokens=[token.text for token in tokens],
             token_logprobs=[finite(token.logprob) for token in tokens],
-            top_logprobs=[{text: finite(value) for _, text, value in token.top} for token in tokens],
+            top_logprobs=[_by_name(token.top) for token in tokens],
             text_offset=offsets,
         )
+
+
+def _by_name(tokens: Sequence[Token]) -> dict[str, float]:
+    """Log-probabilities by name; two tokens of the same text are two."""
+    found: dict[str, float] = {}
+    for token in tokens:
+        name = token.text if token.text not in found else f"token_id:{token.id}"
+        found[name] = finite(token.logprob)
+    return found

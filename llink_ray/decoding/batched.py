@@ -20,6 +20,7 @@ from llink_ray.decoding.forward import Forward
 from llink_ray.decoding.handle import Handle, Listener
 from llink_ray.decoding.request import Full, Input, Reason, Request
 from llink_ray.decoding.row import Row
+from llink_ray.decoding.vocabulary import Vocabulary
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
 from llink_ray.settings import TeacherSettings
@@ -46,7 +47,8 @@ class BatchedEngine:
         self._forward = Forward(decoder, self.pool)
         config = decoder.model.config.get_text_config(decoder=True)
         self._context = int(getattr(config, "max_position_embeddings", None) or self.limits.tokens)
-        self._vocabulary = int(decoder.model.get_input_embeddings().weight.shape[0])
+        self._size = int(decoder.model.get_input_embeddings().weight.shape[0])
+        self._vocabulary = Vocabulary(decoder.tokenizer)
         self._batch = Batch(self._forward, frozenset(decoder.stop_ids()), self._leave)
         self._open: set[Row] = set()  # all that were submitted and have not ended
         self._waiting: deque[Row] = deque()
@@ -88,7 +90,7 @@ class BatchedEngine:
             Full: ``limits.waiting`` requests wait already.
         """
         prompt = request.prompt
-        prompt.check(self.decoder.dim, self._vocabulary)
+        prompt.check(self.decoder.dim, self._size)
         most = self.longest
         if prompt.length >= most:
             raise TooLong(f"the prompt has {prompt.length} tokens; with its answer {most} fit: shorten it")
@@ -101,7 +103,7 @@ class BatchedEngine:
             if len(self._waiting) >= self.limits.waiting:
                 raise Full(f"{len(self._waiting)} requests are waiting already: try again later")
             adapter = self.pool.hold(request.adapter)
-            row = Row(request, handle, self.decoder.tokenizer, adapter, budget, deadline)
+            row = Row(request, handle, self._vocabulary, adapter, budget, deadline)
             self._open.add(row)
             self._waiting.append(row)
             self._changed.notify()
@@ -119,10 +121,10 @@ class BatchedEngine:
             TooLong: longer than the limits.
         """
         ids = self.decoder.prompt.answer(answer) if isinstance(answer, str) else list(answer)
-        if not ids or any(not 0 <= i < self._vocabulary for i in ids):
-            raise LlinkError(f"an answer to score is token ids 0 to {self._vocabulary - 1}, at least one")
+        if not ids or any(not 0 <= i < self._size for i in ids):
+            raise LlinkError(f"an answer to score is token ids 0 to {self._size - 1}, at least one")
         for prompt in prompts:
-            prompt.check(self.decoder.dim, self._vocabulary)
+            prompt.check(self.decoder.dim, self._size)
             if prompt.length + len(ids) > self.longest:
                 raise TooLong(f"prompt and answer have {prompt.length + len(ids)} tokens: shorten them")
         held: list[int] = []

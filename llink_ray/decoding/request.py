@@ -117,10 +117,13 @@ class Token:
 
     id: int
     text: str
+    """A name: its text, ``bytes:\\xe0\\xbd`` for pieces of letters, or what a special token is called."""
     logprob: float
     """Natural logarithm, of the decoder's own distribution: before temperature and top_p."""
-    top: tuple[tuple[int, str, float], ...] = ()
-    """(id, text, logprob) of the likeliest, best first."""
+    bytes: bytes = b""
+    """What is said of it, in UTF-8, also where that is a piece of a letter."""
+    top: tuple[Token, ...] = ()
+    """The likeliest, best first, without others of their own."""
 
 
 @dataclass(frozen=True)

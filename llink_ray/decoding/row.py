@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any
-
 import torch
 
 from llink_ray.decoding.handle import Handle
 from llink_ray.decoding.request import Done, Event, Reason, Request, Token, Usage
 from llink_ray.decoding.sampling import Chooser, described
+from llink_ray.decoding.spoken import Spoken
 from llink_ray.decoding.text import TextStream
+from llink_ray.decoding.vocabulary import Vocabulary
 
 
 class Row:
@@ -20,7 +19,7 @@ class Row:
         self,
         request: Request,
         handle: Handle,
-        tokenizer: Any,
+        vocabulary: Vocabulary,
         adapter: int,
         budget: int,
         deadline: float | None,
@@ -35,9 +34,10 @@ class Row:
         self.last = 0
         """The newest of them, to be fed next."""
         self.choose = Chooser(request.sampling)
-        self._tokenizer = tokenizer
-        self._text = TextStream(tokenizer, request.sampling.stop, request.sampling.strip)
-        self._tokens: deque[tuple[int, Token]] = deque()  # with the letters seen when it came
+        self._vocabulary = vocabulary
+        sampling = request.sampling
+        self._spoken = None if sampling.logprobs is None else Spoken(sampling.strip)
+        self._text = TextStream(vocabulary, sampling.stop, sampling.strip and self._spoken is None)
 
     @property
     def reserve(self) -> int:
@@ -53,19 +53,20 @@ class Row:
         self.made += 1
         self.last = token
         if token in ends:
-            self._finish("stop", self._text.end(cut=False))
+            self._finish("stop", self._text.end(cut=False), whole=True)
             return False
         new, stopped = self._text.push(token)
-        if self.request.sampling.logprobs is not None:
-            spoken = described(logits, token, self.request.sampling.logprobs, self._tokenizer)
-            self._tokens.append((self._text.seen, spoken))
+        if self._spoken is not None:
+            count = self.request.sampling.logprobs or 0
+            seen = self._text.seen if self._text.whole else None
+            self._spoken.push(described(logits, token, count, self._vocabulary), seen)
         if stopped:
-            self._finish("stop", new)
+            self._finish("stop", new, whole=True)
             return False
         if self.made >= self.budget:
             self._finish("length", new + self._text.end(cut=True))
             return False
-        tokens = self._ready()
+        new, tokens = self._spoken.ready(new, self._text.safe) if self._spoken else (new, ())
         if new or tokens:
             self.handle.publish(Event(new, tokens))
         return True
@@ -75,12 +76,9 @@ class Row:
         if self.handle.done is None:
             self._finish(reason, self._text.end(cut=True) if reason == "deadline" else "", error)
 
-    def _ready(self) -> tuple[Token, ...]:
-        """Tokens whose letters are all out: a stop string does not show in the log-probabilities either."""
-        ready = []
-        while self._tokens and self._tokens[0][0] <= self._text.safe:
-            ready.append(self._tokens.popleft()[1])
-        return tuple(ready)
-
-    def _finish(self, reason: Reason, text: str, error: str | None = None) -> None:
-        self.handle.publish(Event(text, self._ready(), Done(reason, Usage(self.fed, self.made), error)))
+    def _finish(self, reason: Reason, text: str, error: str | None = None, whole: bool = False) -> None:
+        """Say the last of it; one that is not ``whole`` was cut."""
+        tokens: tuple[Token, ...] = ()
+        if self._spoken is not None:
+            text, tokens = self._spoken.last(text, self._text.safe, whole)
+        self.handle.publish(Event(text, tokens, Done(reason, Usage(self.fed, self.made), error)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import torch
 
 from llink_ray.decoding.request import Sampling, Token
+from llink_ray.decoding.vocabulary import Vocabulary
 
 COLDEST = 1e-6
 """Temperatures below take the likeliest token: what they would divide by is lost in the logits' rounding."""
@@ -42,14 +42,13 @@ class Chooser:
         return found if found < len(chances) else int(chances.argmax())
 
 
-def described(logits: torch.Tensor, chosen: int, count: int, tokenizer: Any) -> Token:
+def described(logits: torch.Tensor, chosen: int, count: int, vocabulary: Vocabulary) -> Token:
     """The chosen token and the ``count`` likeliest by logits (V,), float32."""
     logprobs = logits.log_softmax(-1)
+
+    def token(i: int, logprob: float, top: tuple[Token, ...] = ()) -> Token:
+        return Token(i, vocabulary.name_of(i), logprob, vocabulary.bytes_of(i), top)
+
     values, ids = logprobs.topk(min(count, len(logprobs)))
-    top = tuple((i, _text(tokenizer, i), v) for i, v in zip(ids.tolist(), values.tolist(), strict=True))
-    return Token(chosen, _text(tokenizer, chosen), float(logprobs[chosen]), top)
-
-
-def _text(tokenizer: Any, token: int) -> str:
-    text: str = tokenizer.decode([token])
-    return text
+    top = tuple(map(token, ids.tolist(), values.tolist()))
+    return token(chosen, float(logprobs[chosen]), top)

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
-from typing import Any
 
-_BROKEN = "\ufffd"
-"""What a tokenizer writes for bytes that are no letter, or not yet."""
-_LONGEST = 3
-"""Bytes that a letter can have without being whole; some tokenizers write each as one ``_BROKEN``."""
-_WINDOW = 24
-"""Tokens that are decoded again at most, so that a long answer costs no more a token than a short one."""
+from llink_ray.decoding.vocabulary import Vocabulary
 
 
 class Detokenizer:
-    """Text of a growing row of tokens; what could still become a letter waits for the next token."""
+    """Text of a growing row of tokens; bytes that could still become a letter wait for the next token."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._ids: list[int] = []
-        self._sent = 0  # letters of the window that were given away
-        self._whole = 0  # tokens of the window at whose end all letters were whole
-
-    def _decode(self) -> str:
-        text: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
-        return text
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._letters = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
         """New text."""
-        self._ids.append(token)
-        text = self._decode()
-        broken = len(text) - len(text.rstrip(_BROKEN))
-        end = len(text) - min(broken, _LONGEST)
-        new, self._sent = text[self._sent : end], max(self._sent, end)
-        if not broken:
-            if self._whole and len(self._ids) > _WINDOW:
-                # A blank may be written only between two tokens, so the window never starts empty.
-                self._ids = self._ids[self._whole :]
-                self._sent = len(self._decode())
-            self._whole = len(self._ids)
-        return new
+        return self._letters.decode(self._vocabulary.bytes_of(token))
+
+    @property
+    def whole(self) -> bool:
+        """Whether no bytes wait."""
+        return not self._letters.getstate()[0]
 
     def rest(self) -> str:
-        """Bytes that no longer become a letter, as the tokenizer writes them."""
-        text = self._decode()
-        new, self._sent = text[self._sent :], len(text)
-        return new
+        """Bytes that no longer become a letter, as the letter that stands for such."""
+        return self._letters.decode(b"", final=True)
 
 
 class Stops:
@@ -97,13 +78,18 @@ class Strip:
 class TextStream:
     """The three in a row, for one answer."""
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str], strip: bool) -> None:
-        self._letters, self._stops = Detokenizer(tokenizer), Stops(stops)
+    def __init__(self, vocabulary: Vocabulary, stops: Sequence[str], strip: bool) -> None:
+        self._letters, self._stops = Detokenizer(vocabulary), Stops(stops)
         self._strip = Strip() if strip else None
         self.seen = 0
         """Letters that came out of the tokens, stop strings included."""
         self.safe = 0
         """Letters of these that no stop string can take back."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last token ended a letter."""
+        return self._letters.whole
 
     def push(self, token: int) -> tuple[str, bool]:
         """(new text, whether a stop string came)."""

@@ -10,6 +10,7 @@ from model_zoo import tokenizer
 
 from llink_ray.decoding import Sampling
 from llink_ray.decoding.sampling import Chooser, described
+from llink_ray.decoding.vocabulary import Vocabulary
 from llink_ray.errors import LlinkError
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0, 0.0])
@@ -50,14 +51,14 @@ def test_a_seed_says_it_all() -> None:
 
 def test_described() -> None:
     made = tokenizer({"eos_token": "<eos>"})
-    token = described(LOGITS, 0, 2, made)
+    token = described(LOGITS, 0, 2, Vocabulary(made))
     logprobs = LOGITS.log_softmax(-1)
     assert token.id == 0 and token.text == made.decode([0]) and token.logprob == pytest.approx(logprobs[0])
-    assert [(i, v) for i, _, v in token.top] == [
+    assert [(one.id, one.logprob) for one in token.top] == [
         (1, pytest.approx(logprobs[1])),
         (2, pytest.approx(logprobs[2])),
     ]
-    assert described(LOGITS, 0, 99, made).top[-1][0] == 3
+    assert described(LOGITS, 0, 99, Vocabulary(made)).top[-1].id == 3
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,25 @@ def test_a_developer_s_text_is_the_system_s_for_a_decoder_that_knows_no_other(ap
 def test_a_mark_of_ours_in_a_text_for_the_base_is_a_letter(api: Running) -> None:
     body = {"model": "embedded", "prompt": "Who? \ufffc \U000f0000 \ufffb", "max_tokens": 2}
     assert httpx2.post(f"{api.url}/v1/completions", json=body).status_code == 200
+
+
+def test_log_probabilities_are_of_the_bytes_that_are_said(api: Running) -> None:
+    drawn = {"model": "llink:km", "temperature": 2.0, "max_tokens": 40}
+    pieces = False
+    for seed in range(4):
+        body = {**drawn, "seed": seed, "messages": [{"role": "user", "content": "Hi"}], "logprobs": True}
+        told = httpx2.post(f"{api.url}/v1/chat/completions", json=body | {"top_logprobs": 20}).json()
+        (choice,) = told["choices"]
+        tokens = choice["logprobs"]["content"]
+        assert all(len({one["token"] for one in token["top_logprobs"]}) == 20 for token in tokens)
+        said = b"".join(bytes(token["bytes"]) for token in tokens)
+        assert said.decode(errors="replace") == choice["message"]["content"]
+        body = {**drawn, "seed": seed, "prompt": "Hi", "logprobs": 5}
+        (choice,) = httpx2.post(f"{api.url}/v1/completions", json=body).json()["choices"]
+        found = choice["logprobs"]
+        assert all(len(top) == 5 for top in found["top_logprobs"])
+        for token, offset in zip(found["tokens"], found["text_offset"], strict=True):
+            if not token.startswith(("bytes:", "<")):
+                assert choice["text"][offset:].startswith(token)
+        pieces = pieces or any(token.startswith("bytes:") for token in found["tokens"])
+    assert pieces
