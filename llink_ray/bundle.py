@@ -8,6 +8,7 @@
     metrics.json                    the figures
     README.md                       the model card
     training_text.safetensors       hashes of the text it was trained on, in bundles that carry them
+    known_text.safetensors          where that text lies, as the encoder reads it, likewise
 
 Nothing here reads a tensor: files are hashed as bytes, so a registry needs no torch. The digests guard
 against damage and mix-ups; they are not a signature, and whoever can write the directory can write new ones.

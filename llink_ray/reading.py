@@ -10,6 +10,8 @@ import torch
 
 from llink_ray.bundle import BundleInfo, ModelInfo
 from llink_ray.errors import LlinkError
+from llink_ray.models.known_text import FILE as KNOWN
+from llink_ray.models.known_text import KnownText
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import NoSlots, SoftSlots
 from llink_ray.models.teacher_norm import normalised
@@ -55,8 +57,10 @@ class TeacherSpace:
 class Reading:
     """A bundle's projector and slots; needs no decoder."""
 
-    def __init__(self, projector: Projector, slots: SoftSlots | NoSlots) -> None:
-        self.projector, self.slots = projector.eval(), slots.eval()
+    def __init__(
+        self, projector: Projector, slots: SoftSlots | NoSlots, known: KnownText | None = None
+    ) -> None:
+        self.projector, self.slots, self.known = projector.eval(), slots.eval(), known
 
     @classmethod
     def load(
@@ -84,13 +88,19 @@ class Reading:
             except RuntimeError as error:
                 said = " ".join(str(error).split())
                 raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {said}") from None
-        return cls(projector, slots)
+        return cls(projector, slots, KnownText.load(folder) if KNOWN in info.files else None)
 
     @torch.inference_mode()
     def project(self, encoded: Encoded) -> torch.Tensor:
         """(N, d_dec): vectors of N texts in the decoder's latent space."""
         projected: torch.Tensor = self.projector(encoded.vectors)
         return projected.float()
+
+    def outside(self, encoded: Encoded) -> list[bool | None]:
+        """Whether each of N texts is unlike the bundle's training text; None where that is not known."""
+        if self.known is None:
+            return [None] * len(encoded.vectors)
+        return [*self.known.outside(encoded.vectors)]
 
     @torch.inference_mode()
     def marked(self, encoded: Encoded) -> torch.Tensor:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from llink_ray.models.decoder import Decoder
     from llink_ray.models.encoder import Encoder
+    from llink_ray.models.known_text import KnownText
     from llink_ray.models.llink import LlinkModel, Sources
 
 LORA = "lora"
@@ -41,8 +42,10 @@ class Taught:
         settings: Settings,
         language: str,
         normalisation: int = VERSION,
+        known: KnownText | None = None,
     ) -> None:
         self.encoder, self.decoder, self.settings, self.language = encoder, decoder, settings, language
+        self.known = known
         self.model = model.eval()
         self.normalisation = normalisation
 
@@ -70,6 +73,19 @@ class Taught:
             [*map(self.normalise, texts)], with_tokens=self.model.slots.reads_tokens
         )
         return Sources(encoded.vectors, encoded.tokens, encoded.mask).to(self.decoder.device)
+
+    def outside(self, texts: Sequence[str]) -> list[bool | None]:
+        """Whether each text, read as one sentence, is unlike all that the bundle was trained on.
+
+        None where the bundle does not say. An answer about such text may well be made up.
+        """
+        if self.known is None:
+            return [None] * len(texts)
+        return [
+            far
+            for text in texts
+            for far in self.known.outside(self.encoder.encode([self.normalise(text)]).vectors)
+        ]
 
     def answer_all(
         self, asked: Sequence[tuple[str, str | list[Part]]], batch_size: int | None = None
@@ -176,7 +192,7 @@ def load(
     reading = Reading.load(folder, info, reader.token_dim, settings)
     adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
     model = LlinkModel(adapted, reading.projector, reading.slots).to(device)
-    return Taught(reader, speaker, model, settings, info.language, info.normalisation)
+    return Taught(reader, speaker, model, settings, info.language, info.normalisation, reading.known)
 
 
 def save_parts(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:

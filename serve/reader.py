@@ -18,7 +18,7 @@ from llink_ray.settings import EncoderSettings
 from serve.batcher import Batcher
 from serve.cache import SlotCache
 from serve.shelf import Shelf
-from serve.values import BundleRef, Floats, Read, Vectors
+from serve.values import BundleRef, Read, ReadText, Vectors
 
 _BATCH = 64
 """Texts read together at most."""
@@ -55,13 +55,13 @@ class Reader:
         """
         readings = {ref: await self.shelf.used(ref) for ref, _ in wanted}
         found = {one: self.cache.get(*one) for one in wanted}
-        missing = [one for one, slots in found.items() if slots is None]
+        missing = [one for one, read in found.items() if read is None]
         hits = sum(found[one] is not None for one in wanted)
         # One forward of the encoder for whoever asks at the same time, in whatever languages.
         made = await asyncio.gather(*(self._slots_of((readings[ref], text)) for ref, text in missing))
-        for one, slots in zip(missing, made, strict=True):
-            self.cache.put(*one, slots)
-            found[one] = slots
+        for one, read in zip(missing, made, strict=True):
+            self.cache.put(*one, read)
+            found[one] = read
         characters = self.encoder.characters_read([text for _, text in wanted])
         return Read([kept for one in wanted if (kept := found[one]) is not None], hits, characters)
 
@@ -99,14 +99,17 @@ class Reader:
 
         return await asyncio.to_thread(work)
 
-    def _slots(self, wanted: Sequence[tuple[Reading, str]]) -> list[Floats]:
+    def _slots(self, wanted: Sequence[tuple[Reading, str]]) -> list[ReadText]:
         encoded = self.encoder.encode([text for _, text in wanted], with_tokens=True)
-        found: dict[int, Floats] = {}
+        found: dict[int, ReadText] = {}
         for reading in {reading for reading, _ in wanted}:
             rows = [i for i, (one, _) in enumerate(wanted) if one is reading]
-            for i, slots in zip(rows, reading.marked(_rows(encoded, rows)).numpy(), strict=True):
-                found[i] = np.ascontiguousarray(slots, np.float32)
-        if not all(np.isfinite(slots).all() for slots in found.values()):
+            own = _rows(encoded, rows)
+            for i, slots, outside in zip(
+                rows, reading.marked(own).numpy(), reading.outside(own), strict=True
+            ):
+                found[i] = ReadText(np.ascontiguousarray(slots, np.float32), outside)
+        if not all(np.isfinite(read.slots).all() for read in found.values()):
             raise LlinkError("the slots of this text are not numbers: its bundle is damaged, train it again")
         return [found[i] for i in range(len(wanted))]
 

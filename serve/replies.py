@@ -57,6 +57,8 @@ class SpanReply(Reply):
     """What stands beside the slots in ASCII digits."""
     cut_characters: int = 0
     """At the ends of its sentences, which the encoder did not read any more."""
+    outside: int = 0
+    """Sentences unlike all that the bundle was trained on: what is said of them may be made up."""
 
 
 class BundleReply(Reply):
@@ -67,7 +69,7 @@ class BundleReply(Reply):
 
 
 class Grounding(Reply):
-    """How much the answer leans on the foreign text."""
+    """How much the answer depends on the foreign text, which says nothing of whether it is right."""
 
     nats: float
     """A token of the answer is likelier by so much with its slots than without."""

@@ -23,15 +23,14 @@ from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
 from serve.backend import Backend
 from serve.catalog import AWAY, Catalog, Taught
+from serve.grounding import in_words, unlike_training
 from serve.metrics import Metrics
 from serve.settings import ServeSettings
-from serve.values import Ask
+from serve.values import Ask, ReadText
 
 _log = logging.getLogger("llink_ray.serve")
 AUTO = "llink"
 """The model that finds the language by itself; ``llink:bo`` is Tibetan, whatever the text looks like."""
-LEANS, APART = 0.5, 0.05
-"""Nats a token from which an answer leans on its text, and up to which it does not."""
 
 
 class NoSuchModel(LlinkError):
@@ -93,16 +92,21 @@ class Told:
     grounding: float | None = None
     characters: tuple[int, ...] | None = None
     """Read of each sentence."""
+    outside: tuple[bool, ...] = ()
+    """Whether each sentence is known to be unlike its bundle's training text."""
 
     def extension(self) -> dict[str, Any]:
         """As JSON."""
         plan = self.plan
         cut = self._cut()
+        outside = self._outside()
         notices = [*plan.notices, *([text_cut(cut, "stretches")] if any(cut) else ())]
+        if far := sum(outside):
+            notices.append(Notice("outside_training", unlike_training(far, len(plan.layout.sentences))))
         found: dict[str, Any] = {
             "spans": [
-                {**_span(span, plan.used), "cut_characters": gone}
-                for span, gone in zip(plan.layout.spans, cut, strict=True)
+                {**_span(span, plan.used), "cut_characters": gone, "outside": far}
+                for span, gone, far in zip(plan.layout.spans, cut, outside, strict=True)
             ],
             "sentences": len(plan.layout.sentences),
             "slots": 0 if plan.ask.slots is None else len(plan.ask.slots),
@@ -120,9 +124,16 @@ class Told:
         if self.grounding is not None:
             found["grounding"] = {
                 "nats": round(self.grounding, 4),
-                "sentence": _leaning(self.grounding, plan.layout),
+                "sentence": in_words(
+                    self.grounding, any(span.numerals for span in plan.layout.spans), any(outside)
+                ),
             }
         return found
+
+    def _outside(self) -> list[int]:
+        """Sentences of each span that are unlike the training text."""
+        left = iter(self.outside)
+        return [sum(islice(left, span.sentences)) for span in self.plan.layout.spans]
 
     def _cut(self) -> list[int]:
         """Characters of each span that the encoder does not read."""
@@ -168,16 +179,6 @@ def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
         "slots": span.sentences * used[span.code].settings.slots.count if span.code in used else 0,
         "numerals": list(span.numerals),
     }
-
-
-def _leaning(nats: float, layout: Layout) -> str:
-    if nats >= LEANS:
-        return "this answer leans on your text"
-    if nats <= APART and any(span.numerals for span in layout.spans):
-        return "the numbers of your text alone would give much the same answer"  # they stand beside the slots
-    if nats <= APART:
-        return "this answer would be much the same without your text"
-    return "this answer leans a little on your text"
 
 
 class Service:
@@ -323,7 +324,7 @@ class Service:
         wanted = plan.layout.sentences
         if not wanted:
             return Told(plan, 0)
-        slots: dict[int, Any] = {}
+        made: dict[int, ReadText] = {}
         characters: dict[int, int] = {}
         hits = 0
         by_encoder: dict[str, list[int]] = {}
@@ -332,13 +333,14 @@ class Service:
         for encoder, places in by_encoder.items():
             texts = [(plan.used[wanted[i].code].ref, wanted[i].text) for i in places]
             found = await self.backend.read(encoder, texts)
-            slots.update(zip(places, found.slots, strict=True))
+            made.update(zip(places, found.texts, strict=True))
             characters.update(zip(places, found.characters, strict=True))
             hits += found.hits
         self.metrics.read(len(wanted), hits)
-        rows = np.concatenate([slots[i] for i in plan.order])
+        rows = np.concatenate([made[i].slots for i in plan.order])
         read = tuple(characters[i] for i in range(len(wanted)))
-        return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read)
+        outside = tuple(bool(made[i].outside) for i in range(len(wanted)))
+        return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read, outside=outside)
 
     async def answer(self, plan: Plan) -> tuple[Answer, Told]:
         """The whole answer.

@@ -123,6 +123,8 @@ def _model(taught: Taught, base: str) -> ModelReply:
             "version": taught.ref.version,
             "digest": taught.ref.digest,
             "encoder": info.encoder.id,
+            "decoder": info.decoder.id,
+            "corpus": "phrasebook" if taught.settings.corpus.path is None else "file",
             "slots": info.slots.model_dump(),
             "max_sentences": taught.settings.slots.max_sentences,
             "metrics": taught.metrics,

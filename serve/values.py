@@ -30,11 +30,20 @@ class BundleRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """Slots of N texts."""
+class ReadText:
+    """What was made of one text."""
 
-    slots: list[Floats]
-    """(K+2, d_dec) each."""
+    slots: Floats
+    """(K+2, d_dec)."""
+    outside: bool | None
+    """Whether it is unlike the text that its bundle was trained on; None where the bundle does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was made of N texts."""
+
+    texts: list[ReadText]
     hits: int
     """How many of them were in the cache."""
     characters: list[int]

@@ -16,6 +16,7 @@ from llink_ray.corpus.pair import Pair, Question
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded, Encoder
+from llink_ray.models.known_text import KnownText
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
@@ -231,8 +232,8 @@ def in_memory(encoded: Encoded) -> Features:
     return Features("", "", ShardedRows([encoded.vectors.numpy()]), tokens)
 
 
-def write_taught(path: Path, taught: Taught, **changes: Any) -> Path:
-    """A bundle of a short training."""
+def write_taught(path: Path, taught: Taught, known: KnownText | None = None, **changes: Any) -> Path:
+    """A bundle of a short training; ``known`` says what text it was trained on."""
     settings, model = taught.settings, taught.model
     fields: dict[str, Any] = {
         "language": taught.language,
@@ -254,5 +255,7 @@ def write_taught(path: Path, taught: Taught, **changes: Any) -> Path:
         save_parts(folder, model.projector, model.slots, model.decoder)
         (folder / "metrics.json").write_text("{}")
         (folder / "README.md").write_text("A test's bundle.")
+        if known is not None:
+            known.save(folder)
 
     return write_bundle(path, BundleInfo(**fields | changes), fill)

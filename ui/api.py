@@ -37,6 +37,8 @@ class Model:
     max_sentences: int | None = None
     """Of one message that it reads at once."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    phrasebook: bool = False
+    """Trained on the embedded phrasebook alone: it knows no other words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ def _model(told: Mapping[str, Any]) -> Model:
         parent=told.get("parent"),
         max_sentences=ours.get("max_sentences"),
         metrics=dict(ours.get("metrics") or {}),
+        phrasebook=ours.get("corpus") == "phrasebook",
     )
 
 

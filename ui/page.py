@@ -87,6 +87,7 @@ def _lay_out(settings: UiSettings) -> Parts:
                 )
                 compare = gr.Checkbox(False, label="Side by side", elem_id="llink-compare", container=False)
                 gr.Button("◐", elem_id="llink-theme", elem_classes="llink-plain", size="sm")
+            about = gr.HTML("", elem_id="llink-about", js_on_load=_CLICKS, apply_default_css=False)
             with gr.Column(elem_id="llink-chat"):
                 hello = gr.HTML("", elem_id="llink-examples", js_on_load=_CLICKS, apply_default_css=False)
                 chat = gr.HTML("", elem_id="llink-history", js_on_load=_CLICKS, apply_default_css=False)
@@ -190,7 +191,7 @@ def _connect(page: Any, p: Parts, h: Handlers, asking: Asking) -> None:
     ):
         part.click(act, [p.store], everything, **quiet)
     p.listed.input(h.choose, [p.store, p.listed], everything, **quiet)
-    for part in (p.chat, p.hello):
+    for part in (p.chat, p.hello, p.about):
         part.click(h.clicked, [p.store], everything, **quiet)
     for part, choice in ((p.vote_left, "left"), (p.vote_tie, "tie"), (p.vote_right, "right")):
         part.click(h.voting(choice), [p.store, p.pair, p.consent], everything, **quiet)
@@ -203,4 +204,4 @@ def _connect(page: Any, p: Parts, h: Handlers, asking: Asking) -> None:
         made = part.click(export, [p.store], [p.name, p.kind, p.text], **quiet)
         made.then(None, [p.name, p.kind, p.text], None, js=_DOWNLOAD)
     loaded = page.load(h.load, [p.store], everything, **quiet)
-    loaded.then(h.look, None, [p.language, p.other, p.hello, p.error, p.retry], **quiet)
+    loaded.then(h.look, None, [p.language, p.other, p.about, p.hello, p.error, p.retry], **quiet)

@@ -1,4 +1,4 @@
-"""What the model saw, below an answer: how the text was read, what it cost, what the answer leans on."""
+"""What the model saw, below an answer: how the text was read, what it cost, what the answer depends on."""
 
 from __future__ import annotations
 
@@ -80,11 +80,12 @@ def _table(spans: Sequence[Mapping[str, Any]], asked: str) -> str:
         language = language_of(code)
         written = f' lang="{inert(str(code))}" dir="{language.direction}"' if language else ""
         slots = int(span.get("slots") or 0)
+        unlike = ", unlike the training text" if span.get("outside") else ""
         cells = (
             f"<td{written}>{inert(short)}</td>",
             f"<td>{inert(_name(code))}</td>",
             f"<td>{float(span.get('confidence') or 0):.0%}</td>",
-            f"<td>{f'{slots} slots' if slots else 'text'}</td>",
+            f"<td>{f'{slots} slots' if slots else 'text'}{unlike}</td>",
         )
         rows.append(f"<tr>{''.join(cells)}</tr>")
     head = "<tr><th>Stretch</th><th>Language</th><th>Sure</th><th>Read as</th></tr>"

@@ -25,6 +25,8 @@ class Parts:
     """Whether earlier messages go along."""
     consent: Any
     compare: Any
+    about: Any
+    """What the models cannot do."""
     hello: Any
     chat: Any
     coming: Any
@@ -55,9 +57,9 @@ class Parts:
     text: Any
 
     outputs: ClassVar[tuple[str, ...]] = (
-        "store", "editing", "pair", "new", "listed", "delete", "hello", "chat", "coming", "columns", "left",
-        "right", "votes", "error", "retry", "undo", "clear", "up", "down", "cancel", "passage", "written",
-        "task", "language", "other", "send", "stop",
+        "store", "editing", "pair", "new", "listed", "delete", "about", "hello", "chat", "coming", "columns",
+        "left", "right", "votes", "error", "retry", "undo", "clear", "up", "down", "cancel", "passage",
+        "written", "task", "language", "other", "send", "stop",
     )  # fmt: skip
     """Those that a handler may change; it names what it does change."""
 

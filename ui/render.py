@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llink_ray.languages import language_of
+from ui import examples
 from ui.answering import Answering
 from ui.conversation import Conversation, Message
 from ui.inert import inert
@@ -13,7 +15,8 @@ from ui.notices import STOPPED, broken
 from ui.panel import panel
 from ui.spans import badges, coloured, main_direction
 
-SILENT = "The model ended its answer without a word."
+SILENT = "The model ended its answer without a word: ask in other words, or about another text."
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and signs that show nothing
 _COPY = '<button type="button" class="llink-copy" aria-label="Copy this message">Copy</button>'
 _EDIT = (
     '<button type="button" class="llink-edit" aria-label="Edit this message and go on from it">Edit</button>'
@@ -58,15 +61,36 @@ def user(message: Message, place: int, chosen: str = "") -> str:
 
 def answer(message: Message, place: int, asked: str, last: bool) -> str:
     """What a model said, with what it saw; where it broke off, that it did."""
+    text = message.text if _has_words(message.text) else ""
     spans = [{**span, "served": True} for span in message.spans]  # nobody has to teach what it says itself
-    below = badges(message.text, spans)
-    if not message.error and not message.text.strip():
+    below = badges(text, spans)
+    if not message.error and not text:
         below += f'<p class="llink-silent">{inert(SILENT)}</p>'
+    below += _notices(message.seen)
     if message.error:
         below += _cut(message.error)
     if message.seen:
         below += panel(message.seen, asked, last)
-    return _message("answer", message.text, message.spans, _COPY if message.text else "", place, below)
+    return _message("answer", text, message.spans if text else (), _COPY if text else "", place, below)
+
+
+def _has_words(text: str) -> bool:
+    """Whether anything of it can be seen."""
+    return any(unicodedata.category(one)[0] in "LMNPS" and one not in _BLANK for one in text)
+
+
+def _notices(seen: Mapping[str, Any] | None) -> str:
+    """What the service says that a reader should know before he believes the answer."""
+    told = ((seen or {}).get("llink") or {}).get("notices") or ()
+    return "".join(
+        f'<p class="llink-notice llink-{inert(str(one.get("code") or ""))}" role="note">'
+        f"{inert(_sentence(str(one.get('message') or '')))}</p>"
+        for one in told
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def coming(text: str, waiting: str = "") -> str:
@@ -99,9 +123,11 @@ def column(name: str, answer: Answering) -> str:
     if answer.done or answer.error or answer.stopped:
         told = broken(answer.error, answer.stopped, answer.done)
         below = _cut(told) if told else ""
-        if not told and not answer.text.strip():
+        text = answer.text if _has_words(answer.text) else ""
+        if not told and not text:
             below = f'<p class="llink-silent">{inert(SILENT)}</p>'
-        body = _message("answer", answer.text, (), _COPY if answer.text else "", None, below)
+        below += _notices(answer.seen)
+        body = _message("answer", text, (), _COPY if text else "", None, below)
     else:
         body = coming(answer.text)
     return f'<p class="llink-model">{inert(name)}</p>{body}'
@@ -112,11 +138,30 @@ def _cut(told: str) -> str:
     return f'<p class="{"llink-silent" if told == STOPPED else "llink-broken"}">{inert(told)}</p>'
 
 
-def hello(examples: str) -> str:
-    """What stands where nothing was said yet; ``examples`` is HTML already."""
-    begin = "<p>Begin with one of these, or write something of your own.</p>" if examples else ""
+def about(beginners: Sequence[str], served: Sequence[str]) -> str:
+    """What stands above everything where bundles know their phrasebook only; empty where none is such."""
+    if not beginners:
+        return ""
+    names = [language.name for code in beginners if (language := language_of(code))]
+    whose = "" if set(beginners) >= set(served) else f" for {_listed(names)}"
+    questions = examples.html(beginners)
+    offered = f"<details><summary>Questions that it can answer</summary>{questions}</details>"
+    return (
+        f'<div class="llink-about" role="note"><p>A small demonstration{inert(whose)}: it knows the words of '
+        "its phrasebook only (people, animals, food, numbers, places, days). About any other text it makes "
+        f"an answer up.</p>{offered if questions else ''}</div>"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def hello(offered: str) -> str:
+    """What stands where nothing was said yet; ``offered`` is HTML already."""
+    begin = "<p>Begin with one of these, or write something of your own.</p>" if offered else ""
     return (
         '<div class="llink-hello"><h2>What would you like to ask?</h2>'
         "<p>Write in any taught language, with your question in English before it. "
-        f"The model answers in English.</p>{begin}{examples}</div>"
+        f"The model answers in English.</p>{begin}{offered}</div>"
     )

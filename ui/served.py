@@ -38,6 +38,11 @@ class Served:
         """Of the taught languages."""
         return models.served(self.models)
 
+    @property
+    def beginners(self) -> list[str]:
+        """Codes of those that know their phrasebook only."""
+        return models.served([model for model in self.models if model.phrasebook])
+
     def most(self, code: str | None) -> int | None:
         """Sentences of a language that one message may hold; None where nobody says."""
         return next((model.max_sentences for model in self.models if code and model.language == code), None)

@@ -34,6 +34,7 @@ class _Span(_Kept):
     message: NonNegativeInt = 0
     sentences: NonNegativeInt = 0
     slots: NonNegativeInt = 0
+    outside: NonNegativeInt = 0
     numerals: Annotated[list[Short], Field(max_length=1_000)] = []
 
 
@@ -47,6 +48,11 @@ class _Grounding(_Kept):
     sentence: Short = ""
 
 
+class _Notice(_Kept):
+    code: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")] = ""
+    message: Short = ""
+
+
 class _Llink(_Kept):
     spans: Annotated[list[_Span], Field(max_length=5_000)] = []
     sentences: NonNegativeInt = 0
@@ -58,6 +64,7 @@ class _Llink(_Kept):
     adapter: _Code | None = None
     grounding: _Grounding | None = None
     instruction_added: bool = False
+    notices: Annotated[list[_Notice], Field(max_length=20)] = []
 
 
 class _Usage(_Kept):

@@ -159,6 +159,8 @@ def together(parts: Sequence[Done]) -> Done:
     llink["bundles"] = {
         code: one for part in parts for code, one in (part.llink.get("bundles") or {}).items()
     }
+    told = [one for part in parts for one in part.llink.get("notices") or ()]
+    llink["notices"] = list({str(one.get("code")): one for one in reversed(told)}.values())
     made = [int(part.usage.get("completion_tokens") or 0) for part in parts]
     seconds = sum(
         count / part.tokens_per_second

@@ -101,9 +101,10 @@ class View:
         return found
 
     def menus(self) -> Updates:
-        """The two menus of models."""
+        """The two menus of models, and what these cannot do."""
         reading, beside = models.readings(self.served.models), models.others(self.served.models)
         return {
+            self.parts.about: render.about(self.served.beginners, self.served.codes),
             self.parts.language: gr.update(choices=reading),
             self.parts.other: gr.update(choices=beside, value=beside[0][1]),
         }

@@ -17,6 +17,7 @@ from llink_ray.corpus import UNSEEN
 from llink_ray.corpus.seen import SeenText
 from llink_ray.evaluation.measure import measure, measure_apart
 from llink_ray.features import Features
+from llink_ray.models.known_text import MOST, KnownText
 from llink_ray.models.llink import LlinkModel
 from llink_ray.models.locate import weights_of
 from llink_ray.normalisation import FIRST
@@ -53,14 +54,26 @@ def finish(run: RunDir, settings: Settings, device: torch.device, features: dict
     kept = [{"text": text, **asdict(answer)} for text, answer in answers]
     run.write_json(run.path / "answers.json", kept)
 
+    known = _known_text(settings, features["foreign"])
+
     def fill(folder: Path) -> None:
         _fill(folder, weights, info, metrics)
         SeenText.of(trained).save(folder)
+        if known is not None:
+            known.save(folder)
 
     write_bundle(run.bundle, info, fill)
     run.write_json(run.metrics, metrics)
     shutil.rmtree(unmeasured, ignore_errors=True)
     shutil.rmtree(weights, ignore_errors=True)
+
+
+def _known_text(settings: Settings, foreign: Features) -> KnownText | None:
+    """Where the foreign text lies, as the encoder reads it; none reads what stands in the prompt as text."""
+    if settings.slots.variant == "none":
+        return None
+    rows = np.linspace(0, len(foreign) - 1, min(len(foreign), MOST)).astype(np.int64)
+    return KnownText.of(torch.from_numpy(foreign.vectors[rows]), len(settings.encoder.layers) or 1)
 
 
 def _fill(folder: Path, weights: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:

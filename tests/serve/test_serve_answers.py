@@ -198,13 +198,16 @@ def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> No
 
 
 def test_grounding_in_words() -> None:
-    def said(nats: float, text: str) -> str:
+    def said(nats: float, text: str, outside: bool = False) -> str:
         layout = lay_out([("user", text)], {"bo": SlotSettings()})
-        told = Told(Plan("llink", layout, Ask((1,)), {}, 1), 0, nats).extension()
+        told = Told(Plan("llink", layout, Ask((1,)), {}, 1), 0, nats, outside=(outside,)).extension()
         sentence: str = told["grounding"]["sentence"]
         return sentence
 
-    assert said(2.0, BO) == said(2.0, "ང་") == "this answer leans on your text"
+    much = "with your text this answer is much likelier than without it"
+    assert said(2.0, BO) == said(2.0, "ང་") == f"{much}, right or wrong"
+    assert said(2.0, BO, True) == f"{much}, but the text is unlike the training text"
+    assert said(0.2, BO) == "with your text this answer is a little likelier than without it"
     assert said(0.01, "ང་") == "this answer would be much the same without your text"
     assert said(0.01, BO) == "the numbers of your text alone would give much the same answer"
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from llink_ray.detection import spans
 from llink_ray.languages import language_of
-from ui import notices, render
+from ui import examples, notices, render
 from ui.answering import Answering
-from ui.api import ApiError
+from ui.api import ApiError, Done
 from ui.conversation import Conversation, Message
 from ui.inert import direction_of, inert
 from ui.panel import panel
@@ -88,7 +88,9 @@ def said(text: str) -> Message:
     return Message("user", text, found(text), None, None, None)
 
 
-def seen(text: str, sentence: str = "this answer leans on your text") -> dict[str, Any]:
+def seen(
+    text: str, sentence: str = "with your text this answer is much likelier than without it"
+) -> dict[str, Any]:
     return {
         "llink": {
             "spans": [{**span, "message": 0, "slots": 8, "numerals": [text]} for span in found(text)],
@@ -210,7 +212,7 @@ def test_the_panel_says_what_the_model_saw() -> None:
         "8 slots",
     ):
         assert part in text
-    assert "This answer leans on your text." in text and "+1.25 nats" in text
+    assert "With your text this answer is much likelier than without it." in text and "+1.25 nats" in text
     assert 'id="llink-panel"' in panel(seen(BO), BO, True) and 'id="llink-panel"' not in panel(
         seen(BO), BO, False
     )
@@ -222,8 +224,33 @@ def test_an_answer_that_broke_off_keeps_what_arrived() -> None:
         Message("assistant", "There are", (), None, "The answer broke off: gone", None), 1, BO, True
     )
     assert "There are" in html and "broke off" in html
-    silent = render.answer(Message("assistant", "", (), None, None, None), 1, BO, True)
-    assert render.SILENT in silent
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b\u2060", "\u3164", "\u2800 "])
+def test_an_answer_in_which_nothing_can_be_seen_says_so(text: str) -> None:
+    silent = render.answer(Message("assistant", text, (), None, None, None), 1, BO, True)
+    assert render.SILENT in silent and "llink-text" not in silent and "Copy" not in silent
+    live = Answering(lambda: iter(()), text, Done(text, "stop", {}, {}, 0.1, 0.0))  # type: ignore[arg-type, return-value]
+    beside = render.column("a model", live)
+    assert render.SILENT in beside and "llink-text" not in beside
+
+
+@given(texts)
+def test_what_a_reader_should_know_stands_below_the_answer(message: str) -> None:
+    told = {"llink": {"notices": [{"code": "outside_training", "message": message}]}}
+    shown = harmless(render.answer(Message("assistant", "yes", (), told, None, None), 1, BO, True))
+    assert Read(inert(message[1:])).text in shown.text
+
+
+def test_models_of_a_phrasebook_say_so_and_offer_what_they_can_answer() -> None:
+    assert render.about([], ["bo", "km"]) == ""
+    all_of_them, one = (Read(render.about(["bo"], served)) for served in (["bo"], ["bo", "ne"]))
+    assert (
+        "knows the words of its phrasebook only" in all_of_them.text and "for Tibetan" not in all_of_them.text
+    )
+    assert "demonstration for Tibetan:" in one.text
+    for example in examples.examples("bo"):
+        assert example.foreign in one.text and example.meaning in one.text
 
 
 def test_errors_say_what_to_do() -> None:

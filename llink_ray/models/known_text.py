@@ -1,0 +1,112 @@
+"""Whether a text lies among those that a bundle was trained on, by what the encoder says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from llink_ray.errors import LlinkError
+from llink_ray.models.teacher_norm import SHRINKAGE
+
+FILE = "known_text.safetensors"
+"""Its name in a bundle."""
+VERSION = "1"
+"""Of the file; counts up when distances are measured in another way."""
+KNOWN_SHARE = 0.995
+"""Of text of the training text's own kind lies inside."""
+FEWEST = 50
+"""Training texts below which nothing is said."""
+MOST = 20_000
+"""Training texts that are looked at; of more, some from all over."""
+_FOLDS = 5
+
+
+class KnownText:
+    """Mean and covariance of the encoder's vectors of the training text, and how far its own kind lies out.
+
+    The distance is Mahalanobis's (Lee et al. 2018, arXiv 1807.03888), the covariance shrunk towards a
+    multiple of the identity. The bound is the quantile ``KNOWN_SHARE`` of the distances of training texts
+    from the mean of others, in five parts: that of text which was not fitted. It holds no text.
+    ``benchmarks/known_text.py`` measures how well it tells.
+    """
+
+    def __init__(self, mean: torch.Tensor, whitening: torch.Tensor, bound: float, layers: int = 1) -> None:
+        self.mean, self.whitening, self.bound, self._layers = mean, whitening, bound, layers
+
+    @classmethod
+    def of(cls, vectors: torch.Tensor, layers: int = 1) -> KnownText | None:
+        """Of vectors (N, L·d) as the projector reads them; None where they are too few to tell."""
+        if len(vectors) < FEWEST:
+            return None
+        states = _merged(vectors, layers)
+        part = torch.arange(len(states)) % _FOLDS
+        left_out = [
+            _distances(states[part == fold], *_fitted(states[part != fold])) for fold in range(_FOLDS)
+        ]
+        mean, whitening = _fitted(states)
+        bound = torch.quantile(torch.cat(left_out), KNOWN_SHARE)
+        return cls(mean.float(), whitening.float(), float(bound), layers)
+
+    def save(self, folder: Path) -> None:
+        """Write ``known_text.safetensors``."""
+        from safetensors.torch import save_file
+
+        tensors = {
+            "mean": self.mean.contiguous(),
+            "whitening": self.whitening.contiguous(),
+            "bound": torch.tensor([self.bound]),
+        }
+        save_file(tensors, folder / FILE, metadata={"version": VERSION, "layers": str(self._layers)})
+
+    @classmethod
+    def load(cls, folder: Path) -> KnownText | None:
+        """What the bundle in ``folder`` carries; None where it carries none.
+
+        Raises:
+            LlinkError: damaged, or of another version.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        file = Path(folder) / FILE
+        if not file.is_file():
+            return None
+        try:
+            with safe_open(file, framework="pt") as opened:
+                about = opened.metadata() or {}
+                if about.get("version") != VERSION:
+                    raise LlinkError(
+                        f"{file} has version {about.get('version')!r}, this llink_ray reads {VERSION}: "
+                        "install the llink_ray that wrote it, or train the bundle again"
+                    )
+                mean, whitening, bound = (opened.get_tensor(name) for name in ("mean", "whitening", "bound"))
+                return cls(mean, whitening, float(bound[0]), int(about.get("layers", 1)))
+        except (SafetensorError, OSError) as error:
+            raise LlinkError(f"{file} cannot be read ({error}): copy the bundle again") from error
+
+    def distances(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(N,) of vectors (N, L·d), in multiples of the bound: above 1 is outside."""
+        states = _merged(vectors, self._layers)
+        return _distances(states, self.mean.double(), self.whitening.double()).float() / self.bound
+
+    def outside(self, vectors: torch.Tensor) -> list[bool]:
+        """Whether each of N texts lies outside."""
+        return [bool(far) for far in self.distances(vectors) > 1]
+
+
+def _merged(vectors: torch.Tensor, layers: int) -> torch.Tensor:
+    """(N, d), float64: the mean over layers that stand side by side."""
+    return vectors.detach().cpu().double().reshape(len(vectors), layers, -1).mean(1)
+
+
+def _fitted(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (d,) and whitening (d, d) of states (N, d)."""
+    mean = states.mean(0)
+    centred = states - mean
+    variance, axes = torch.linalg.eigh(centred.T @ centred / len(states))
+    shrunk = variance.clamp(min=0) + SHRINKAGE * variance.mean() + 1e-12
+    return mean, axes * shrunk.rsqrt()
+
+
+def _distances(states: torch.Tensor, mean: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:
+    return ((states - mean) @ whitening).square().sum(-1).sqrt()

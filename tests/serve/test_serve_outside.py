@@ -1,0 +1,67 @@
+"""What the API says of text that a bundle was not trained for: its answer comes with a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from model_zoo import learn, small_settings, write_taught
+from serve_load import body
+from serve_zoo import up
+
+from llink_ray.models.known_text import KnownText
+from llink_ray.phrasebook import pairs
+from llink_ray.registry import Registry
+
+REAL = "བོད་ཀྱི་རྒྱལ་རབས་ནང་ཆོས་རྒྱལ་གསུམ་གྱི་དུས་སྐབས་ནི་ཧ་ཅང་གལ་ཆེན་པོ་ཡིན་པར་ངོས་འཛིན་བྱེད།"
+OWN = [pair.foreign for pair in pairs("bo", 400, seed=3)]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Tibetan, which knows what text it was trained on."""
+    folder = tmp_path_factory.mktemp("outside")
+    slots = {"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
+    taught = learn(small_settings("embedded", "embedded", slots=slots)).taught
+    known = KnownText.of(taught.encoder.encode(OWN).vectors)
+    Registry(folder / "registry").publish(write_taught(folder / "bo", taught, known))
+    with up(folder / "registry") as running:
+        yield running.url
+
+
+def told(url: str, text: str) -> dict[str, Any]:
+    asked = body(text, max_tokens=4, llink={"grounding": True})
+    answer = httpx2.post(f"{url}/v1/chat/completions", json=asked, timeout=60)
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()["llink"]
+    return found
+
+
+def test_text_of_the_training_s_kind_has_no_warning(url: str) -> None:
+    found = told(url, f"Who?\n{OWN[0]}")
+    assert found["notices"] == [] and [span["outside"] for span in found["spans"] if span["served"]] == [0]
+    assert "unlike" not in found["grounding"]["sentence"]
+
+
+def test_other_text_has_one_also_from_the_cache(url: str) -> None:
+    for _ in range(2):
+        found = told(url, f"Who?\n{REAL}")
+        (notice,) = found["notices"]
+        assert notice["code"] == "outside_training"
+        assert notice["message"].startswith("the text is unlike all that this model was trained on")
+        assert [span["outside"] for span in found["spans"] if span["served"]] == [1]
+    assert found["slot_cache_hits"] == 1
+
+
+def test_of_several_sentences_those_are_counted_that_are_meant(url: str) -> None:
+    found = told(url, f"Who?\n{OWN[1]} {REAL}")
+    (notice,) = found["notices"]
+    assert notice["message"].startswith("1 of 2 foreign sentences are unlike")
+
+
+def test_models_say_what_they_were_trained_on(url: str) -> None:
+    models = httpx2.get(f"{url}/v1/models").json()["data"]
+    (ours,) = (one["llink"] for one in models if one["id"] == "llink:bo")
+    assert (ours["corpus"], ours["encoder"], ours["decoder"]) == ("phrasebook", "embedded", "embedded")
