@@ -16,13 +16,14 @@ from typing import Literal
 
 from llink_ray.detection import Detection, Span, detect, spans
 from llink_ray.errors import LlinkError, TooLong
-from llink_ray.languages import DECODER_LANGUAGE, Language, find
+from llink_ray.languages import DECODER_LANGUAGE, Language, find, language_of
 from llink_ray.message import numbered
 from llink_ray.models.prompt import PLACE, beside
 from llink_ray.normalisation import VERSION, located, normalise, visible
 from llink_ray.numerals import numerals
 from llink_ray.segmentation import sentences
 from llink_ray.settings import SlotSettings
+from llink_ray.zawgyi import NotUnicode
 
 _SENTENCE = re.compile(r"[A-Z0-9\"'(].*[.?!][\"')]*", re.DOTALL)
 """English that stands by itself, not inside a sentence with foreign words."""
@@ -124,6 +125,7 @@ def lay_out(
     Raises:
         NotTaught: a language that is not taught, where ``unknown`` refuses it.
         TooLong: more sentences in a message than its bundle reads.
+        NotUnicode: text in the encoding of a font.
     """
     said, raw, found, placed = list[tuple[str, str]](), list[tuple[str, str]](), [], list[Sentence]()
     adapter, added = None, False
@@ -137,7 +139,7 @@ def lay_out(
         try:
             one = _Message(number, written, taught, forced, unknown, forms or {})
             one.check_length(taught)
-        except (NotTaught, TooLong) as error:
+        except (NotTaught, TooLong, NotUnicode) as error:
             error.place = number
             raise
         found += one.spans
@@ -217,6 +219,9 @@ class _Message:
         span: Span, stretch: str, taught: Mapping[str, SlotSettings], forced: str | None, unknown: str
     ) -> str | None:
         """The bundle that reads it; None where it stays text."""
+        own = language_of(span.code)
+        if own and span.script == own.font_encoding and (own.code in taught or unknown == "refuse"):
+            raise NotUnicode(own)
         letters = sum(map(str.isalpha, stretch))
         if span.code == DECODER_LANGUAGE.code or not letters or (forced and not span.script):
             return None

@@ -17,6 +17,7 @@ import regex
 
 from llink_ray.languages import DECODER_LANGUAGE, TABLE, Language
 from llink_ray.normalisation import located, visible
+from llink_ray.zawgyi import is_zawgyi
 
 TELLING_SHARE = 0.01
 """Share of a text's letters (with marks) from which on telling letters are more than a quoted name."""
@@ -85,6 +86,8 @@ class _Found(NamedTuple):
     """0 to 1."""
     other: str | None = None
     """Without a language: CLD2's."""
+    script: str | None = None
+    """Where it is another than the language's own: that of a font's encoding."""
 
 
 @dataclass(slots=True)
@@ -109,7 +112,7 @@ def detect(text: str) -> Detection:
     found = _language(family, _text_of(text, [run for run in runs if run.family is family]))
     code = found.language.code if found.language else None
     sure = round(found.sure * counts[family] / total, 4)
-    return Detection(code, sure, _script(family, found.language), found.other)
+    return Detection(code, sure, found.script or _script(family, found.language), found.other)
 
 
 def spans(text: str) -> list[Span]:
@@ -146,7 +149,7 @@ def _spans(text: str) -> list[Span]:
         if run.letters >= ENOUGH_LETTERS:
             told = _language(run.family, _text_of(text, [run]))
         language = told.language
-        script = _script(run.family, language)
+        script = told.script or _script(run.family, language)
         span = Span(start, end, language.code if language else None, script, told.other)
         if found and (found[-1].code, found[-1].script) == (span.code, span.script):
             span = replace(span, start=found.pop().start)
@@ -229,6 +232,9 @@ def _language(family: _Family | None, text: str) -> _Found:
         return _Found(family.languages[0], 1.0)
     letters = _letters(text)
     sure = 1 - (1 - UNSURE) * 0.5 ** (letters / SURE_LETTERS)
+    for language in family.languages:
+        if language.font_encoding and is_zawgyi(text):
+            return _Found(language, sure, script=language.font_encoding)
     if found := _by_telling(family, text, letters):
         return _Found(found, sure)
     # CLD2 refuses control characters, surrogates, noncharacters and the end of private use.

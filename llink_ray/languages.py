@@ -65,6 +65,8 @@ class Language:
     """What parts its thousands, U+00A0 for any no-break space; empty where nothing is known."""
     lakhs: bool = False
     """Whether groups beyond the first three digits are of two: 12,34,567."""
+    font_encoding: str = ""
+    """CLDR's code of the script in texts that are in Zawgyi, not Unicode; empty where there are none."""
     other_scripts: tuple[str, ...] = ()
     """ISO 15924 of what is taken for its script: variants of it, and mixtures that it is part of."""
     typed_marks: tuple[str, ...] = ()
@@ -129,6 +131,7 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             decimal=written.get("decimal", ""),
             group=written.get("group", ""),
             lakhs=written.get("lakhs", False),
+            font_encoding=row.get("font_encoding", ""),
             other_scripts=tuple(script.get("also", ())),
             typed_marks=tuple(script.get("typed", ())),
             initials=script.get("initials", "letters"),

@@ -109,6 +109,8 @@ class CorpusSettings(Section):
     """Share of the foreign letters that must be in the language's script."""
     detect_language: bool = True
     """Drop lines whose foreign side is confidently another language."""
+    zawgyi: Literal["drop", "convert"] = "drop"
+    """Burmese in Zawgyi, a font's own encoding: dropped, or converted to Unicode."""
     held_out_sources: tuple[str, ...] = ()
     """Sources (the file's column or key ``source``) that never train nor validate: the run measures them
     apart, as ``unseen``."""

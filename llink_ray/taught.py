@@ -12,6 +12,7 @@ from llink_ray.languages import find
 from llink_ray.message import Part, message_parts
 from llink_ray.normalisation import VERSION, normalise, visible
 from llink_ray.settings import Settings
+from llink_ray.zawgyi import require_unicode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +58,9 @@ class Taught:
         """What of a message becomes slots, sentence by sentence, and what stays English text.
 
         Raises:
-            LlinkError: more foreign sentences than ``slots.max_sentences``.
+            LlinkError: more foreign sentences than ``slots.max_sentences``, or text in a font's encoding.
         """
+        require_unicode(text, find(self.language))
         parts = message_parts(visible(text), find(self.language), self.settings.slots.max_sentences)
         return self._normalised(parts)
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from llink_ray.conversation import NotTaught
 from llink_ray.decoding import Done, Event, Sampling
 from llink_ray.errors import TooLong
+from llink_ray.zawgyi import NotUnicode, converted
 from serve import sse
 from serve.checks import check_chat, check_completion
 from serve.edge import Edge, Visit, require_good
@@ -121,6 +122,9 @@ async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
     instruction = edge.service.settings.default_instruction
     if asked.llink is not None and asked.llink.default_instruction is not None:
         instruction = asked.llink.default_instruction or None
+    said = wanted.said[place]
+    if asked.llink is not None and asked.llink.convert_zawgyi:
+        said = [(role, converted(text)) for role, text in said]
     most = edge.limits.max_tokens if asked.most_tokens is None else asked.most_tokens
     sampling = Sampling(
         max_tokens=min(most, edge.limits.max_tokens),
@@ -132,14 +136,14 @@ async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
     )
     try:
         plan = await edge.service.plan(
-            wanted.said[place],
+            said,
             asked.model,
             sampling,
             seconds=visit.seconds_left,
             grounding=bool(asked.llink and asked.llink.grounding),
             instruction=instruction,
         )
-    except (NotTaught, TooLong) as error:
+    except (NotTaught, TooLong, NotUnicode) as error:
         raise placed(error, lambda number: wanted.where(place, number)) from None
     visit.understood(plan)
     if most <= edge.limits.max_tokens:

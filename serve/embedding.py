@@ -10,6 +10,7 @@ import numpy as np
 from llink_ray.conversation import NotTaught, reader_of
 from llink_ray.normalisation import VERSION, normalise
 from llink_ray.reading import teacher_reads
+from llink_ray.zawgyi import NotUnicode
 from serve.service import Notice, Service, text_cut
 from serve.values import Floats, Vectors
 
@@ -72,7 +73,7 @@ async def _projected(service: Service, texts: Sequence[str], model: str) -> tupl
     for place, text in enumerate(texts):
         try:
             codes.append(reader_of(text, known, chosen.forced) if known else None)
-        except NotTaught as error:
+        except (NotTaught, NotUnicode) as error:
             error.place = place
             raise
     groups: dict[str | None, list[int]] = {}

@@ -22,6 +22,7 @@ from serve.logs import request_id
 
 if TYPE_CHECKING:
     from llink_ray.conversation import NotTaught
+    from llink_ray.zawgyi import NotUnicode
 
 _log = logging.getLogger("llink_ray.serve")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -111,7 +112,7 @@ def unexpected(error: Exception) -> ApiError:
     return ApiError.internal()
 
 
-def placed(error: NotTaught | TooLong, where: Callable[[int], str]) -> ApiError:
+def placed(error: NotTaught | TooLong | NotUnicode, where: Callable[[int], str]) -> ApiError:
     """What is wrong with one text of several, by the name that ``where`` gives it."""
     told = translated(error)
     if error.place is not None:

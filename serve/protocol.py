@@ -81,6 +81,9 @@ class ChatExtension(Asked):
     """Also say how much likelier the answer is with its slots than without."""
     default_instruction: Annotated[str, Field(max_length=1_000)] | None = None
     """Put before a message that is foreign text alone, instead of the service's own; ``""`` for none."""
+    convert_zawgyi: bool = False
+    """Read Burmese in Zawgyi, a font's own encoding, as what it is in Unicode, instead of refusing it; places
+    of spans are then those of the converted text."""
 
 
 class Sampled(Asked):
@@ -228,6 +231,8 @@ class EmbeddingExtension(Asked):
     """``projected``: in the decoder's space, beside its own English; ``encoder``: as the encoder says it."""
     normalize: bool = True
     """Bring every vector to length 1, so that a dot product is a cosine; false leaves them as they are."""
+    convert_zawgyi: bool = False
+    """As in chats."""
 
 
 class EmbeddingsRequest(Batch):

@@ -9,7 +9,9 @@ from starlette.requests import Request
 
 from llink_ray.conversation import NotTaught
 from llink_ray.decoding import Sampling
-from llink_ray.detection import detect, spans
+from llink_ray.detection import Span, detect, spans
+from llink_ray.languages import DECODER_LANGUAGE, find
+from llink_ray.zawgyi import NotUnicode, converted
 from serve.checks import check_batch, check_tokenize
 from serve.edge import Edge
 from serve.embedding import embed
@@ -43,8 +45,9 @@ def router(edge: Edge) -> APIRouter:
             visit.labels = "many", (await service.chosen(asked.model)).model
             ours = asked.extension
             try:
-                found = await embed(service, asked.texts, asked.model, ours.space, ours.normalize)
-            except NotTaught as error:
+                texts = [converted(text) for text in asked.texts] if ours.convert_zawgyi else asked.texts
+                found = await embed(service, texts, asked.model, ours.space, ours.normalize)
+            except (NotTaught, NotUnicode) as error:
                 one = isinstance(asked.input, str)
                 raise placed(error, lambda i: "input" if one else f"input[{i}]") from None
             visit.outcome = "ok"
@@ -103,10 +106,18 @@ def _check_size(asked: int | None, own: int) -> None:
         )
 
 
+def _otherwise(span: Span) -> dict[str, str | None]:
+    """What a stretch is called where the table's name does not do."""
+    if span.code is None:
+        return {"name": span.other}
+    language = find(span.code) if span.code != DECODER_LANGUAGE.code else DECODER_LANGUAGE
+    return {"name": f"{language.name} in Zawgyi"} if span.script == language.font_encoding else {}
+
+
 def _spans(index: int, text: str, served: Collection[str]) -> list[SpanReply]:
     return [
         SpanReply(
-            **(named(span.code) | ({} if span.code else {"name": span.other})),
+            **(named(span.code) | _otherwise(span)),
             message=index,
             start=span.start,
             end=span.end,

@@ -154,6 +154,19 @@ def test_decomposed_text_is_found_in_its_own_places() -> None:
     assert text[found[-1].start :] == "ወደ ቤት እሄዳለሁ።"
 
 
+ZAWGYI = "ကၽြန္ေတာ္ မေန႔က ေစ်းကို သြားၿပီး ငါး ၃ ေကာင္ ဝယ္ခဲ့တယ္။"
+
+
+def test_burmese_in_zawgyi_is_named_as_such() -> None:
+    found = detect(ZAWGYI)
+    assert (found.code, found.script) == ("my", "Qaag") and found.confidence > 0.5
+    assert [(span.code, span.script) for span in spans(f"Who? {ZAWGYI} {SENTENCES['shn']}")][:2] == [
+        ("en", "Latn"), ("my", "Qaag"),
+    ]  # fmt: skip
+    for code in ("my", "shn"):
+        assert (detect(SENTENCES[code]).code, detect(SENTENCES[code]).script) == (code, "Mymr")
+
+
 def test_spans_of_mixed_messages() -> None:
     bo, km, am = SENTENCES["bo"], SENTENCES["km"], SENTENCES["am"]
     assert cut(f"What does “{bo}” mean?") == [("What does ", "en"), (f"“{bo}” ", "bo"), ("mean?", "en")]

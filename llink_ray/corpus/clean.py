@@ -14,12 +14,15 @@ import regex
 from llink_ray.corpus.normalise import tidy, tidy_key
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.settings import CorpusSettings
+from llink_ray.zawgyi import converted, is_zawgyi
 
 if TYPE_CHECKING:
     from llink_ray.languages import Language
 
 LINES_SHOWN = 3
 """Line numbers kept for each reason."""
+ZAWGYI = "Zawgyi, not Unicode"
+"""Reason to drop a pair: see :mod:`llink_ray.zawgyi`."""
 CONFIDENT = 0.7
 """Detection's confidence from which on another language is believed: about 45 letters or more.
 
@@ -67,8 +70,9 @@ def clean(pairs: Iterable[Pair], language: Language, settings: CorpusSettings) -
 
     A pair is dropped for the first reason that holds, in this order: its reader's own, ``empty side``,
     ``too short``, ``too long``, ``source equals target``, ``length ratio``, ``sides swapped``,
-    ``wrong script``, ``English side in another script``, ``wrong language``, ``duplicate``. The
-    questions of a duplicate go to the pair that is kept, the first, which keeps its own source.
+    ``wrong script``, ``English side in another script``, ``Zawgyi, not Unicode``, ``wrong language``,
+    ``duplicate``. The questions of a duplicate go to the pair that is kept, the first, which keeps its own
+    source.
     """
     kept: list[Pair] = []
     dropped: dict[str, Dropped] = {}
@@ -76,6 +80,8 @@ def clean(pairs: Iterable[Pair], language: Language, settings: CorpusSettings) -
     further: dict[int, dict[Question, None]] = {}
     for pair in pairs:
         pair = _tidy_pair(pair)
+        if language.font_encoding and settings.zawgyi == "convert":
+            pair = replace(pair, foreign=tidy(converted(pair.foreign)))
         keys = tidy_key(pair.foreign), tidy_key(pair.english)
         reason = _fault(pair, keys, language, settings)
         if reason is None:
@@ -124,6 +130,8 @@ def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: Corp
     if more > fewer * settings.max_length_ratio:
         return "length ratio"
     reason = _script_fault(foreign, english, language, settings.min_script_share)
+    if reason is None and language.font_encoding and is_zawgyi(foreign):
+        reason = ZAWGYI
     if reason is None and settings.detect_language and _is_another(foreign, language):
         reason = "wrong language"
     return reason

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llink_ray.corpus.clean import Cleaned, Dropped, clean, describe
+from llink_ray.corpus.clean import ZAWGYI, Cleaned, Dropped, clean, describe
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.corpus.read import read
 from llink_ray.corpus.split import SPLITS, Splits, split
@@ -149,6 +149,7 @@ def _nothing_left(name: str, cleaned: Cleaned, language: Language) -> str:
         "sides swapped": "swap the two columns",
         COLUMNS: "put exactly one tab between two columns, in the header as in the lines",
         "wrong script": check,
+        ZAWGYI: "convert it to Unicode with corpus.zawgyi=convert",
         "wrong language": f"{check}, or set corpus.detect_language=false",
     }.get(commonest, "put these lines right, or loosen the corpus settings")
     every = "its one pair was dropped" if total == 1 else f"every one of its {total:,} pairs was dropped"

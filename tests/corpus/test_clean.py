@@ -124,6 +124,17 @@ def test_another_language_of_the_same_script() -> None:
     assert len(cleaned([DZONGKHA], "tibetan", detect_language=False).kept) == 1
 
 
+BURMESE = "ကျွန်တော် မနေ့က ဈေးကို သွားပြီး ငါး ၃ ကောင် ဝယ်ခဲ့တယ်။"
+ZAWGYI = "ကၽြန္ေတာ္ မေန႔က ေစ်းကို သြားၿပီး ငါး ၃ ေကာင္ ဝယ္ခဲ့တယ္။"
+
+
+def test_burmese_in_zawgyi_is_dropped_or_converted() -> None:
+    rows = [Pair(text, "Yesterday I went to the market and bought 3 fish.") for text in (ZAWGYI, BURMESE)]
+    found = cleaned(rows, "burmese", detect_language=False)
+    assert found.kept == rows[1:] and found.dropped == {"Zawgyi, not Unicode": Dropped(1)}
+    assert cleaned(rows[:1], "burmese", zawgyi="convert").kept == rows[1:]
+
+
 def test_doubtful_language_is_kept() -> None:
     short = Pair("སློབ་གྲྭ།", "school")
     assert cleaned([short], "tibetan").kept == cleaned([short], "dzongkha").kept == [short]

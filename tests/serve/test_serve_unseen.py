@@ -76,3 +76,20 @@ def test_languages_and_costs_are_the_same(api: Running, change: Any) -> None:
     costs = [asked(api, "tokenize", text=one) for one in (text, change(text))]
     assert costs[0]["prompt_tokens"] == costs[1]["prompt_tokens"]
     assert costs[0]["prompt_tokens_raw"] == costs[1]["prompt_tokens_raw"]
+
+
+def test_burmese_in_zawgyi_is_named_and_refused(api: Running) -> None:
+    text = "ျမန္မာႏိုင္ငံမွာ ေနတယ္။"
+    (span,) = asked(api, "detect", input=text)["data"][0]["spans"]
+    assert (span["language"], span["name"]) == ("my", "Burmese in Zawgyi")
+    for path, body in (
+        ("chat/completions", {"messages": [{"role": "user", "content": text}]}),
+        ("embeddings", {"input": [text]}),
+    ):
+        reply = httpx2.post(f"{api.url}/v1/{path}", json={"model": "llink", **body}, timeout=60)
+        error = reply.json()["error"]
+        assert reply.status_code == 400 and "Burmese in Zawgyi" in error["message"]
+        assert error["param"] in ("messages[0].content", "input[0]")
+        body["llink"] = {"convert_zawgyi": True}  # then it is text like any, in a language of no bundle
+        reply = httpx2.post(f"{api.url}/v1/{path}", json={"model": "llink", **body}, timeout=60)
+        assert reply.status_code == 422 and "Burmese (my)" in reply.json()["error"]["message"]
