@@ -176,6 +176,7 @@ def load(
     from llink_ray.models.decoder import Decoder
     from llink_ray.models.encoder import Encoder
     from llink_ray.models.llink import LlinkModel
+    from llink_ray.models.loading import plainly
     from llink_ray.reading import Reading, require_same
 
     folder = Path(bundle)
@@ -192,7 +193,8 @@ def load(
     require_same(info.language, info.encoder, reader.fingerprint, "encoder")
     require_same(info.language, info.decoder, speaker.fingerprint, "decoder")
     reading = Reading.load(folder, info, reader.token_dim, settings)
-    adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
+    with plainly():
+        adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
     model = LlinkModel(adapted, reading.projector, reading.slots).to(device)
     return Taught(reader, speaker, model, settings, info.language, info.normalisation, reading.known)
 

@@ -60,6 +60,7 @@ def test_a_fresh_process_answers_the_same(bundle: Path, loaded: Taught) -> None:
     process = python(ANSWER, str(bundle), json.dumps(TEXTS))
     out, errors = process.communicate(timeout=250)
     assert process.returncode == 0, errors[-2_000:]
+    assert "Loading weights" not in errors and "FutureWarning" not in errors
     found = json.loads(out.splitlines()[-1])
     assert found["translate"] == loaded.translate(TEXTS)
     assert found["answer"] == loaded.answer("Who?", TEXTS)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from llink_ray.errors import LlinkError
+from llink_ray.models.loading import plainly
 from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
 from llink_ray.models.prompt import Prompt
 from llink_ray.settings import DecoderSettings, TeacherSettings
@@ -41,7 +42,7 @@ class Decoder:
         from transformers import AutoModelForCausalLM
 
         tokenizer = load_tokenizer(settings)
-        with explained(settings.model, "decoder"):
+        with explained(settings.model, "decoder"), plainly():
             model = AutoModelForCausalLM.from_pretrained(
                 found, revision=settings.revision, dtype=dtype or torch.float32
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llink_ray.errors import LlinkError
+from llink_ray.models.loading import plainly
 from llink_ray.models.locate import explained, fingerprint, locate, require_pooling, require_vocabulary
 from llink_ray.settings import EncoderSettings
 
@@ -63,7 +64,7 @@ class Encoder:
         from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding, Transformer
 
         precision = {"dtype": dtype}
-        with explained(settings.model, "encoder"):
+        with explained(settings.model, "encoder"), plainly():
             if settings.pooling is None:
                 require_pooling(settings.model, settings.revision)
                 model = SentenceTransformer(

@@ -11,6 +11,7 @@ from torch import nn
 
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions
+from llink_ray.models.loading import plainly
 from llink_ray.models.projector import Projector
 from llink_ray.models.prompt import SLOT
 from llink_ray.models.slots import NoSlots, SoftSlots
@@ -176,7 +177,8 @@ def with_lora(model: nn.Module, settings: LoraSettings) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        with plainly():
+            return get_peft_model(model, config)
     except ValueError as error:
         raise LlinkError(
             f"lora.targets = {settings.targets!r} names no layers of this decoder "
