@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from typing import Any
 
+from llink_ray.addresses import past_proxies
 from llink_ray.errors import LlinkError
 
 
 def quiet() -> None:
-    """Before anything imports the libraries underneath: no telemetry, and our sentences alone."""
+    """Before anything imports the libraries underneath: no telemetry, no detours, our sentences alone."""
+    os.environ.update(past_proxies())
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

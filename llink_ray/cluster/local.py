@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llink_ray.addresses import past_proxies
 from llink_ray.errors import JobFailed, LlinkError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def connect(
         return
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as stack:
-        stack.enter_context(_environment({k: os.environ.get(k, v) for k, v in _EVERYWHERE.items()}))
+        ours = {k: os.environ.get(k, v) for k, v in _EVERYWHERE.items()}
+        stack.enter_context(_environment({**ours, **past_proxies()}))
         if address and address != "local":
             stack.callback(_shut_down)
             _join(address)

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 from ray.serve._private import replica
+from ray.serve._private.request_router import replica_wrapper
 
 from serve import ports
 
@@ -23,3 +24,18 @@ def test_what_ray_opens_for_everybody_is_opened_on_the_node_alone(monkeypatch: p
 
 def test_ray_still_opens_it_this_way() -> None:
     assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(replica)
+
+
+def test_replicas_are_called_past_the_environment_s_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, list[tuple[str, int]]]] = []
+    monkeypatch.setattr(
+        replica_wrapper, "init_grpc_channel", lambda address, options, **_: made.append((address, options))
+    )
+    ports.call_directly()
+    ports.call_directly()
+    replica_wrapper.init_grpc_channel("10.0.0.1:7", options=[("grpc.a", 1)], asynchronous=True)
+    assert made == [("10.0.0.1:7", [("grpc.a", 1), ("grpc.enable_http_proxy", 0)])]
+
+
+def test_ray_still_makes_channels_this_way() -> None:
+    assert "init_grpc_channel(" in inspect.getsource(replica_wrapper.RunningReplica.stub.fget)

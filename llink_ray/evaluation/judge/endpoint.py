@@ -6,7 +6,9 @@ import json
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.judge import prompt
 from llink_ray.evaluation.judge.contest import Case, Message, Ruling
@@ -51,14 +53,16 @@ class Endpoint:
 
     @cached_property
     def _client(self) -> OpenAI:
-        from openai import OpenAI  # late: the command line need not wait for it
+        from openai import DefaultHttpxClient, OpenAI  # late: the command line need not wait for it
 
         settings = self._settings
+        alone = is_loopback(urlsplit(settings.url).hostname or "")  # a proxy is for other machines
         return OpenAI(
             api_key=self._key or "none",
             base_url=settings.url,
             timeout=settings.timeout_s,
             max_retries=settings.retries,
+            http_client=DefaultHttpxClient(trust_env=not alone),
         )
 
     def _clean(self, text: str) -> str:
