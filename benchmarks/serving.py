@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -62,9 +61,8 @@ def service(registry: str, assignments: Sequence[str] = (), wordy: bool = False)
     """Address and settings of a service over a registry, or over random bundles, which may talk on."""
     import random_bundles
 
-    from llink_ray.cluster.local import connect
     from serve.settings import resolve
-    from serve.start import serving
+    from serve.start import cluster, serving
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -74,8 +72,7 @@ def service(registry: str, assignments: Sequence[str] = (), wordy: bool = False)
             random_bundles.publish(folder / "registry", noise=noise)
         given = [f"registry={registry}", f"http.port={free_port()}", *assignments]
         settings = resolve(None, given)
-        os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # as python -m serve does
-        stack.enter_context(connect(None, folder))
+        stack.enter_context(cluster(None, folder))
         up = stack.enter_context(serving(settings))
         yield up.url.removesuffix("/v1"), settings
 

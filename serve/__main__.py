@@ -6,7 +6,6 @@ python -m serve --registry s3://bucket/registry --set http.port=8080
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -53,21 +52,23 @@ def run(file: str | None, assigned: list[str], address: str | None, teach: str) 
     Raises:
         LlinkError: wrong settings, an empty registry, a port that is taken.
     """
-    from llink_ray.cluster.local import connect
-    from serve.app import application
     from serve.settings import resolve
-    from serve.start import require_address, serving
+    from serve.start import require_address, say
 
     settings = resolve(file, assigned)
     require_address(settings)  # first of all: what follows takes a while
+    say(f"starting the service over {settings.registry}: a minute, on two processors")
+    from serve.app import application
+    from serve.start import cluster, serving
+
     _teach(teach, settings.registry, address)
     application(settings)  # for what is wrong with it, as long as no Ray is running
     where = Path(settings.registry).parent if "://" not in settings.registry else None
     _end_at_sigterm()
-    with connect(address, where / "tmp" if where else None):
+    with cluster(address, where / "tmp" if where else None):
         _end_at_sigterm()  # Ray has put its own way of ending there, which leaves the service no time
         with serving(settings) as base:
-            print(f"serving {', '.join(base.models)} on {base.url}, Ctrl-C stops it", file=sys.stderr)
+            say(f"serving {', '.join(base.models)} on {base.url}, Ctrl-C stops it")
             print(base.url, flush=True)
             while True:
                 time.sleep(60)
@@ -105,5 +106,4 @@ def _teach(names: str, registry: str, address: str | None) -> None:
 
 if __name__ == "__main__":
     quiet()
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     app()

@@ -85,7 +85,7 @@ def router(edge: Edge) -> APIRouter:
 async def _answer(edge: Edge, request: Request, wanted: _Wanted) -> Response:
     visit = edge.admit(request)
     try:
-        async with asyncio.timeout(edge.limits.seconds):
+        async with asyncio.timeout(visit.seconds_left):
             reply = await unless_gone(request, _begun(visit, wanted))
     except BaseException as error:
         _note(visit, error)

@@ -21,8 +21,10 @@ Tibetan, the base's own name leaves all text as it stands. Answers carry an obje
 taken for which language, how many slots stood for it, and what the prompt cost with and without them."""
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
     """The application; it follows the registry while it runs.
+
+    ``tells_id``: see ``middleware.install``.
 
     Raises:
         LlinkError: keys that cannot be used.
@@ -43,6 +45,7 @@ def create_app(service: Service) -> FastAPI:
         version=version("llink-ray"),
         lifespan=lifespan,
         root_path=service.settings.http.root_path,
+        redirect_slashes=False,  # it would name the host that the request says it was sent to
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         responses=ERRORS,
@@ -50,5 +53,5 @@ def create_app(service: Service) -> FastAPI:
     for part in (answering, texts, state):
         app.include_router(part.router(edge))
     handlers.install(app)
-    middleware.install(app, service.settings)
+    middleware.install(app, service.settings, edge.ring, tells_id=tells_id)
     return app

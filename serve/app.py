@@ -44,7 +44,7 @@ class Ingress:
         self._service = Service(settings, RayBackend(readers, speaker), list(readers), prompt, decoder)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return create_app(self._service)
+        return create_app(self._service, tells_id=False)  # Ray's proxy tells it
 
 
 class SpeakerReplica(Speaker):

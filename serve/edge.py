@@ -14,6 +14,7 @@ from llink_ray.decoding import Done, Usage
 from llink_ray.portable import without_paths
 from serve import key_files, logs
 from serve.errors import ApiError
+from serve.keys import CALLER
 from serve.limits import Gate, Pass
 from serve.service import Plan, Service
 
@@ -27,23 +28,12 @@ class Edge:
         self.gate = Gate(self.limits.in_flight)
 
     def admit(self, request: Request) -> Visit:
-        """Let a request in.
+        """Let a request in whose key was looked at (``middleware.Guard``).
 
         Raises:
-            ApiError: 401, 429 or 503.
+            ApiError: 429 or 503.
         """
-        caller = self.ring.authenticate(request.headers.get("authorization"))
-        logs.note(request.scope, caller=caller.name)
-        return Visit(self, request, self.gate.take(caller))
-
-    def admin(self, request: Request) -> None:
-        """Let an admin in.
-
-        Raises:
-            ApiError: 401 or 403.
-        """
-        self.ring.require_admin(request.headers.get("authorization"))
-        logs.note(request.scope, caller="admin")
+        return Visit(self, request, self.gate.take(request.scope[CALLER]))
 
     @asynccontextmanager
     async def visit(self, request: Request) -> AsyncIterator[Visit]:
@@ -54,7 +44,7 @@ class Edge:
         """
         held = self.admit(request)
         try:
-            async with asyncio.timeout(self.limits.seconds):
+            async with asyncio.timeout(held.seconds_left):
                 yield held
         except TimeoutError:
             raise ApiError.deadline(self.limits.seconds) from None
@@ -69,7 +59,8 @@ class Visit:
     edge: Edge
     request: Request
     held: Pass
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(init=False)
+    """When it came in, which is before its body was read."""
     labels: tuple[str, str] | None = None
     """Language and model, once they are known."""
     outcome: str = "failed"
@@ -77,6 +68,7 @@ class Visit:
     _left: bool = False
 
     def __post_init__(self) -> None:
+        self.began = self.request.scope[logs.BEGAN]
         self.edge.service.metrics.open.inc()
 
     @property

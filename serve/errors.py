@@ -60,14 +60,39 @@ class ApiError(Exception):
         return cls(403, message, type="permission_error", code="permission_denied")
 
     @classmethod
+    def nothing_here(cls) -> ApiError:
+        """404: no such path."""
+        return cls(404, "nothing is served at this path: GET /openapi.json lists what is", code="not_found")
+
+    @classmethod
     def model_not_found(cls, message: str) -> ApiError:
         """404: no such model."""
         return cls(404, message, param="model", code="model_not_found")
 
     @classmethod
+    def too_slow(cls, seconds: float) -> ApiError:
+        """408: the body; what else comes on its connection is not waited for."""
+        return cls(
+            408,
+            f"the body did not come within {seconds:g} seconds: send it faster, or less of it",
+            code="request_timeout",
+            headers={"connection": "close"},
+        )
+
+    @classmethod
     def too_large(cls, most: int) -> ApiError:
         """413: the body."""
         return cls(413, f"the body is larger than {most} bytes: send less", code="request_too_large")
+
+    @classmethod
+    def not_unpacked(cls) -> ApiError:
+        """415: a content encoding that nobody reads here."""
+        return cls(
+            415,
+            "the body is packed in a way that is not read here: send it as gzip or as it is",
+            code="unsupported_media_type",
+            headers={"accept-encoding": "gzip"},
+        )
 
     @classmethod
     def language_not_taught(cls, message: str, param: str | None = "messages") -> ApiError:

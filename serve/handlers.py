@@ -54,7 +54,7 @@ _SAYS = {
 }
 """What is wrong, by pydantic's name of it: its own sentences are for programmers."""
 _ELSE = "is not what is read here: GET /openapi.json says what is"
-_STATUS = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type"}
+_STATUS = {405: "method_not_allowed", 415: "unsupported_media_type"}
 Translation = Mapping[type[Exception], Callable[[Any], ApiError]]
 
 
@@ -123,8 +123,9 @@ def placed(error: NotTaught | TooLong | NotUnicode, where: Callable[[int], str])
 
 def of_http(error: HTTPException) -> ApiError:
     """What the framework itself refuses: no such path, another method, a body it cannot read."""
+    if error.status_code == 404:
+        return ApiError.nothing_here()
     told = {
-        404: "nothing is served at this path: GET /openapi.json lists what is",
         405: "this path does not take this method: GET /openapi.json lists what it takes",
     }.get(error.status_code, str(error.detail))
     if error.status_code == 400 and "parsing the body" in told:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from llink_ray.errors import LlinkError
 from serve.errors import ApiError
 
-_NOBODY = bytes(32)
+CALLER = "llink_ray.caller"
+"""Key of a request's scope under which its :class:`Caller` stands, once it was let in."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from typing import Any
 access = logging.getLogger("llink_ray.serve.access")
 NOTES = "llink_ray.notes"
 """Key of a request's scope under which what the log should say of it is gathered."""
+BEGAN = "llink_ray.began"
+"""Key of a request's scope under which the moment stands at which it came in."""
 PRIVATE = frozenset({"prompt", "answer"})
 """What is not logged unless ``log_prompts`` says so."""
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -25,11 +27,16 @@ def request_id() -> str:
     return _current.get()
 
 
+def chosen(given: str | None) -> str:
+    """The caller's id if it is one to be trusted in a log, else a new one."""
+    return given if given is not None and _SANE.fullmatch(given) else uuid.uuid4().hex
+
+
 def begin(given: str | None) -> str:
-    """The caller's id if it is one to be trusted in a log, else a new one; from here on the current one."""
-    chosen = given if given is not None and _SANE.fullmatch(given) else uuid.uuid4().hex
-    _current.set(chosen)
-    return chosen
+    """``chosen``, and from here on the current one."""
+    found = chosen(given)
+    _current.set(found)
+    return found
 
 
 def note(scope: Mapping[str, Any], **fields: Any) -> None:

@@ -11,37 +11,49 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import logs
+from serve.bodies import Bodies
 from serve.errors import ApiError
 from serve.handlers import unexpected
+from serve.keys import CALLER, Caller, KeyRing
 from serve.settings import ServeSettings
 
+_OPEN = frozenset({"/health", "/ready", "/openapi.json"})
+"""What nobody needs a key for."""
+_ADMIN = "/admin/"
 
-def install(app: FastAPI, settings: ServeSettings) -> None:
-    """Put them around the application: the last one added is the outermost."""
+
+def install(app: FastAPI, settings: ServeSettings, ring: KeyRing, *, tells_id: bool = True) -> None:
+    """Put them around the application: the last one added is the outermost.
+
+    ``tells_id`` is for servers that do not write the request's id into the answer by themselves.
+    """
     logs.to_stderr()
-    app.add_middleware(BodyLimit, most=settings.limits.body_bytes)
+    limits = settings.limits
+    app.add_middleware(Bodies, most=limits.body_bytes, seconds=min(limits.body_seconds, limits.seconds))
+    app.add_middleware(Guard, ring=ring)
+    app.add_middleware(HeadAsGet)
     if settings.http.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.http.cors_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "HEAD", "POST"),
             allow_headers=("*",),
             expose_headers=("x-request-id", "retry-after", "x-llink-max-tokens"),
         )
-    app.add_middleware(RequestId, log_prompts=settings.log_prompts)
+    app.add_middleware(RequestId, log_prompts=settings.log_prompts, tells_id=tells_id)
 
 
 class RequestId:
     """Gives each request its id, and the log its line; outermost, so that it sees what the others answer."""
 
-    def __init__(self, app: ASGIApp, log_prompts: bool = False) -> None:
-        self._app, self._log_prompts = app, log_prompts
+    def __init__(self, app: ASGIApp, log_prompts: bool = False, tells_id: bool = True) -> None:
+        self._app, self._log_prompts, self._tells_id = app, log_prompts, tells_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = time.monotonic()
+        begun = scope[logs.BEGAN] = time.monotonic()
         chosen = logs.begin(Headers(scope=scope).get("x-request-id"))
         notes: dict[str, Any] = {}
         scope[logs.NOTES] = notes
@@ -51,7 +63,8 @@ class RequestId:
             nonlocal status, size, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = chosen
+                if self._tells_id:
+                    MutableHeaders(scope=message)["x-request-id"] = chosen
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
                 whole = whole or not message.get("more_body", False)
@@ -75,51 +88,62 @@ class RequestId:
             logs.write(fields if whole else {**fields, "broken_off": True}, notes, self._log_prompts)
 
 
-class BodyLimit:
-    """413 for a body that is too large: at once where its length is told, else as soon as it is passed.
+class HeadAsGet:
+    """Answers ``HEAD`` as ``GET``, without the body."""
 
-    What the application makes of a body that broke off is not sent.
-    """
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = ApiError.too_large(self._most).response
-        length = Headers(scope=scope).get("content-length", "")
-        if length.isdecimal() and (len(length) > 18 or int(length) > self._most):
-            await refusal(scope, receive, send)
-            return
-        size, over, begun = 0, False, False
+        alone = scope["method"] == "HEAD"
 
-        async def counted() -> Message:
-            nonlocal size, over
-            message = await receive()
-            if message["type"] == "http.request":
-                size += len(message.get("body", b""))
-                if size > self._most:
-                    over = True
-                    raise TooLarge
-            return message
-
-        async def guarded(message: Message) -> None:
-            nonlocal begun
-            if over and not begun:
-                return
-            begun = True
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 405:
+                _allow_head(MutableHeaders(scope=message))
+            if alone and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
+        asked = {**scope, "method": "GET"} if alone else scope
         try:
-            await self._app(scope, counted, guarded)
-        except Exception:
-            if not over or begun:
-                raise
-        if over and not begun:
-            await refusal(scope, receive, send)
+            await self._app(asked, receive, told)
+        finally:
+            if "route" in asked:  # for the log
+                scope["route"] = asked["route"]
 
 
-class TooLarge(Exception):
-    """A body passed the limit while it was read."""
+def _allow_head(headers: MutableHeaders) -> None:
+    allowed = headers.get("allow", "").split(", ")
+    if "GET" in allowed and "HEAD" not in allowed:
+        headers["allow"] = ", ".join([*allowed, "HEAD"])
+
+
+class Guard:
+    """Nobody without a key gets further, whatever the body is: it is not read before."""
+
+    def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
+        self._app, self._ring = app, ring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (path := _route_path(scope)) not in _OPEN:
+            header = Headers(scope=scope).get("authorization")
+            try:
+                if path.startswith(_ADMIN):
+                    self._ring.require_admin(header)
+                    scope[CALLER] = Caller("admin")
+                else:
+                    scope[CALLER] = self._ring.authenticate(header)
+            except ApiError as error:
+                await error.response(scope, receive, send)
+                return
+            logs.note(scope, caller=scope[CALLER].name)
+        await self._app(scope, receive, send)
+
+
+def _route_path(scope: Scope) -> str:
+    """What is asked for, as routes are compared with it: without the prefix of ``root_path``."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and (path + "/").startswith(root + "/") else path

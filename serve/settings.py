@@ -42,7 +42,9 @@ class LimitSettings(Section):
     """What one request, one key and all together may ask."""
 
     body_bytes: PositiveInt = 1_000_000
-    """Bytes of a request's body."""
+    """Bytes of a request's body, packed (gzip) and unpacked."""
+    body_seconds: PositiveFloat = 20.0
+    """Time in which a body has to come, and never more than ``seconds``; slower ones are closed with 408."""
     messages: PositiveInt = 64
     """Messages of a conversation."""
     characters: PositiveInt = 32_000

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
 
@@ -25,6 +29,29 @@ class Up:
     models: tuple[str, ...]
 
 
+def say(line: str) -> None:
+    """Tell whoever started it."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def cluster(address: str | None, folder: Path | None) -> Iterator[None]:
+    """A Ray as ``llink_ray.cluster.local.connect`` has it, whose proxies get our front where it is started.
+
+    Raises:
+        JobFailed: see there.
+    """
+    from llink_ray.cluster.local import connect
+    from serve import proxy
+
+    os.environ.setdefault(proxy.VARIABLE, proxy.PATH)
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    where = address or os.environ.get("RAY_ADDRESS")
+    say(f"joining the Ray at {where}" if where and where != "local" else "starting Ray on this machine")
+    with connect(address, folder):
+        yield
+
+
 @contextmanager
 def serving(settings: ServeSettings) -> Iterator[Up]:
     """The application answers inside this block.
@@ -37,20 +64,34 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     from ray.serve.config import HTTPOptions
 
     from serve.app import APPLICATION, application
+    from serve.waiting import telling
 
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # what it does is told in our words
     bound = application(settings)
     _require_free(settings.http.host, settings.http.port)
     listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
     try:
+        say("starting Ray Serve")
         serve.start(
             proxy_location="HeadOnly",
             http_options=listen,
             logging_config={"enable_access_log": False},  # the ingress writes a line of its own
         )
-        serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
-        yield _ready(settings)
+        with telling(APPLICATION, say):
+            serve.run(bound, name=APPLICATION, route_prefix="/", blocking=False)
+            up = _ready(settings)
+        yield up
     finally:
+        say("ending the service")
+        _mute()
         serve.shutdown()
+
+
+def _mute() -> None:
+    """No more notes of Ray's: that its controller has ended is what was asked for."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 def require_address(settings: ServeSettings) -> None:
@@ -84,7 +125,7 @@ def _ready(settings: ServeSettings) -> Up:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         try:
-            told = httpx2.get(f"{url}/ready", timeout=10)
+            told = httpx2.get(f"{url}/ready", timeout=10, trust_env=False)
             if told.status_code == 200:
                 return Up(f"{url}/v1", tuple(told.json()["models"]))
         except httpx2.HTTPError:

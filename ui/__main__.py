@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llink_ray.addresses import past_proxies
 from llink_ray.cluster.command import assignments
 from llink_ray.errors import LlinkError
 
@@ -80,6 +81,7 @@ def run(file: str | None, assigned: list[str], start_api: bool, teach: str = "")
     _end_at_sigterm()
     Votes(settings.votes)  # before anything slow: can they be kept?
     taken = server.listen(settings)
+    print("starting the chat", file=sys.stderr, flush=True)  # what follows imports for seconds
     with ExitStack() as stack:
         stack.callback(taken.close)
         if start_api:
@@ -98,6 +100,7 @@ def alone() -> None:
     os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.update(past_proxies())
 
 
 if __name__ == "__main__":

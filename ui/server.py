@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, closing
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -72,6 +73,7 @@ def serve(settings: UiSettings, api: Api, passwords: Mapping[str, str], taken: s
         app = application(settings, api, passwords, ending)
         config = uvicorn.Config(
             app,
+            http="h11",  # the other drops bodies of requests that offer another protocol
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -148,6 +150,12 @@ def login(passwords: Mapping[str, str]) -> Login:
     return right
 
 
+def _here(location: str) -> str:
+    """The same place without a host: Gradio takes that from the request, which anybody can have written."""
+    parts = urlsplit(location)
+    return urlunsplit(("", "", f"/{parts.path.lstrip('/')}", parts.query, parts.fragment))
+
+
 class Around:
     """Around every request: the host it names, a bound on its body, headers that keep the page to itself.
 
@@ -193,6 +201,8 @@ class Around:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if "location" in headers:
+                    headers["location"] = _here(headers["location"])
             await send(message)
 
         await self._app(scope, counted, told)

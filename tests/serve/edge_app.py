@@ -16,25 +16,25 @@ from llink_ray.errors import JobFailed, LlinkError
 from serve import checks, handlers, logs, middleware, sse
 from serve.backend import Overloaded
 from serve.errors import ApiError
-from serve.keys import KeyRing
+from serve.keys import CALLER, KeyRing
 from serve.limits import Gate
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
 from serve.replies import ERRORS
 from serve.settings import ServeSettings
 
 
-def edge(settings: ServeSettings | None = None, ring: KeyRing | None = None, **gate: Any) -> FastAPI:
+def edge(
+    settings: ServeSettings | None = None, ring: KeyRing | None = None, tells_id: bool = True, **gate: Any
+) -> FastAPI:
     """Echoes what it was asked, behind everything that the edge has."""
     settings, ring = settings or ServeSettings(), ring or KeyRing()
     places = Gate(settings.limits.in_flight, **gate)
-    app = FastAPI(responses=ERRORS)
-    middleware.install(app, settings)
+    app = FastAPI(responses=ERRORS, redirect_slashes=False)
+    middleware.install(app, settings, ring, tells_id=tells_id)
     handlers.install(app)
 
     async def admitted(request: Request) -> AsyncIterator[None]:
-        caller = ring.authenticate(request.headers.get("authorization"))
-        logs.note(request.scope, caller=caller.name)
-        async with places.enter(caller):
+        async with places.enter(request.scope[CALLER]):
             yield
 
     @app.post("/v1/chat/completions", dependencies=[Depends(admitted)])

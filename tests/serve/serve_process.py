@@ -123,6 +123,6 @@ def started(registry: Path, folder: Path, *sets: str, seconds: float = 240) -> I
 
 def _answers(url: str) -> bool:
     try:
-        return bool(httpx2.get(f"{url}/ready", timeout=5).status_code == 200)
+        return bool(httpx2.get(f"{url}/ready", timeout=5, trust_env=False).status_code == 200)
     except httpx2.HTTPError:
         return False

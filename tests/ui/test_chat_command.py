@@ -38,6 +38,7 @@ def test_it_tells_where_and_ends_when_told_to(number: signal.Signals, code: int,
     )
     assert process.stderr is not None
     try:
+        assert process.stderr.readline() == "starting the chat\n"
         said = process.stderr.readline()
         found = re.search(r"chat on (http://127\.0\.0\.1:\d+)", said)
         assert found, said

@@ -72,6 +72,14 @@ def test_nothing_of_gradio_is_offered_that_is_not_wanted(chat: TestClient) -> No
     assert not told["named_endpoints"], "no handler is a public endpoint"
 
 
+@pytest.mark.parametrize("path", ["/theme.css/", "/favicon.ico/", "/logout", "/login//"])
+def test_no_redirect_takes_its_host_from_the_request(path: str) -> None:
+    stranger = {"host": "evil.example", "x-forwarded-host": "evil.example", "x-forwarded-proto": "https"}
+    told = client(PASSWORDS).get(path, headers=stranger, follow_redirects=False)
+    assert told.status_code in (302, 307)
+    assert re.fullmatch(r"/[a-z.]*", told.headers["location"])
+
+
 def test_a_body_that_is_too_large_is_not_read(chat: TestClient) -> None:
     refused = chat.post("/gradio_api/queue/join", content=b"x" * 10_001)
     assert refused.status_code == 413 and "10000 bytes" in refused.text
