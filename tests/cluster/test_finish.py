@@ -15,9 +15,11 @@ from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.seen import FILE, SeenText
 from llink_ray.features import Features, ShardedRows
+from llink_ray.models import known_text
 from llink_ray.phrasebook import pairs as phrasebook
+from llink_ray.taught import load
 
-TRAIN, VALIDATION, TEST, UNSEEN = 24, 4, 10, 7
+TRAIN, VALIDATION, TEST, UNSEEN = 48, 4, 10, 7
 MOST = 8
 
 
@@ -98,3 +100,13 @@ def test_the_bundle_knows_what_it_was_trained_on(
     assert seen.near_duplicates([*parts["train"], *parts["validation"]]).all()
     own = SeenText.of([*parts["train"], *parts["validation"]])
     assert (seen.near_duplicates(parts["test"]) == own.near_duplicates(parts["test"])).all()
+
+
+def test_the_bundle_tells_text_unlike_its_own(
+    lesson: Lesson, parts: dict[str, list[Pair]], tmp_path: Path
+) -> None:
+    finished(tmp_path / "run", lesson, parts)
+    assert known_text.FILE in read_bundle(tmp_path / "run" / "bundle").files
+    taught = load(tmp_path / "run" / "bundle")
+    assert not any(taught.outside([pair.foreign for pair in parts["train"]]))
+    assert taught.outside([phrasebook("am", 1, seed=0)[0].foreign]) == [True]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llink_ray import configure
 from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.seen import FILE as TRAINING_TEXT
 from llink_ray.corpus.seen import SeenText
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.real.settings import MeasureSettings
@@ -87,7 +88,10 @@ def compared(asked: HeldOutRequest) -> Contest:
         models[0],
         [*untouched(models[0]), *own],
         _named(list(encoders.values())),
-        {name: SeenText.load(Path(folder)) for name, folder in zip(names, asked.bundles, strict=True)},
+        {
+            name: SeenText.load(Path(folder)) if TRAINING_TEXT in info.files else None
+            for name, folder, info in zip(names, asked.bundles, infos, strict=True)
+        },
     )
 
 
