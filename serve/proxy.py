@@ -54,12 +54,15 @@ class Front:
         passed = [(name, value) for name, value in scope["headers"] if not _kept_back(name)]
         scope["headers"] = [*passed, (_ID, chosen.encode())]
         told = _Told(chosen, send)
+        http = scope["type"] == "http"
         try:
             await self._app(scope, receive, told)
         except Exception as error:
-            if told.begun or scope["type"] != "http":
+            if told.begun or not http:
                 raise
             await told.tell(unexpected(error))
+        if http and not told.begun:  # so Ray ends where an ingress died; nobody reads it who has hung up
+            await told.tell(ApiError.overloaded("a part of the service went away: ask again in a moment"))
 
 
 def _kept_back(name: bytes) -> bool:

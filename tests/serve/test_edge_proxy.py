@@ -197,6 +197,14 @@ def test_what_fails_in_ray_itself_is_told_in_our_shape() -> None:
     assert status == 500 and "secret" not in body and json.loads(body)["error"]["type"] == "server_error"
 
 
+def test_a_request_that_ray_leaves_without_an_answer_may_be_asked_again() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    status, body = asyncio.run(asked(app))
+    assert status == 503 and json.loads(body)["error"]["code"] == "overloaded"
+
+
 async def asked(app: Any) -> tuple[int, str]:
     """What the application answers behind the front, by status and body."""
     sent: list[Any] = []
