@@ -27,6 +27,7 @@ from serve_load import until
 from uvicorn.config import HTTP_PROTOCOLS
 
 from serve import proxy
+from serve.settings import ServeSettings
 
 CHAT = "/v1/chat/completions"
 
@@ -37,7 +38,8 @@ def address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
         found = validate_http_proxy_callback_return(call_function_from_import_path(proxy.PATH))
-        app = _apply_middlewares(edge(tells_id=False), found)
+        pages = ServeSettings.model_validate({"http": {"cors_origins": ["https://a.example"]}})
+        app = _apply_middlewares(edge(pages, tells_id=False), found)
         with listening(app, log_level="critical", lifespan="off") as url:
             yield url
 
