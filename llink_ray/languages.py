@@ -6,7 +6,6 @@ The data stands in ``languages.yaml``; no other module names a language, a code 
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -16,6 +15,7 @@ import yaml
 
 from llink_ray.errors import LlinkError
 from llink_ray.language_tags import Tag, macrolanguage, parsed
+from llink_ray.normalisation import visible
 
 ASCII_DIGITS = "0123456789"
 _SHOWN = 5  # nearest names in the message of an unknown one
@@ -173,7 +173,7 @@ def find(name: str) -> Language:
     key = _key(name)
     if found := _index().get(key):
         return found
-    tag = parsed(name)
+    tag = parsed(visible(name))
     language, script = _of_tag(tag) if tag else (None, None)
     if language and _fits(language, script):
         return language
@@ -191,7 +191,7 @@ def find(name: str) -> Language:
 
 def is_decoders(name: str) -> bool:
     """Whether ``name`` is a usual form of the name of the language that the decoder answers in."""
-    own, tag = DECODER_LANGUAGE, parsed(name)
+    own, tag = DECODER_LANGUAGE, parsed(visible(name))
     if tag and tag.language == own.code:
         return _fits(own, tag.script)
     return _key(name) in map(_key, _forms(own))
@@ -253,7 +253,7 @@ def _forms(language: Language) -> tuple[str, ...]:
 
 def _key(name: str) -> str:
     """Case, Unicode form, the tsheg or mark that ends a name, and ``-`` or space for ``_`` do not count."""
-    text = unicodedata.normalize("NFC", name).replace("\u0f0c", "\u0f0b").replace("’", "'").casefold()
+    text = visible(name).replace("’", "'").casefold()
     words = "".join("_" if letter in "-_" or letter.isspace() else letter for letter in text).split("_")
     # A tsheg separates syllables, so at the end of a name it is habit; so are the marks after it.
     return "_".join(word for word in words if word).rstrip("\u0f0b\u0f0d.")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from llink_ray.conversation import NotTaught, reader_of
+from llink_ray.detection import detect
+from llink_ray.languages import language_of
 from llink_ray.normalisation import VERSION, normalise
 from llink_ray.reading import teacher_reads
 from llink_ray.zawgyi import NotUnicode
@@ -48,11 +50,14 @@ async def embed(
     Raises:
         NoSuchModel: nothing of that name.
         NotTaught: a text in a language that nobody taught, with its place.
+        NotUnicode: a text in the encoding of a font, with its place.
     """
     if space == "encoder":
         chosen = await service.chosen(model)
         name = chosen.taught[chosen.forced].encoder if chosen.forced else service.encoders[0]
         form = chosen.taught[chosen.forced].info.normalisation if chosen.forced else VERSION
+        for place, text in enumerate(texts):
+            _refuse_font(text, place)
         texts = [normalise(text, form) for text in texts]
         found = await service.backend.vectors(name, texts)
     else:
@@ -63,6 +68,16 @@ async def embed(
         rows = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
     read = [text[:most] for text, most in zip(texts, found.characters, strict=True)]
     return Embedded(list(texts), rows, found.characters, sum(len(service.prompt.ids(text)) for text in read))
+
+
+def _refuse_font(text: str, place: int) -> None:
+    """What an encoder says of a font's own letters is about no text."""
+    found = detect(text)
+    language = language_of(found.code)
+    if language and found.script == language.font_encoding:
+        error = NotUnicode(language)
+        error.place = place
+        raise error
 
 
 async def _projected(service: Service, texts: Sequence[str], model: str) -> tuple[list[str], Vectors]:

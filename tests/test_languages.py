@@ -20,6 +20,7 @@ ALL = pytest.mark.parametrize("language", TABLE, ids=lambda language: language.c
     [
         "tibetan", "Tibetan", "TIBETAN", " Tibetan ", "bo", "BO", "bod", "tib", "bod_Tibt", "bod-Tibt",
         "bo_tibt", "bo-Tibt", "bo-CN", "bo_Tibt_CN", "བོད་སྐད་", "བོད་སྐད", "བོད་སྐད༌", "བོད་སྐད་།",
+        "\ufeffTibetan\u200b",
     ],
 )  # fmt: skip
 def test_tibetan_by_every_usual_name(name: str) -> None:

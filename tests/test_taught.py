@@ -106,6 +106,18 @@ def test_what_nobody_sees_changes_nothing(loaded: Taught) -> None:
     assert loaded.answer_all([("Who?", one) for one in given]) == loaded.answer("Who?", [text]) * 12
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("code", phrasebook.languages())
+def test_forty_answers_are_the_same_after_twelve_changes(loaded: Taught, code: str) -> None:
+    loaded.language = code
+    asked = [(pair.questions[0].instruction, pair.foreign) for pair in phrasebook.pairs(code, 60, 991)]
+    plain = loaded.answer_all(asked[:40])
+    for number in range(12):
+        changed = [(instruction, unseen(text)[number]) for instruction, text in asked[:40]]
+        assert loaded.answer_all(changed) == plain
+    loaded.language = "bo"
+
+
 def test_an_older_bundle_reads_what_it_was_trained_on(lesson: Lesson, tmp_path: Path) -> None:
     older = llink_ray.load(write(tmp_path / "older", lesson.taught, normalisation=FIRST))
     assert older.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Part("ང་ ༡༢ ༣༤༥ ཡོད།")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from llink_ray.corpus.lines import lines
 from llink_ray.corpus.pair import Pair
 from llink_ray.errors import LlinkError
+from llink_ray.normalisation import visible
 
 COLUMNS = "another number of columns"
 """Reason to drop a line, counted with those of :mod:`llink_ray.corpus.clean`."""
@@ -54,7 +55,7 @@ def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
     """Places of the foreign, English and source columns (-1 without one); None where the line is a pair."""
     from llink_ray.languages import is_decoders
 
-    names = [cell.strip().casefold() for cell in cells]
+    names = [visible(cell).strip().casefold() for cell in cells]
     english = [i for i, name in enumerate(names) if is_decoders(name)]
     foreign = [i for i, name in enumerate(names) if name == _FOREIGN]
     if not english and not foreign:

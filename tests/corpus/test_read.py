@@ -40,6 +40,7 @@ def refusal(path: str) -> str:
         "km_KH\ten_XX",
         "km_KH.UTF-8\ten_GB.UTF-8",
         "km-Khmr\ten-001",
+        "\u200ekm\u200b\t\u00a0English\ufeff",
     ],
 )
 def test_header_in_any_usual_form(tmp_path: Path, header: str) -> None:
