@@ -11,6 +11,7 @@ import unicodedata
 from functools import lru_cache
 
 from llink_ray.languages import Language
+from llink_ray.normalisation import visible
 
 _SIGNS = {
     "−": "-", "﹣": "-", "－": "-", "٪": "%", "﹪": "%", "％": "%",
@@ -62,6 +63,7 @@ def numerals(text: str, language: Language | None = None) -> list[str]:
     written together and decimals behind ``.``; what its separators do not explain (``1,23`` in English,
     ``1.234.5``) is kept as it stands. A plain space always parts numbers, a no-break space parts thousands
     where the language does so.
+    Letters that nobody sees part none.
 
     >>> numerals("༡༢ and ៣០%, −٤٫٥ at ༡༠:༣༠")
     ['12', '30%', '-4.5', '10:30']
@@ -69,6 +71,7 @@ def numerals(text: str, language: Language | None = None) -> list[str]:
     >>> numerals("1.234,5", find("Macedonian"))
     ['1234.5']
     """
+    text = visible(text)
     # One letter for one letter, so that places in it are places in the text.
     plain = "".join(map(_plain, text))
     known = language is not None and language.decimal != ""
