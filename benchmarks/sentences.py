@@ -14,6 +14,9 @@ must have one sentence: no mark within it that a blank follows, whatever the mar
   count as errors too, so precision is a lower bound;
 - ``no mark``: this side ends without one.
 
+``kept`` is the share of the marked passages that a message takes apart into as many parts as they have
+sentences: names in Latin letters inside of a foreign sentence cut nothing.
+
 Word lists and verse, whose rows are no sentences, are left out. Prints a Markdown table on stderr and one
 JSON line on stdout.
 """
@@ -32,6 +35,7 @@ import regex
 from real_corpora import data_folder
 
 from llink_ray.languages import DECODER_LANGUAGE, Language, find
+from llink_ray.message import message_parts
 from llink_ray.segmentation import sentence_ends
 
 LANGUAGES = "am bn bo dz hy ka km lo my ne si ti ug"
@@ -113,6 +117,15 @@ def measured(texts: list[str], language: Language, cut: Callable[[str, Language]
     return Found(len(texts), right / given if given else 1.0, right / known if known else 1.0)
 
 
+def kept(texts: list[str], language: Language) -> float:
+    """Share of the passages that messages take apart into their sentences, names in Latin letters or not."""
+    passages = [" ".join(texts[at : at + TOGETHER]) for at in range(0, len(texts) - TOGETHER + 1, TOGETHER)]
+    right = sum(
+        len(message_parts(one, language, len(one))) == len(sentence_ends(one, language)) for one in passages
+    )
+    return right / len(passages) if passages else 1.0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -122,7 +135,7 @@ def main() -> None:
     asked = parser.parse_args()
     folder, table = data_folder(asked.data), dict[str, dict[str, dict[str, float]]]()
     titles = " | ".join(f"{name}: rows | P | R" for name in SETS)
-    print(f"| | {titles} |", "|---" * (3 * len(SETS) + 1) + "|", sep="\n", file=sys.stderr)
+    print(f"| | {titles} | kept |", "|---" * (3 * len(SETS) + 2) + "|", sep="\n", file=sys.stderr)
     for code in asked.languages.replace(",", " ").split():
         pairs, language = rows(folder / "parallel" / f"{code}.tsv"), find(code)
         turned = [(foreign, english) for english, foreign in pairs]
@@ -134,11 +147,12 @@ def main() -> None:
             for wanted in SETS:
                 found = measured(chosen(sides, own, other, wanted), own, sentence_ends)
                 cells[wanted] = {"rows": found.rows, "precision": found.precision, "recall": found.recall}
-            table[name] = cells
+            whole = kept(chosen(sides, own, other, "marked"), own) if own is language else 1.0
+            table[name] = {**cells, "kept": {"passages": whole}}
             shown = " | ".join(
                 f"{cell['rows']} | {cell['precision']:.3f} | {cell['recall']:.3f}" for cell in cells.values()
             )
-            print(f"| {name} | {shown} |", file=sys.stderr, flush=True)
+            print(f"| {name} | {shown} | {whole:.3f} |", file=sys.stderr, flush=True)
     print(json.dumps({"sentences": table}))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from llink_ray.detection import Detection, Span, detect, spans
+from llink_ray.detection import Detection, Span, detect
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language, find, language_of
 from llink_ray.message import numbered
@@ -23,6 +23,7 @@ from llink_ray.normalisation import VERSION, located, normalise, visible
 from llink_ray.numerals import numerals
 from llink_ray.segmentation import sentences
 from llink_ray.settings import SlotSettings
+from llink_ray.stretches import stretches
 from llink_ray.zawgyi import NotUnicode
 
 _SENTENCE = re.compile(r"[A-Z0-9\"'(].*[.?!][\"')]*", re.DOTALL)
@@ -191,7 +192,7 @@ class _Message:
         """Sentences by language, also those that stay text."""
         seen = located(written.replace(PLACE, " "))
         text, self._forms = seen.text, forms
-        for span in spans(text):
+        for span in stretches(text):
             stretch = text[span.start : span.end]
             told = Detection(span.code, 1.0, span.script) if forced else detect(stretch)
             code = self._code(span, stretch, taught, forced, unknown)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llink_ray.detection import spans
 from llink_ray.errors import TooLong
 from llink_ray.languages import DECODER_LANGUAGE, Language
 from llink_ray.segmentation import sentences
+from llink_ray.stretches import stretches
 
 MARK = "[{number}]"
 """Stands before each sentence of a message that has several, so that its number can be looked up."""
@@ -45,7 +45,7 @@ def message_parts(text: str, language: Language, most: int) -> list[Part]:
     if most == 1:
         return [Part(text)]
     runs: list[tuple[str, bool]] = []
-    for span in spans(text):
+    for span in stretches(text):
         foreign = span.code != DECODER_LANGUAGE.code
         piece = text[span.start : span.end]
         if runs and runs[-1][1] == foreign:
