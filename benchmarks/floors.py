@@ -39,6 +39,7 @@ from llink_ray.evaluation.report import section
 from llink_ray.evaluation.sheets import Sheet, figure, spoken
 from llink_ray.languages import find
 from llink_ray.settings import CorpusSettings
+from llink_ray.stopping import resumable
 
 
 def say(text: str) -> None:
@@ -152,12 +153,10 @@ def job(asked: argparse.Namespace) -> dict[str, Any]:
         )
         for code, text in texts.items()
     }
-    try:
+    with resumable(
+        lambda: f"what was measured is kept in {asked.output}: the same command goes on from there"
+    ):
         return (calibrated if asked.calibrate else measured)(asked, requests)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"what was measured is kept in {asked.output}: the same command goes on from there"
-        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,12 +19,12 @@ import torch
 from real_corpora import EIGHT, Corpus, corpus, data_folder
 
 from llink_ray import configure
-from llink_ray.cluster.progress import Rate
 from llink_ray.features import Features, FeatureSpec, FeatureStore
 from llink_ray.features.extract import extract
 from llink_ray.features.precision import extraction_dtype
 from llink_ray.features.spec import What
 from llink_ray.models.locate import fingerprint
+from llink_ray.progress import telling
 from llink_ray.settings import Settings
 
 
@@ -40,8 +40,8 @@ def features(store: Path, settings: Settings, what: What, texts: Sequence[str]) 
     """Features of texts, computed where they are not stored."""
     wanted = spec(settings, what, texts)
     if FeatureStore(store).missing(wanted):
-        rate = Rate(what, "texts", lambda line: print(line, file=sys.stderr, flush=True))
-        extract(str(store), [wanted], batch_tokens=settings.features.batch_tokens, progress=rate)
+        with telling(lambda line: print(line, file=sys.stderr, flush=True)):
+            extract(str(store), [wanted], batch_tokens=settings.features.batch_tokens)
     return FeatureStore(store).finish(wanted)
 
 

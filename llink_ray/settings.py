@@ -134,7 +134,7 @@ class FeatureSettings(Section):
     """Of the frozen models' weights and arithmetic while features are computed. ``auto`` is bfloat16 on a GPU
     or a processor that multiplies in it (Intel's AMX), three times as fast there, and float32 elsewhere."""
     shard_size: PositiveInt = 1_024
-    """Texts in one shard, the unit that is resumed and that progress is told by."""
+    """Texts in one shard, the unit that is resumed."""
 
 
 class ProjectorSettings(Section):

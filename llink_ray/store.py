@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.portable import portable
+from llink_ray.progress import track
 from llink_ray.staging import disk_refused, sync_file
 
 _OBJECT_STORES = frozenset({"s3", "gs", "gcs", "abfs", "abfss"})
@@ -126,10 +127,12 @@ class Store:
             file = source.open("rb")
         except OSError as error:
             raise JobFailed(f"{source} cannot be read any more ({error.strerror}): publish again") from error
-        with file, self._writing(path), self._new_file(path) as stream:
+        told = track(f"{path} to {self.name}", "MB", source.stat().st_size)
+        with file, told, self._writing(path), self._new_file(path) as stream:
             while block := file.read(_BLOCK):
                 digest.update(block)
                 stream.write(block)
+                told.advance(len(block))
         if digest.hexdigest() != expected:
             raise JobFailed(
                 f"{source} changed while it was read: let the job that writes it end, then publish"
@@ -140,9 +143,12 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._reaching():
             stream = self._files.open_input_stream(self._prefix + path)
-        with stream, target.open("wb") as file:
+            size = self._files.get_file_info(self._prefix + path).size
+        told = track(f"{path} from {self.name}", "MB", size)
+        with stream, told, target.open("wb") as file:
             while block := self._block(stream):
                 file.write(block)
+                told.advance(len(block))
 
     def delete_file(self, path: str) -> None:
         """Delete one file that exists."""

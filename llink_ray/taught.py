@@ -11,6 +11,7 @@ from llink_ray.instructions import TRANSLATE
 from llink_ray.languages import find
 from llink_ray.message import Part, message_parts
 from llink_ray.normalisation import VERSION, normalise, visible
+from llink_ray.progress import track
 from llink_ray.settings import Settings
 from llink_ray.zawgyi import require_unicode
 
@@ -107,13 +108,15 @@ class Taught:
             self.decoder.prompt.with_slots(visible(instruction), parts, self.settings.slots, language)
             for (instruction, _), parts in zip(asked, messages, strict=True)
         ]
-        for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):
-            with torch.inference_mode():
-                foreign = [p.text for i in part for p in messages[i] if p.foreign]
-                slots = self.model.soft_slots(self.sources(foreign)) if foreign else None
-                prompts = collate([rows[i] for i in part]).to(self.decoder.device)
-                given = self.model.generate(prompts, slots, self.decoder, evaluation.max_new_tokens)
-            answers.update(zip(part, given, strict=True))
+        with track("answers", "questions", len(rows)) as progress:
+            for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):
+                with torch.inference_mode():
+                    foreign = [p.text for i in part for p in messages[i] if p.foreign]
+                    slots = self.model.soft_slots(self.sources(foreign)) if foreign else None
+                    prompts = collate([rows[i] for i in part]).to(self.decoder.device)
+                    given = self.model.generate(prompts, slots, self.decoder, evaluation.max_new_tokens)
+                answers.update(zip(part, given, strict=True))
+                progress.advance(len(part))
         return [answers[i] for i in range(len(asked))]
 
     @overload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llink_ray.errors import JobFailed
+from llink_ray.stopping import stopped_by
 from paper.plan import ROOT, Step
 
 RECORD = "calls.jsonl"
 """In a step's folder: commit, cores and seconds of each call."""
+_running: set[subprocess.Popen[bytes]] = set()
 STOPPED = "what was done is kept: the same command goes on from there"
 
 
@@ -54,25 +57,35 @@ def evaluate(step: Step) -> None:
         stdout=subprocess.DEVNULL,  # the document lies in the folder as well
         env={**os.environ, "PYTHONPATH": paths},
     )
+    _running.add(process)
     try:
         code = process.wait()
-    except KeyboardInterrupt:  # the job has it too, and ends by itself
+    except KeyboardInterrupt:
+        _end_calls()
         process.wait()
         raise KeyboardInterrupt(STOPPED) from None
     finally:
+        _running.discard(process)
         if not complete and step.folder.is_dir():
             seconds = time.monotonic() - started
             _record(
                 step,
                 {"language": step.language, "commit": at, "cores": os.cpu_count(), "seconds": seconds},
             )
-    if code == 130:
+    if code in (130, 143):
         raise KeyboardInterrupt(STOPPED)
     if code:
         raise JobFailed(
             f"{step.part}, {step.language} with seed {step.seed}, was not finished, see above: the same "
             "command goes on from there; where the plan was changed, name another folder with --output"
         )
+
+
+def _end_calls() -> None:
+    """A terminal sends Ctrl-C to the jobs as well; SIGTERM may have come to this process alone."""
+    if stopped_by() == signal.SIGTERM:
+        for process in list(_running):
+            process.terminate()
 
 
 def evaluate_all(steps: Sequence[Step], at_once: int) -> None:
@@ -87,7 +100,8 @@ def evaluate_all(steps: Sequence[Step], at_once: int) -> None:
         try:
             for call in calls:
                 call.result()
-        except KeyboardInterrupt:  # the jobs have it too, and end by themselves
+        except KeyboardInterrupt:
+            _end_calls()
             pool.shutdown(wait=False, cancel_futures=True)
             raise KeyboardInterrupt(STOPPED) from None
         except BaseException:

@@ -12,6 +12,8 @@ from typing import Any
 
 from llink_ray.addresses import past_proxies
 from llink_ray.errors import LlinkError
+from llink_ray.progress import telling
+from llink_ray.stopping import stoppable
 
 
 def quiet() -> None:
@@ -29,16 +31,30 @@ def assignments(flags: Mapping[str, Any], assigned: list[str] | None) -> list[st
     return [*given, *(assigned or [])]
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def carry_out(job: Callable[[], dict[str, Any]]) -> int:
-    """Run a job to its last line; returns the exit code: 0, 1 for a failure, 2 for wrong use, 130 stopped."""
-    try:
-        with redirect_stdout(sys.stderr):  # Ray tells of lost workers on stdout, which is for the last line
-            document = job()
-    except LlinkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as interrupt:
-        print("\nstopped", *filter(None, [str(interrupt)]), sep="\n", file=sys.stderr, flush=True)
-        return 130
+    """Run a job to its last line.
+
+    Returns:
+        The exit code: 0, 1 for a failure, 2 for wrong use, 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    with stoppable() as stop:
+        try:
+            # Ray tells of lost workers on stdout, which is for the last line.
+            with redirect_stdout(sys.stderr), telling(_say):
+                document = job()
+        except (Exception, KeyboardInterrupt) as error:
+            # Where a signal went to all processes, Ray dies beneath this one, and that is no failure.
+            if stop.number or isinstance(error, KeyboardInterrupt):
+                how = str(error) if isinstance(error, KeyboardInterrupt) else ""
+                print("\nstopped", *filter(None, [how or stop.told]), sep="\n", file=sys.stderr, flush=True)
+                return stop.exit_code
+            if isinstance(error, LlinkError):
+                print(f"error: {error}", file=sys.stderr)
+                return error.exit_code
+            raise
     print(json.dumps(document, ensure_ascii=False), flush=True)
     return 1 if document.get("failed") else 0

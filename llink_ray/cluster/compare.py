@@ -11,6 +11,7 @@ from typing import Any
 from llink_ray.cluster.checks import check_output
 from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
 from llink_ray.cluster.local import connect, everywhere
+from llink_ray.cluster.progress import into_log, tailing
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import Task, teach
 from llink_ray.errors import LlinkError
@@ -21,7 +22,9 @@ from llink_ray.evaluation.comparison_report import Found, print_comparison, writ
 from llink_ray.evaluation.contestants import BASE, OURS, settings_of, stage_a_of
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
 from llink_ray.languages import find
+from llink_ray.progress import telling
 from llink_ray.settings import Settings
+from llink_ray.stopping import resumable
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,8 @@ def compare(asked: Comparison) -> dict[str, Any]:
                 task = new_task(asked.request, language, None, output, alone=True)
                 folder = output / "comparisons" / f"{language.code}-{task.settings.preset}"
                 ours = replace(task, run_dir=folder / OURS, registry=None)
-            try:
+            with resumable(lambda: "what was done is kept: the same command goes on from there"):
                 documents.append(_compare_one(asked, ours, folder))
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    "what was done is kept: the same command goes on from there"
-                ) from None
     return documents[0] if len(documents) == 1 else {"job": "evaluate", "runs": documents}
 
 
@@ -154,12 +153,14 @@ def _base(folder: Path, ours: Task, document: Mapping[str, Any], own: Contestant
     kept = run.read_json(path) if path.exists() else {}
     if kept.get("asked") != [list(question) for question in questions]:
         say(f"{BASE}: {compared.described(BASE)}, {len(questions)} questions")
-        kept = {"asked": questions, "given": _untrained(ours.settings, questions)}
+        log = folder / "run.log"
+        with tailing({"": log}, say):
+            kept = {"asked": questions, "given": _untrained(ours.settings, questions, log.resolve())}
         run.write_json(path, kept)
     return compared.untouched(document, own.answers, kept["given"])
 
 
-def _untrained(settings: Settings, questions: list[tuple[str, str]]) -> list[str]:
+def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) -> list[str]:
     import ray
 
     def answer() -> list[str]:
@@ -171,7 +172,8 @@ def _untrained(settings: Settings, questions: list[tuple[str, str]]) -> list[str
         torch.set_num_threads(settings.cluster.threads or 1)
         decoder = Decoder.load(settings.decoder, "cuda" if gpu else "cpu")
         wanted = settings.evaluation
-        return decoder.answer_english(questions, wanted.batch_size, wanted.max_new_tokens)
+        with telling(into_log(log)):
+            return decoder.answer_english(questions, wanted.batch_size, wanted.max_new_tokens)
 
     remote = ray.remote(
         num_cpus=settings.cluster.cpus_per_worker,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llink_ray.cluster.local import places, require
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.features.extract import Extracted, Progress, compute_shard, distinct
+from llink_ray.features.extract import Batch, Counting, Extracted, computed, distinct
 from llink_ray.features.frozen import Loader, ModelHolder, load_model
 from llink_ray.features.spec import FeatureSpec, Shard
 from llink_ray.features.store import FeatureStore
@@ -25,7 +25,6 @@ def extract(
     gpus_per_task: float = 0.0,
     max_tasks: int | None = None,
     load: Loader = load_model,
-    progress: Progress | None = None,
 ) -> Extracted:
     """Compute what is missing of ``specs`` on the cluster, and open all of it.
 
@@ -40,7 +39,6 @@ def extract(
         gpus_per_task: GPUs of one process; more than 0 puts the models there.
         max_tasks: most processes at a time; nothing means as many as the cluster has room for.
         load: builds the models.
-        progress: told texts done and texts to do after each shard.
 
     Raises:
         JobFailed: the cluster can never run one such process, or a model or the store failed.
@@ -54,7 +52,7 @@ def extract(
         require(1, cpus_per_task, gpus_per_task)
         size = min(len(work), places(cpus_per_task, gpus_per_task), max_tasks or len(work))
         pool = _Pool(size, cpus_per_task, gpus_per_task, (store.uri, load, batch_tokens, cpus_per_task))
-        forwards = pool.run(work, progress)
+        forwards = pool.run(work)
     return Extracted({spec.key: store.finish(spec) for spec in wanted}, forwards)
 
 
@@ -77,11 +75,11 @@ class _Worker:
         self._models = ModelHolder(self._load, self._device)
         return 0
 
-    def compute(self, shard: Shard) -> int:
-        """Store one shard; model forwards spent."""
+    def compute(self, shard: Shard) -> Iterator[Batch]:
+        """Store one shard; told of each forward."""
         if not hasattr(self, "_models"):  # Ray has restarted this process
             self.ready()
-        return compute_shard(self._store, shard, self._models.get(shard), self._batch_tokens)
+        yield from computed(self._store, shard, self._models.get(shard), self._batch_tokens)
 
 
 class _Pool:
@@ -100,41 +98,57 @@ class _Pool:
         device = "cuda" if gpus > 0 else "cpu"
         self._workers = [actor.remote(*arguments, device) for _ in range(size)]
 
-    def run(self, work: list[Shard], progress: Progress | None) -> int:
+    def run(self, work: list[Shard]) -> int:
         """Compute all; total forwards. The workers are gone afterwards."""
         import ray
 
-        queue, done, forwards = deque(work), 0, 0
-        total = sum(len(shard.texts) for shard in work)
+        queue, forwards = deque(work), 0
         try:
             busy: dict[Any, tuple[Any, Shard | None]] = {
                 worker.ready.remote(): (worker, None) for worker in self._workers
             }
-            while done < total:
-                for reference in ray.wait(list(busy))[0]:
-                    worker, shard = busy.pop(reference)
-                    forwards += _result(reference, shard or work[0])
-                    if shard is not None:
-                        done += len(shard.texts)
-                        if progress is not None:
-                            progress(done, total)
+            with Counting(work) as counting:
+                # A worker that has no room yet is not waited for once nothing is left to do.
+                while queue or any(shard for _, shard in busy.values()):
+                    (ready, *_), _ = ray.wait(list(busy), num_returns=1)
+                    worker, shard = busy[ready]
+                    batch = _next(ready, shard, work[0])
+                    if shard is not None and batch is not None:
+                        counting.done(shard, batch)
+                        forwards += 1
+                        continue
+                    del busy[ready]
                     if queue:
                         following = queue.popleft()
-                        busy[worker.compute.remote(following)] = (worker, following)
+                        counting.begin(following)
+                        batches = worker.compute.options(num_returns="streaming").remote(following)
+                        busy[batches] = (worker, following)
         finally:
             for worker in self._workers:
                 ray.kill(worker)
         return forwards
 
 
-def _result(reference: Any, shard: Shard) -> int:
-    """Forwards of one shard, or its failure in a sentence."""
+def _next(ready: Any, shard: Shard | None, first: Shard) -> Batch | None:
+    """What the next forward has done; None where the shard is stored, or the worker set up."""
+    if shard is None:
+        _result(ready, first)
+        return None
+    try:
+        batch: Batch = _result(next(ready), shard)
+    except StopIteration:
+        return None
+    return batch
+
+
+def _result(reference: Any, shard: Shard) -> Any:
+    """What a worker gave for a shard, or its failure in a sentence."""
     import ray
     from ray.exceptions import RayActorError, RayTaskError
 
     where = f"shard {shard.index + 1} of {shard.total} of the {shard.what} features of {shard.model.model}"
     try:
-        return int(ray.get(reference))
+        return ray.get(reference)
     except RayTaskError as error:
         if isinstance(error.cause, LlinkError):
             raise error.cause from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+from llink_ray.cluster.fresh import forget
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
@@ -54,6 +55,7 @@ def fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
     # Ray Train's own answer to Ctrl-C waits for a controller that may be busy for minutes, then exits with 0.
     trainer._register_sigint_handler = lambda controller: None
     run.error.unlink(missing_ok=True)
+    forget(run)
     try:
         trainer.fit()
     except TrainingFailedError as error:

@@ -21,6 +21,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.languages import Language, find
 from llink_ray.pretrained.acquire import ensure
 from llink_ray.settings import Settings
+from llink_ray.stopping import resumable
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,8 @@ def _one(task: Task) -> dict[str, Any]:
 
     _show(task.settings)
     say(f"run {task.run_dir}")
-    try:
+    with resumable(lambda: how_to_go_on(task)):
         document = teach(task, say)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(how_to_go_on(task)) from None
     print_tables(document)
     _samples(task)
     return document

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from llink_ray.addresses import past_proxies
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.stopping import cleared, takes_signals
 
 if TYPE_CHECKING:
     import psutil
@@ -87,7 +88,8 @@ def _join(address: str) -> None:
 
     try:
         _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _own_sigterm():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ValueError, OSError) as error:
         raise JobFailed(
             f"No Ray cluster answers at {address} ({_first_line(error)}): start one with "
@@ -133,24 +135,47 @@ def _start(stack: ExitStack, run_tmp: Path | None, num_cpus: int | None) -> None
     for attempt in range(_STARTS):
         before = _children()
         try:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address=_LOOPBACK,
-                _temp_dir=str(tmp),
-            )
+            with _own_sigterm():
+                ray.init(
+                    address="local",
+                    num_cpus=num_cpus,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _node_ip_address=_LOOPBACK,
+                    _temp_dir=str(tmp),
+                )
             return
-        except Exception as error:  # Ray raises bare ones too
+        except BaseException as error:  # Ray raises bare ones too
             _shut_down()
             _end(_children() - before)
+            if not isinstance(error, Exception):
+                raise
             if attempt + 1 < _STARTS:
                 continue
             where = f"; its logs are in {run_tmp / 'ray-logs'}" if run_tmp else ""
             raise JobFailed(f"Ray does not start on this machine ({_first_line(error)}){where}.") from error
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """A handler of SIGTERM that is there stays, or is put back.
+
+    Ray has two of its own: one in Python kills the node, one in C++ prints a stack and aborts soon after.
+    """
+    from ray._private import utils
+
+    handler, theirs = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    utils.set_sigterm_handler = lambda _: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = theirs
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _children() -> set[psutil.Process]:
@@ -198,7 +223,8 @@ def _short_folder(run_tmp: Path | None) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     tmp = Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
     try:
-        yield tmp
+        with cleared(tmp):
+            yield tmp
     except Exception as error:
         wrong_use = isinstance(error, LlinkError) and error.exit_code == LlinkError.exit_code
         logs = tmp / "session_latest" / "logs"
@@ -221,6 +247,9 @@ def everywhere() -> dict[str, str]:
 def _undisturbed() -> Iterator[None]:
     """Ctrl-C once more must not leave half a Ray behind."""
     if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if takes_signals():  # and ends everything at the second
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llink_ray.cluster.fresh import kept_when_stopped
 from llink_ray.cluster.local import everywhere, places
+from llink_ray.cluster.progress import tailing
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import Say, Task, teach
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.stopping import resumable
 
 
 def teach_many(tasks: list[Task], say: Say) -> dict[str, Any]:
@@ -25,10 +28,12 @@ def teach_many(tasks: list[Task], say: Say) -> dict[str, Any]:
     ]
     documents: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    try:
+    with (
+        resumable(lambda: "\n".join(filter(None, map(how_to_go_on, tasks)))),
+        kept_when_stopped(lambda: [task.run_dir for task in tasks], say),
+        tailing({task.language.code: RunDir(task.run_dir).log for task in tasks}, say),
+    ):
         _spread(tasks, documents, failed, say)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("\n".join(filter(None, map(how_to_go_on, tasks)))) from None
     if not documents:
         raise JobFailed("; ".join(f"{f['language']}: {f['error']}" for f in failed))
     return {"job": "train", "runs": documents, "failed": failed}

@@ -1,4 +1,4 @@
-"""Progress of a run for a person at a terminal, read off its history file."""
+"""Progress of runs: what their workers write into the run's log, read by whoever waits for them."""
 
 from __future__ import annotations
 
@@ -6,33 +6,97 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from llink_ray.cluster.rundir import RunDir
 from llink_ray.evaluation import history
+from llink_ray.progress import Say
 
-_NAMES = {"a": "Stage A", "b": "Stage B"}
+STAGES = {"a": "Stage A", "b": "Stage B"}
 _EVERY = 0.5
+_STAMP = "%Y-%m-%dT%H:%M:%S"
+
+
+def into_log(path: Path) -> Say:
+    """Appends lines to a log, with the time, where its folder is there already."""
+
+    def write(line: str) -> None:
+        with suppress(OSError):  # a full disk is told by what needs it
+            if path.parent.is_dir():
+                with path.open("a", encoding="utf-8") as log:
+                    log.write(f"{time.strftime(_STAMP)} {line}\n")
+
+    return write
+
+
+def logged(run: RunDir, say: Say) -> Say:
+    """To a person, and into the run's log."""
+    write = into_log(run.log)
+
+    def tell(line: str) -> None:
+        say(line)
+        write(line)
+
+    return tell
 
 
 @contextmanager
-def following(path: Path, steps: Mapping[str, int]) -> Iterator[None]:
-    """Show what is written to the history at ``path`` until the block ends.
+def following(run: RunDir, steps: Mapping[str, int], say: Say) -> Iterator[None]:
+    """Show what the workers of a run say until the block ends; a terminal gets a bar a stage besides."""
+    if not sys.stderr.isatty():
+        with tailing({"": run.log}, say):
+            yield
+        return
+    with _bars(run, steps) as print_above, tailing({"": run.log}, print_above):
+        yield
 
-    A terminal gets a bar a stage; a file or a pipe gets a line where held-out pairs were looked at.
-    """
-    done = threading.Event()
-    watch = _bars if sys.stderr.isatty() else _lines
-    thread = threading.Thread(target=watch, args=(path, steps, done), daemon=True)
+
+@contextmanager
+def tailing(logs: Mapping[str, Path], say: Say) -> Iterator[None]:
+    """Say every line that is written into logs in this block, behind the name that a log has here."""
+    places = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
+
+    def look() -> None:
+        for name, path in logs.items():
+            for line in _new_lines(path, places, name):
+                say(f"{name}: {line}" if name else line)
+
+    with _repeating(look):
+        yield
+
+
+def _new_lines(path: Path, places: dict[str, int], name: str) -> list[str]:
+    """What stands behind the place reached so far, whole lines alone, without their times."""
+    with suppress(OSError), path.open("rb") as log:
+        log.seek(places[name])
+        content = log.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        places[name] += len(whole)
+        return [line.partition(" ")[2] for line in whole.decode("utf-8", "replace").splitlines()]
+    return []
+
+
+@contextmanager
+def _repeating(look: Callable[[], None]) -> Iterator[None]:
+    """Call ``look`` now and then until the block ends, and once afterwards."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_EVERY):
+            look()
+        look()
+
+    thread = threading.Thread(target=watch, name="following", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        done.set()
+        over.set()
         thread.join()
 
 
@@ -41,7 +105,9 @@ def _newest(path: Path, stage: str) -> dict[str, Any] | None:
     return records[-1] if records else None
 
 
-def _bars(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
+@contextmanager
+def _bars(run: RunDir, steps: Mapping[str, int]) -> Iterator[Say]:
+    """A bar for each stage; what is said about the steps themselves would say the same."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -51,14 +117,14 @@ def _bars(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars = {
-            s: progress.add_task(_NAMES[s], total=n, told="", start=False, visible=False)
+            s: progress.add_task(STAGES[s], total=n, told="", start=False, visible=False)
             for s, n in steps.items()
         }
         closing = progress.add_task("figures on held-out pairs", total=None, told="", visible=False)
-        while True:
-            last = done.wait(_EVERY)
+
+        def look() -> None:
             for stage, bar in bars.items():
-                record = _newest(path, stage)
+                record = _newest(run.history, stage)
                 if record is None:
                     continue
                 if not progress.tasks[bar].started:
@@ -68,55 +134,12 @@ def _bars(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
                 )
                 if record["step"] == steps[stage]:
                     progress.stop_task(bar)
-                    progress.update(closing, visible=stage == "b" and not last)
-            if last:
-                return
+                    progress.update(closing, visible=stage == "b")
 
+        def print_above(line: str) -> None:
+            if not line.startswith(tuple(f"{name}: " for name in STAGES.values())):
+                progress.console.print(line, markup=False, highlight=False)
 
-def _lines(path: Path, steps: Mapping[str, int], done: threading.Event) -> None:
-    told = 0
-    while True:
-        last = done.wait(_EVERY)
-        records = history.read(path) if path.exists() else []
-        looked = [r for r in records if any(k.startswith("validation/") for k in r)]
-        told = min(told, len(looked))  # a restarted worker takes records back
-        for record in looked[told:]:
-            seen = "  ".join(
-                f"{k.split('/')[1]} {v:.3f}" for k, v in record.items() if k.startswith("validation/")
-            )
-            name = _NAMES[record["stage"]]
-            total = steps[record["stage"]]
-            print(
-                f"{name}  {record['step']}/{total}  loss {record['loss']:.3f}  held-out {seen}",
-                file=sys.stderr,
-                flush=True,
-            )
-        told = len(looked)
-        if last:
-            return
-
-
-class Rate:
-    """Progress of a long step with its rate and the time left: a line whenever some seconds have passed.
-
-    A terminal and a log file get the same lines, so that a step without a terminal is not silent.
-    """
-
-    def __init__(self, what: str, unit: str, say: Callable[[str], None], every: float = 10.0) -> None:
-        self._what, self._unit, self._say, self._every = what, unit, say, every
-        self._since = self._told = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        """``done`` of ``total`` units are done."""
-        now = time.monotonic()
-        if done < total and now - self._told < self._every:
-            return
-        self._told, seconds = now, max(now - self._since, 1e-6)
-        left = "" if done >= total else f", about {_spoken(seconds / max(1, done) * (total - done))} left"
-        self._say(f"{self._what}: {done:,} of {total:,} {self._unit}, {done / seconds:,.1f}/s{left}")
-
-
-def _spoken(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
+        with _repeating(look):
+            yield print_above
+        progress.update(closing, visible=False)

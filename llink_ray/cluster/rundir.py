@@ -58,6 +58,21 @@ class RunDir:
         """Why training stopped, at full length."""
         return self.path / "error.txt"
 
+    @property
+    def log(self) -> Path:
+        """What was said while it went on, line by line."""
+        return self.path / "run.log"
+
+    @property
+    def stepping(self) -> Path:
+        """There while the workers are at the steps of a stage."""
+        return self.path / "stepping"
+
+    @property
+    def stop(self) -> Path:
+        """There once they are asked to take a checkpoint and to wait for their end."""
+        return self.path / "stop"
+
     def write_json(self, path: Path, content: Any) -> None:
         """Whole or not at all.
 

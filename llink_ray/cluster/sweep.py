@@ -12,12 +12,14 @@ from typing import Any
 
 from llink_ray import configure
 from llink_ray.cluster.checks import check_output
+from llink_ray.cluster.fresh import kept_when_stopped
 from llink_ray.cluster.job import Request, asked_languages, default_output, new_task
 from llink_ray.cluster.local import connect
 from llink_ray.cluster.sweep_search import RECORD, room, search_in
 from llink_ray.errors import LlinkError
 from llink_ray.languages import find
 from llink_ray.settings import Settings
+from llink_ray.stopping import resumable
 from llink_ray.sweeps import space as spaces
 from llink_ray.sweeps.journal import NAME
 from llink_ray.sweeps.objective import objectives
@@ -74,14 +76,21 @@ def sweep(asked: Sweep) -> dict[str, Any]:
         elif asked.trials is not None:
             most = len(grid(from_json(record["space"]))) if record["algorithm"] == "grid" else asked.trials
             record["trials"] = min(asked.trials, most)
+        trials = folder / "trials"
         try:
-            return search_in(folder, record, started)
+            with (
+                resumable(lambda: _how_to_go_on(folder)),
+                kept_when_stopped(lambda: trials.glob("*"), lambda _: None),
+            ):
+                return search_in(folder, record, started)
         except LlinkError:
             if not asked.resume and not (folder / NAME).exists():  # no trial was begun: nothing to go on with
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"go on with: python jobs/tune.py --resume {folder}") from None
+
+
+def _how_to_go_on(folder: Path) -> str:
+    return f"go on with: python jobs/tune.py --resume {folder}" if (folder / RECORD).exists() else ""
 
 
 def _begun(asked: Sweep) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 
 from llink_ray.evaluation.sweep_read import read
 from llink_ray.evaluation.sweep_tensorboard import FOLDER, write_events
+from llink_ray.progress import track
 from llink_ray.sweeps.journal import Trial
 from llink_ray.sweeps.plan import Plan
 from llink_ray.sweeps.results import write_results
@@ -28,10 +29,14 @@ class Table:
         self._told = {trial.name for trial in self._trials() if trial.state != "running"}
         terminal = sys.stderr.isatty()
         self._live = Live(console=Console(stderr=True), auto_refresh=False) if terminal else None
+        self._progress = track("sweep", "trials", plan.search.trials * len(plan.search.studies))
+        self._progress.reach(len(self._told))
 
     def __enter__(self) -> Table:
         if self._live:
             self._live.start()
+        else:
+            self._progress.__enter__()
         return self
 
     def __exit__(
@@ -39,6 +44,8 @@ class Table:
     ) -> None:
         if self._live:
             self._live.stop()
+        else:
+            self._progress.__exit__(kind, error, trace)
 
     def _trials(self) -> list[Trial]:
         return [trial for study in self._plan.search.studies for trial in self._plan.trials(study)]
@@ -53,6 +60,7 @@ class Table:
         if self._live:
             self._live.update(self._table(), refresh=True)
             return
+        self._progress.at(len(self._told) + self._under_way())
         for trial in new:
             config = "  ".join(f"{key.split('.')[-1]} {_short(v)}" for key, v in trial.config.items())
             print(
@@ -61,6 +69,12 @@ class Table:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _under_way(self) -> float:
+        """What running trials have done, as a share of the longest that ended."""
+        longest = max((trial.steps for trial in self._trials() if trial.state != "running"), default=0)
+        running = [trial.steps for trial in self._trials() if trial.state == "running"]
+        return sum(min(1.0, steps / longest) for steps in running) if longest else 0.0
 
     def _done(self) -> str:
         total = self._plan.search.trials * len(self._plan.search.studies)

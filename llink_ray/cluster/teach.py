@@ -13,8 +13,9 @@ from typing import Any
 from llink_ray.bundle import INDEX, read_bundle
 from llink_ray.cluster.extract import extract
 from llink_ray.cluster.fit import fit
+from llink_ray.cluster.fresh import kept_when_stopped
 from llink_ray.cluster.local import require
-from llink_ray.cluster.progress import Rate, following
+from llink_ray.cluster.progress import following, logged
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.corpus import SPLITS, UNSEEN, Pair, prepare
 from llink_ray.errors import JobFailed, LlinkError
@@ -25,6 +26,7 @@ from llink_ray.languages import Language
 from llink_ray.models.locate import fingerprint, weights_of
 from llink_ray.normalisation import VERSION
 from llink_ray.portable import model_name
+from llink_ray.progress import telling
 from llink_ray.registry import Registry
 from llink_ray.settings import Settings
 
@@ -51,8 +53,15 @@ def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
         LlinkError: what was asked is wrong.
         JobFailed: it could not be carried out; the run can be resumed.
     """
-    started = time.monotonic()
-    run, settings = RunDir(task.run_dir), task.settings
+    run = RunDir(task.run_dir)
+    tell = logged(run, say)
+    with telling(tell):
+        return _teach(task, run, tell, say)
+
+
+def _teach(task: Task, run: RunDir, say: Say, follow: Say) -> dict[str, Any]:
+    """``say`` goes into the run's log as well, which ``follow`` is told of while the workers write it."""
+    started, settings = time.monotonic(), task.settings
     fresh = not run.path.exists()
     workers, forwards = settings.cluster.num_workers, 0
     try:
@@ -70,7 +79,7 @@ def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
     if not _measured(run):
         say(f"training on {workers} worker{'s' * (workers != 1)}")
         steps = {"a": settings.stage_a.planned_steps(record["corpus"]["train"]), "b": settings.stage_b.steps}
-        with following(run.history, steps):
+        with following(run, steps, follow), kept_when_stopped(lambda: [run.path], follow):
             fit(run, settings, config)
     return _close(task, run, record, forwards, time.monotonic() - started, fresh)
 
@@ -90,7 +99,6 @@ def extract_run(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) ->
         specs.values(),
         batch_tokens=settings.features.batch_tokens,
         gpus_per_task=cluster.gpus_per_worker,
-        progress=Rate("features", "texts", say),
     )
     features = {name: found.features[spec.key] for name, spec in specs.items()}
     width, tokens = features["english"].dim, features["foreign"].tokens

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import random
 import traceback
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import torch
 
 from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
+from llink_ray.cluster.loop import Loop
+from llink_ray.cluster.progress import into_log
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.evaluation import history
 from llink_ray.evaluation.held_out import HeldOut
@@ -25,6 +26,7 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
 from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
+from llink_ray.progress import Say, telling
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.collective import from_first, world
@@ -39,7 +41,9 @@ def train(config: dict[str, Any]) -> None:
     What goes wrong stands at full length in the run's ``error.txt``, each worker's part of it.
     """
     try:
-        Run(config).go()
+        log = into_log(RunDir(Path(config["run_dir"])).log)
+        with telling(log) if world()[0] == 0 else nullcontext():
+            Run(config, log).go()
     except Exception:
         with suppress(OSError), RunDir(Path(config["run_dir"])).error.open("a", encoding="utf-8") as file:
             file.write(f"worker {world()[0]}:\n{traceback.format_exc()}\n")
@@ -49,7 +53,7 @@ def train(config: dict[str, Any]) -> None:
 class Run:
     """One worker's view of a run."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], log: Say) -> None:
         import ray.train.torch
 
         self.settings = Settings.model_validate(config["settings"])
@@ -62,6 +66,7 @@ class Run:
         cluster = self.settings.cluster
         torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
         self.rank, self.workers = world()
+        self.loop = Loop(self.dir, self.settings.checkpoint, log)
         seed = self.settings.seed * 1_000 + self.rank
         random.seed(seed)
         np.random.seed(seed)
@@ -139,7 +144,7 @@ class Run:
             stage.consider(found)
             return {"validation/r1": found.r1, "validation/r10": found.r10}
 
-        self._loop(
+        self.loop.go(
             "a",
             stage,
             stage.steps,
@@ -187,7 +192,7 @@ class Run:
                 engine.train()
             return found
 
-        self._loop(
+        self.loop.go(
             "b",
             stage,
             settings.stage_b.steps,
@@ -228,24 +233,3 @@ class Run:
     def _rewind(self, stage: str, step: int) -> None:
         if self.rank == 0:
             history.rewind(self.dir.history, stage, step)
-
-    def _loop(
-        self,
-        name: str,
-        stage: StageA | StageB,
-        steps: int,
-        look_every: int,
-        look: Callable[[], dict[str, float]],
-        report: Callable[[dict[str, Any]], None],
-    ) -> None:
-        keep_every, log_every = self.settings.checkpoint.every_steps, self.settings.checkpoint.log_every
-        while not stage.done:
-            record: dict[str, Any] = {"stage": name, **stage.advance(), "step": stage.step}
-            looked = stage.step % look_every == 0 or stage.step == steps
-            if looked:
-                record |= look()
-            last = stage.done  # a look may have been the last
-            if self.rank == 0 and (looked or stage.step % log_every == 0 or stage.step == 1):
-                history.append(self.dir.history, record)
-            if stage.step % keep_every == 0 or last:
-                report(record)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llink_ray.errors import LlinkError
+from llink_ray.progress import track
 
 
 def lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -17,8 +18,9 @@ def lines(file: Path) -> Iterator[tuple[int, str]]:
     Raises:
         LlinkError: a line that is not UTF-8, with the line and its first bad byte.
     """
-    with file.open("rb") as stream:
+    with file.open("rb") as stream, track(f"corpus {file.name}", "MB", file.stat().st_size) as progress:
         for number, raw in enumerate(stream, 1):
+            progress.advance(len(raw))
             if number == 1:
                 _refuse_utf16(file, raw)
                 raw = raw.removeprefix(codecs.BOM_UTF8)

@@ -14,6 +14,7 @@ from llink_ray.corpus.read import read
 from llink_ray.corpus.split import SPLITS, Splits, split
 from llink_ray.corpus.tsv import COLUMNS
 from llink_ray.errors import LlinkError
+from llink_ray.progress import track
 from llink_ray.settings import CorpusSettings
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def prepare(language: Language, settings: CorpusSettings, seed: int) -> Prepared
         raise LlinkError(_nothing_left(name, cleaned, language))
     _check_sources(name, cleaned.kept, settings.held_out_sources)
     try:
-        splits = split(
-            cleaned.kept, settings.test_fraction, settings.validation_fraction, settings.held_out_sources
-        )
+        with track(f"{len(cleaned.kept):,} pairs: held-out ones are set apart"):
+            splits = split(
+                cleaned.kept, settings.test_fraction, settings.validation_fraction, settings.held_out_sources
+            )
     except LlinkError as error:
         lost = f" (dropped before: {describe(cleaned.dropped)})" if cleaned.dropped else ""
         raise LlinkError(f"{name}: {error}{lost}") from None

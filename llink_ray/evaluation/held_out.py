@@ -16,6 +16,7 @@ from llink_ray.languages import Language
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.slots import NoSlots
+from llink_ray.progress import track
 from llink_ray.settings import Settings
 from llink_ray.training.examples import tokenise
 from llink_ray.training.stage_b import gathered
@@ -73,13 +74,15 @@ class HeldOut:
     def _answers(self) -> list[Answer]:
         wanted, given = self.settings.evaluation, [""] * len(self.rows)
         order = sorted(range(len(self.rows)), key=lambda i: len(self.rows[i].prompt))
-        for start in range(0, len(order), wanted.batch_size):
-            part = order[start : start + wanted.batch_size]
-            slots = self._slots(np.array([row for i in part for row in self.rows[i].pairs]))
-            prompts = collate([self.rows[i].prompt for i in part]).to(self.decoder.device)
-            answers = self.model.generate(prompts, slots, self.decoder, wanted.max_new_tokens)
-            for place, answer in zip(part, answers, strict=True):
-                given[place] = answer
+        with track("answers on held-out pairs", "questions", len(order)) as progress:
+            for start in range(0, len(order), wanted.batch_size):
+                part = order[start : start + wanted.batch_size]
+                slots = self._slots(np.array([row for i in part for row in self.rows[i].pairs]))
+                prompts = collate([self.rows[i].prompt for i in part]).to(self.decoder.device)
+                answers = self.model.generate(prompts, slots, self.decoder, wanted.max_new_tokens)
+                for place, answer in zip(part, answers, strict=True):
+                    given[place] = answer
+                progress.advance(len(part))
         return [
             Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(self.asked, given, strict=True)
         ]

@@ -25,6 +25,7 @@ from llink_ray.instructions import (
 from llink_ray.languages import find
 from llink_ray.models.llink import IGNORED, collate
 from llink_ray.models.slots import NoSlots
+from llink_ray.progress import track
 from llink_ray.taught import Taught
 from llink_ray.training import losses
 from llink_ray.training.examples import tokenise
@@ -134,8 +135,9 @@ def _vectors(taught: Taught, texts: Sequence[str], size: int) -> dict[str, npt.N
     def keep(name: str, vectors: torch.Tensor) -> None:
         parts.setdefault(name, []).append(vectors.float().cpu().numpy())
 
-    with torch.inference_mode():
+    with torch.inference_mode(), track("vectors", "texts", len(texts)) as progress:
         for start in range(0, len(texts), size):
+            progress.at(start)
             part = list(texts[start : start + size])
             if isinstance(taught.model.slots, NoSlots):
                 states = taught.decoder.teacher_states(part, adapted=True)
@@ -159,8 +161,9 @@ def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
     predicted, language = 0, find(taught.language)
     size = max(2, taught.settings.evaluation.batch_size)
     parts = [examples[i : i + size] for i in range(0, len(examples), size)]
-    with torch.inference_mode():
+    with torch.inference_mode(), track("slot gain", "examples", len(examples)) as progress:
         for part in parts:
+            progress.advance(len(part))
             if len(part) < 2:
                 continue
             rows = tokenise(taught.decoder.prompt, list(part), taught.settings.slots, language)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,14 +21,12 @@ from llink_ray.features.frozen import (
     load_model,
 )
 from llink_ray.features.rows import Features
-from llink_ray.features.spec import FeatureSpec, Shard
+from llink_ray.features.spec import FeatureSpec, Shard, What
 from llink_ray.features.store import FeatureStore
+from llink_ray.progress import Progress, track
 
 if TYPE_CHECKING:
     import torch
-
-Progress = Callable[[int, int], None]
-"""Called with texts done and texts to do, after each shard."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ def extract(
     batch_tokens: int = 8_192,
     device: str = "cpu",
     load: Loader = load_model,
-    progress: Progress | None = None,
 ) -> Extracted:
     """Compute what is missing, in this process.
 
@@ -59,12 +58,13 @@ def extract(
     wanted = distinct(specs)
     work = [shard for spec in wanted for shard in store.missing(spec)]
     holder = ModelHolder(load, device)
-    total, done, forwards = sum(len(shard.texts) for shard in work), 0, 0
-    for shard in work:
-        forwards += compute_shard(store, shard, holder.get(shard), batch_tokens)
-        done += len(shard.texts)
-        if progress is not None:
-            progress(done, total)
+    forwards = 0
+    with Counting(work) as counting:
+        for shard in work:
+            counting.begin(shard)
+            for batch in computed(store, shard, holder.get(shard), batch_tokens):
+                counting.done(shard, batch)
+                forwards += 1
     return Extracted({spec.key: store.finish(spec) for spec in wanted}, forwards)
 
 
@@ -73,11 +73,66 @@ def distinct(specs: Iterable[FeatureSpec]) -> list[FeatureSpec]:
     return list({spec.key: spec for spec in specs}.values())
 
 
-def compute_shard(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> int:
-    """Run the model over the texts of one shard and store the result.
+@dataclass(frozen=True)
+class Batch:
+    """What one forward has done."""
 
-    Returns:
-        Model forwards spent.
+    texts: int
+    letters: int
+
+
+class Counting:
+    """Progress over shards, told by what is computed: a decoder is slower than an encoder by far."""
+
+    def __init__(self, work: Iterable[Shard]) -> None:
+        self._all: dict[What, Batch] = {}
+        for shard in work:
+            self._all[shard.what] = _sum(self._all.get(shard.what), _size(shard.texts))
+        self._done: dict[What, Batch] = {}
+        self._told: dict[What, Progress] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Counting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def begin(self, shard: Shard) -> None:
+        """The first shard of its kind starts the clock."""
+        if shard.what not in self._told:
+            progress = track(f"{shard.what} features", "texts", self._all[shard.what].texts)
+            self._told[shard.what] = self._stack.enter_context(progress)
+
+    def done(self, shard: Shard, batch: Batch) -> None:
+        """One forward more; what is left is estimated by letters, since the longest texts come first."""
+        done, of = _sum(self._done.get(shard.what), batch), self._all[shard.what]
+        self._done[shard.what] = done
+        self._told[shard.what].at(done.texts, (done.letters, of.letters))
+        if done.texts == of.texts:
+            self._told[shard.what].close()
+
+
+def _size(texts: Sequence[str]) -> Batch:
+    return Batch(len(texts), sum(map(len, texts)))
+
+
+def _sum(one: Batch | None, other: Batch) -> Batch:
+    return Batch(one.texts + other.texts, one.letters + other.letters) if one else other
+
+
+def compute_shard(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> int:
+    """As :func:`computed`, at once; model forwards spent."""
+    return sum(1 for _ in computed(store, shard, model, batch_tokens))
+
+
+def computed(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> Iterator[Batch]:
+    """Run the model over the texts of one shard and store the result, which is there at the end.
+
+    Yields:
+        What each forward has done.
 
     Raises:
         JobFailed: values that are not finite, or that float16 cannot hold; or the store is full.
@@ -92,12 +147,12 @@ def compute_shard(store: FeatureStore, shard: Shard, model: FrozenModel, batch_t
             vectors[i] = rows[place]
             if ragged:
                 states[i] = ragged[place]
+        yield _size([texts[i] for i in group])
     arrays = {"vectors": np.stack(vectors)}  # (n, d)
     if shard.what == "encoder+tokens":
         arrays["tokens"] = np.concatenate(states)  # (sum T, d)
         arrays["offsets"] = np.cumsum([0, *map(len, states)], dtype=np.int64)  # (n + 1,)
     store.write(shard, arrays)
-    return len(groups)
 
 
 def _forward(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from llink_ray.cache import cache_root
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.progress import track
 
 
 class Folder(Protocol):
@@ -109,7 +109,7 @@ class RemoteFolder:
                     path.open("wb") as target,
                     self._fs.open_input_stream(info.path) as source,
                 ):
-                    shutil.copyfileobj(source, target, 1 << 20)
+                    _copied(source, target, f"{name} from {self._uri}", info.size)
         return cached
 
     def names(self, under: str) -> list[str]:
@@ -142,7 +142,7 @@ class RemoteFolder:
             self._fs.create_dir(target.rpartition("/")[0], recursive=True)
             partial = f"{target}.{uuid.uuid4().hex}.tmp"
             with path.open("rb") as source, self._fs.open_output_stream(partial) as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
+                _copied(source, sink, f"{name} to {self._uri}", path.stat().st_size)
             if self._fs.get_file_info(target).type != FileType.NotFound:
                 self._fs.delete_file(target)  # some file systems refuse to move onto a file
             self._fs.move(partial, target)
@@ -158,6 +158,13 @@ def _replacing(target: Path) -> Iterator[Path]:
         path.replace(target)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _copied(source: IO[bytes], sink: IO[bytes], what: str, size: int) -> None:
+    with track(what, "MB", size) as progress:
+        while block := source.read(1 << 20):
+            sink.write(block)
+            progress.advance(len(block))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.loading import plainly
 from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
 from llink_ray.models.prompt import Prompt
+from llink_ray.progress import track
 from llink_ray.settings import DecoderSettings, TeacherSettings
 
 
@@ -160,17 +161,19 @@ class Decoder:
     ) -> list[str]:
         """Answers to (instruction, text) pairs with the text itself in the prompt: no slots, no adapters."""
         answers: list[str] = []
-        for start in range(0, len(asked), batch_size):
-            rows = [self.prompt.raw(*item) for item in asked[start : start + batch_size]]
-            length = max(map(len, rows))
-            ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
-            mask = torch.zeros_like(ids)  # (B, S)
-            for i, row in enumerate(rows):
-                ids[i, length - len(row) :] = torch.tensor(row)
-                mask[i, length - len(row) :] = 1
-            embedded = self.model.get_input_embeddings()(ids.to(self.device))
-            with without_adapters(self.model):
-                answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
+        with track("answers of the decoder as it came", "questions", len(asked)) as progress:
+            for start in range(0, len(asked), batch_size):
+                rows = [self.prompt.raw(*item) for item in asked[start : start + batch_size]]
+                length = max(map(len, rows))
+                ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
+                mask = torch.zeros_like(ids)  # (B, S)
+                for i, row in enumerate(rows):
+                    ids[i, length - len(row) :] = torch.tensor(row)
+                    mask[i, length - len(row) :] = 1
+                embedded = self.model.get_input_embeddings()(ids.to(self.device))
+                with without_adapters(self.model):
+                    answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
+                progress.advance(len(rows))
         return answers
 
     def stop_ids(self) -> list[int]:

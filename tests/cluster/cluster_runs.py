@@ -209,16 +209,20 @@ def settings_file(folder: Path) -> Path:
     return file
 
 
-class Job:
-    """``python jobs/train.py`` as a person starts it, with a Ray of its own."""
+_NOHUP = ("sh", "-c", 'trap "" INT; exec nohup "$@"', "sh")
+"""As ``nohup … &`` in a script starts it."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+
+class Job:
+    """``python jobs/train.py``, or another, as a person starts it, with a Ray of its own."""
+
+    def __init__(self, folder: Path, *flags: str, name: str = "train", ignores_ctrl_c: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.out, self.err = folder / "stdout", folder / "stderr"
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "jobs/train.py", *flags],
+                [*_NOHUP * ignores_ctrl_c, sys.executable, f"jobs/{name}.py", *flags],
                 cwd=ROOT,
                 env=environment(),
                 stdout=out,

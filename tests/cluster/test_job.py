@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -14,7 +16,16 @@ from typing import Any
 
 import psutil
 import pytest
-from cluster_runs import ROOT, alive, environment, settings_file, task, wait_for
+from cluster_runs import (
+    ROOT,
+    alive,
+    environment,
+    same_outcome,
+    settings_file,
+    task,
+    train_workers,
+    wait_for,
+)
 
 from llink_ray.cluster.job import Request, run
 from llink_ray.cluster.many import teach_many
@@ -129,6 +140,34 @@ def submitted(head: tuple[int, dict[str, str]], project: Path, *command: str) ->
     return document
 
 
+def stopped(head: tuple[int, dict[str, str]], project: Path, *command: str) -> str:
+    """What a job says that ``ray job stop`` ends once it trains, with its exit code."""
+    port, environ = head
+    ray, address = str(Path(sys.executable).with_name("ray")), f"--address=http://127.0.0.1:{port}"
+    job = f"{shlex.join([sys.executable, *command])}; echo ended with $?"
+    log = project.parent / "stopped"
+    with log.open("w") as out:
+        submitting = subprocess.Popen(
+            [
+                *(ray, "job", "submit", address, "--submission-id=stopped", "--working-dir=."),
+                *("--", "sh", "-c", shlex.quote(f"trap : TERM; {job}")),
+            ],
+            cwd=project,
+            env=environ,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        assert wait_for(lambda: "Stage A  20/60" in log.read_text(), 300, pause=0.2), log.read_text()
+        stop = [ray, "job", "stop", address, "stopped"]
+        subprocess.run(stop, env=environ, capture_output=True, check=True, timeout=120)
+        submitting.wait(60)
+    finally:
+        submitting.kill()
+        submitting.wait()
+    return log.read_text()
+
+
 def test_submitted_jobs(head: tuple[int, dict[str, str]], tmp_path: Path) -> None:
     project = tmp_path / "project"  # what a person has checked out, with a settings file of their own
     for name in ("llink_ray", "jobs", "tune_spaces"):
@@ -140,6 +179,12 @@ def test_submitted_jobs(head: tuple[int, dict[str, str]], tmp_path: Path) -> Non
     home = head[1]["HOME"]
     assert Path(document["bundle"]).is_relative_to(home), "kept in a folder that Ray deletes"
     assert (Path(document["bundle"]) / "bundle.json").exists()
+
+    said = stopped(head, project, "jobs/train.py", *flags)
+    how = re.search(r"go on with: python (jobs/train\.py) --resume (\S+)", said)
+    assert how and "ended with 143" in said and "checkpoint after step" in said, said
+    assert wait_for(lambda: not train_workers(), 30), "a worker is left"
+    same_outcome(submitted(head, project, how[1], f"--resume={how[2]}"), document)
 
     sweep = submitted(head, project, "jobs/tune.py", *flags, "--space=smoke", "--trials=2")
     assert sweep["studies"]["bo"]["finished"] == 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import re
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,37 +68,94 @@ def test_a_killed_driver(one_worker: Job, small_flags: list[str], tmp_path: Path
     same_outcome(document, one_worker.document())
 
 
-@pytest.mark.parametrize("when", ["starting", "stage b"])
-def test_ctrl_c(when: str, one_worker: Job, small_flags: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        ("starting", signal.SIGINT),
+        ("b", signal.SIGINT),
+        ("starting", signal.SIGTERM),
+        ("a", signal.SIGTERM),
+        ("b", signal.SIGTERM),
+    ],
+)
+def test_a_stopped_run(
+    when: str, number: signal.Signals, one_worker: Job, small_flags: list[str], tmp_path: Path
+) -> None:
+    """Ctrl-C, and SIGTERM, which reaches the job alone, and where Ctrl-C is ignored as well."""
     output = tmp_path / "runs"
-    with Job(tmp_path / "first", *small_flags, f"--output={output}") as first:
+    flags = [*small_flags, f"--output={output}"]
+    with Job(tmp_path / "first", *flags, ignores_ctrl_c=number == signal.SIGTERM) as first:
         if when == "starting":  # Ray Train's controller is busy and hears nobody
             first.until(lambda: "training on" in first.err.read_text())
         else:
-            first.until(lambda: newest_stage(output) == "b")
+            first.until(lambda: newest_stage(output) == when)
         left = first.started()
-        first.interrupt()
+        if number == signal.SIGINT:
+            first.interrupt()
+        else:
+            first.process.send_signal(number)
         first.process.wait(60)
         assert wait_for(lambda: not alive(left), 30, pause=0.5), alive(left)
-    assert first.process.returncode == 130 and first.out.read_text() == ""
     told = first.err.read_text()
-    assert "Traceback" not in told
+    assert first.process.returncode == 128 + number and first.out.read_text() == "", told
+    assert "Traceback" not in told and "***" not in told
     *_, stopped, how = told.splitlines()
     run = only_run(output)
     assert stopped == "stopped" and how == f"go on with: python jobs/train.py --resume {run}"
+    assert told.index("stopping; once more ends it at once") < told.index(how) < told.rindex("stopped")
     assert not (output / "tmp").exists() or not list((output / "tmp").iterdir())
     if when == "starting":
         return
     assert run and checkpointed(run)
+    said = re.search(r"checkpoint after step (\d+) of Stage ([AB]) in ", told)
+    assert said and checkpointed(run) == (said[2].lower(), int(said[1])), "the newest is another"
+    assert not RunDir(run).stop.exists()
 
     with Job(tmp_path / "second", *how.split("train.py ")[1].split()) as second:
         document = second.document()
     same_outcome(document, one_worker.document())
     assert Registry(output / "registry").resolve("bo").name == document["published"] == "v0001"
+    if number == signal.SIGTERM:
+        return
 
     with Job(tmp_path / "third", f"--resume={run}") as third:
         assert third.document() == document
     assert len(Registry(output / "registry").list("bo")) == 1
+
+
+def test_sigterm_to_a_comparison(small_flags: list[str], tmp_path: Path) -> None:
+    flags = [flag for flag in small_flags if not flag.startswith("--lang")]
+    with Job(
+        tmp_path / "job", "--lang=tibetan", *flags, f"--output={tmp_path / 'runs'}", name="evaluate"
+    ) as job:
+        job.until(lambda: "training on" in job.err.read_text())
+        left = job.started()
+        job.process.send_signal(signal.SIGTERM)
+        job.process.wait(60)
+        assert wait_for(lambda: not alive(left), 30, pause=0.5), alive(left)
+    assert job.process.returncode == 143 and job.out.read_text() == "", job.err.read_text()
+    assert job.err.read_text().endswith(
+        "stopped\nwhat was done is kept: the same command goes on from there\n"
+    )
+
+
+def test_sigterm_to_every_process_and_a_second_one(small_flags: list[str], tmp_path: Path) -> None:
+    """As systemd and batch schedulers send it: Ray goes away beneath the job, which is no failure of it."""
+    output = tmp_path / "runs"
+    with Job(tmp_path / "job", *small_flags, f"--output={output}") as job:
+        job.until(lambda: "training on" in job.err.read_text())
+        left = job.started()
+        for process in [psutil.Process(job.process.pid), *left]:
+            with suppress(psutil.Error):
+                process.send_signal(signal.SIGTERM)
+        time.sleep(0.6)
+        with suppress(ProcessLookupError):
+            job.process.send_signal(signal.SIGTERM)
+        job.process.wait(30)
+        assert wait_for(lambda: not alive(left), 30, pause=0.5), alive(left)
+    told = job.err.read_text()
+    assert job.process.returncode == 143 and "Traceback" not in told, told
+    assert told.endswith(f"go on with: python jobs/train.py --resume {only_run(output)}\n")
 
 
 def test_what_is_trained_but_not_measured_is_not_trained_again(
@@ -126,16 +185,3 @@ def test_a_damaged_resume_is_refused_in_words(one_worker: Job, tmp_path: Path) -
         assert job.process.wait(120) == 2
     (line,) = job.err.read_text().splitlines()
     assert line.startswith("error: ") and "'bo'" in line and "'km'" in line
-
-
-def test_sigterm_leaves_no_process(small_flags: list[str], tmp_path: Path) -> None:
-    output = tmp_path / "runs"
-    with Job(tmp_path / "job", *small_flags, f"--output={output}") as job:
-        job.until(lambda: newest_stage(output) == "a")
-        left = job.started()
-        assert any("RayTrainWorker" in " ".join(p.cmdline()) for p in left if psutil.pid_exists(p.pid))
-        job.process.send_signal(signal.SIGTERM)
-        assert job.process.wait(60) != 0
-        assert wait_for(lambda: not alive(left), 30, pause=0.5), alive(left)
-    assert job.out.read_text() == ""
-    assert json.loads((only_run(output) or tmp_path).joinpath("run.json").read_text())

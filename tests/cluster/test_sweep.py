@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from cluster_runs import ROOT, environment, wait_for
+from cluster_runs import ROOT, alive, environment, wait_for
 from sweep_runs import events, own_space, run, small_file
 
 from llink_ray import configure
@@ -121,7 +121,10 @@ def test_a_trial_whose_process_is_killed_is_kept_as_well(
     assert "its process died" in cause
 
 
-def test_a_killed_sweep_resumes_to_the_same_end(smoke: dict[str, Any], store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_sweep_resumes_to_the_same_end(
+    number: signal.Signals, smoke: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
     flags = [
         "--lang=tibetan",
         "--preset=tiny",
@@ -146,8 +149,17 @@ def test_a_killed_sweep_resumes_to_the_same_end(smoke: dict[str, Any], store: Pa
         return bool(list((tmp_path / "runs").glob("sweep-*/trials.jsonl"))) and len(ended()) >= 2
 
     assert wait_for(far_enough, 120), (tmp_path / "err").read_text()
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    if number == signal.SIGKILL:
+        os.killpg(killed.pid, number)
+        killed.wait()
+    else:
+        left = psutil.Process(killed.pid).children(recursive=True)
+        killed.send_signal(number)
+        assert killed.wait(60) == 143, (tmp_path / "err").read_text()
+        assert wait_for(lambda: not alive(left), 30), alive(left)
+        (folder,) = (tmp_path / "runs").glob("sweep-*")
+        how = f"stopped\ngo on with: python jobs/tune.py --resume {folder}\n"
+        assert (tmp_path / "err").read_text().endswith(how)
     before = {e["number"] for e in ended()}
     assert len(before) < 6
     (folder,) = (tmp_path / "runs").glob("sweep-*")

@@ -71,6 +71,9 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
     assert "Traceback" not in told and "Warning" not in told
     for heading in ("Retrieval", "Answers", "Slot gain", "held-out"):
         assert heading.casefold() in told.casefold(), told
+    log = (run / "run.log").read_text()
+    for line in ("features: ", "training on 1 worker", "Stage A  20/60  loss ", "Stage B  20/20  loss "):
+        assert line in told and line in log, told
 
 
 def test_both_stages_learn(ray_cluster: None, store: Path, tmp_path: Path) -> None:

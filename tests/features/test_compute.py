@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 
 from llink_ray.errors import JobFailed
 from llink_ray.features.extract import batches, extract
-from llink_ray.features.spec import Dtype, ModelSettings, What
+from llink_ray.features.spec import Dtype, FeatureSpec, ModelSettings, What
+from llink_ray.progress import telling
+from llink_ray.settings import DecoderSettings, EncoderSettings
 
 
 @given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 400))
@@ -49,19 +53,42 @@ def test_batching_does_not_change_values(tmp_path: Path, what: What) -> None:
         assert many[wanted].tokens is None
 
 
-def test_each_model_is_loaded_once_and_progress_counts_texts(tmp_path: Path) -> None:
-    loads, seen = [], []
+def test_each_model_is_loaded_once(tmp_path: Path) -> None:
+    loads = []
 
     def load(what: What, settings: ModelSettings, device: str, dtype: Dtype) -> FakeModel:
         loads.append((what, device))
         return FakeModel()
 
     wanted = [spec(TEXTS), spec(TEXTS[:5], "encoder+tokens"), spec(TEXTS, "teacher"), spec(TEXTS)]
-    extract(str(tmp_path), wanted, device="meta", load=load, progress=lambda *now: seen.append(now))
+    extract(str(tmp_path), wanted, device="meta", load=load)
     assert loads == [("encoder", "meta"), ("teacher", "meta")]
-    distinct = len(set(TEXTS))
-    total = 2 * distinct + 5
-    assert seen == [(n, total) for n in (4, 8, 10, 14, 15, 19, 23, 25)] and distinct == 10
+
+
+def test_progress_is_told_within_a_shard_and_by_what_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder is slower than an encoder by far: one rate for both would mislead."""
+
+    class Slow(FakeModel):
+        def encode(self, texts: list[str], with_tokens: bool):  # type: ignore[no-untyped-def]
+            time.sleep(0.06)
+            return super().encode(texts, with_tokens)
+
+    monkeypatch.setenv("LLINK_PROGRESS_SECONDS", "0.1")
+    lines: list[str] = []
+    texts = [f"{i:02}" for i in range(24)]
+    wanted = [FeatureSpec("encoder", tuple(texts), EncoderSettings(model="fake"), "f1", 1_000)]
+    wanted += [FeatureSpec("teacher", tuple(texts), DecoderSettings(model="fake"), "f1", 1_000)]
+    with telling(lines.append):
+        extract(str(tmp_path), wanted, batch_tokens=6, load=lambda *_: Slow())
+    told = [
+        re.fullmatch(r"encoder features: (\d+) of 24 texts, [\d.]+/s, about \d s left", line)
+        for line in lines
+    ]
+    counts = [int(match[1]) for match in told if match]
+    assert len(counts) >= 2 and counts == sorted(counts), lines
+    assert any(re.fullmatch(r"encoder features: 24 texts, done in \d s", line) for line in lines)
 
 
 def test_another_model_than_the_features_are_named_after(tmp_path: Path) -> None:

@@ -61,16 +61,17 @@ def test_what_cannot_be_done(world: World, arguments: list[str], code: int, said
     assert "Traceback" not in err and (not world.cache.exists() or world.left() == [])
 
 
-def test_ctrl_c_leaves_nothing_half(world: World) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_half(number: signal.Signals, code: int, world: World) -> None:
     with ended(command(world, "models", "get", "tiny")) as process:
         assert process.stderr
         for line in process.stderr:
             if line.startswith("verifying"):  # converted, not yet in place
                 break
         assert any(".carrier-1.0.tmp-" in name for name in world.left())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, said = process.communicate(timeout=120)
-    assert process.returncode == 130 and "stopped" in said and out == ""
+    assert process.returncode == code and "stopped" in said and out == ""
     assert world.left() == []
 
 

@@ -25,6 +25,7 @@ from llink_ray.evaluation.judge.estimate import Estimate, estimate
 from llink_ray.evaluation.judge.settings import JudgeSettings
 from llink_ray.evaluation.judge.summary import Summary, pair, summarise
 from llink_ray.evaluation.judge.transcript import Transcript
+from llink_ray.progress import track
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,17 @@ class _Sitting:
 
     def ask_all(self, cases: Sequence[Case], concurrency: int) -> None:
         """The first alone, so that a wrong key or address costs one request; then several at once."""
-        self.ask(cases[0])
-        pool = ThreadPoolExecutor(max_workers=concurrency if self.backend.remote else 1)
-        try:
-            for future in as_completed([pool.submit(self.ask, case) for case in cases[1:]]):
-                future.result()
-        finally:
-            # Those under way are paid for: they end and are kept.
-            pool.shutdown(wait=True, cancel_futures=True)
+        with track("judge", "judgements", len(cases)) as progress:
+            self.ask(cases[0])
+            progress.advance()
+            pool = ThreadPoolExecutor(max_workers=concurrency if self.backend.remote else 1)
+            try:
+                for future in as_completed([pool.submit(self.ask, case) for case in cases[1:]]):
+                    future.result()
+                    progress.advance()
+            finally:
+                # Those under way are paid for: they end and are kept.
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def judge(

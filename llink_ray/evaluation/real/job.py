@@ -20,6 +20,7 @@ from llink_ray.evaluation.real.settings import MeasureSettings
 from llink_ray.evaluation.real.shares import told
 from llink_ray.evaluation.real.systems import Holder
 from llink_ray.evaluation.real.text import HeldOutText, held_out_text
+from llink_ray.stopping import resumable
 
 FOLDER, PARTS = "measured", "parts"
 
@@ -45,12 +46,10 @@ def run(asked: HeldOutRequest, say: Callable[[str], None] | None = None) -> dict
     folder = output / _name(asked.corpus, contest, text, settings)
     say(f"{', '.join(s.name for s in contest.systems)} on {len(text.pairs)} pairs of {asked.corpus}")
     kept = Kept(output / PARTS)
-    try:
+    with resumable(
+        lambda: f"what was measured is kept in {kept.folder}: the same command goes on from there"
+    ):
         document, answers = measured(contest, text, settings, kept, say)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"what was measured is kept in {kept.folder}: the same command goes on from there"
-        ) from None
     final = {
         **document,
         "run_dir": str(folder),

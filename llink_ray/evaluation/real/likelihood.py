@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from llink_ray.decoding.cache import PaddedCache, left_mask
 from llink_ray.models.decoder import positions
+from llink_ray.progress import Advance, unheard
 
 Nats = npt.NDArray[np.float64]
 """(T,) log-probability of each token of one candidate."""
@@ -60,7 +61,9 @@ class Causal(Protocol):
 
 
 @torch.inference_mode()
-def log_probabilities(causal: Causal, trials: Sequence[Trial], batch_tokens: int) -> list[list[Nats]]:
+def log_probabilities(
+    causal: Causal, trials: Sequence[Trial], batch_tokens: int, done: Advance = unheard
+) -> list[list[Nats]]:
     """Log-probabilities of every token of every candidate: trial by trial, candidate by candidate.
 
     ``batch_tokens`` bounds the padded tokens of one forward, a single row apart. It changes the time, and
@@ -70,6 +73,7 @@ def log_probabilities(causal: Causal, trials: Sequence[Trial], batch_tokens: int
     for part in _batches([len(trial.opened) for trial in trials], batch_tokens):
         for place, nats in zip(part, _batch(causal, [trials[i] for i in part], batch_tokens), strict=True):
             found[place] = nats
+        done(len(part))
     return found
 
 

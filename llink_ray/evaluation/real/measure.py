@@ -15,6 +15,7 @@ from llink_ray.evaluation.real.settings import MeasureSettings, Scoring
 from llink_ray.evaluation.real.speaker import Asked, Speaker
 from llink_ray.evaluation.real.systems import Holder, System
 from llink_ray.instructions import TRANSLATE
+from llink_ray.progress import Progress, track
 
 Say = Callable[[str], None]
 BLOCK = 64
@@ -83,13 +84,26 @@ class Measurement:
     def _weigh(
         self, system: System, what: str, asked: Sequence[Asked], candidates: Sequence[Sequence[str]]
     ) -> list[list[Weighed]]:
+        with track(what, "examples", len(asked)) as progress:
+            return self._weigh_blocks(system, what, asked, candidates, progress)
+
+    def _weigh_blocks(
+        self,
+        system: System,
+        what: str,
+        asked: Sequence[Asked],
+        candidates: Sequence[Sequence[str]],
+        progress: Progress,
+    ) -> list[list[Weighed]]:
         found: list[list[Weighed]] = []
         for start in range(0, len(asked), BLOCK):
             part = slice(start, start + BLOCK)
 
             def compute(part: slice = part) -> list[list[dict[str, float]]]:
                 self.say(f"{what}, {part.start + 1} to {min(part.stop, len(asked))} of {len(asked)}")
-                rows = self._speaker(system).weigh(asked[part], candidates[part], self.settings.batch_tokens)
+                rows = self._speaker(system).weigh(
+                    asked[part], candidates[part], self.settings.batch_tokens, progress.advance
+                )
                 # The last token is the end of the answer.
                 return [
                     [asdict(Weighed(float(nats[:-1].sum()), float(nats[-1]), len(nats) - 1)) for nats in row]
@@ -102,11 +116,16 @@ class Measurement:
             ]
             rows = self.kept.get(["weigh", system.identity, said], compute)
             found += [[Weighed(**row) for row in options] for options in rows]
+            progress.reach(len(found))
         return found
 
     def answers(self, system: System) -> list[str]:
         """Translations of the pairs that are translated."""
         asked = [Asked(TRANSLATE[0], pair) for pair in self.translated]
+        with track(f"{system.name}: translation", "texts", len(asked)) as progress:
+            return self._answer_blocks(system, asked, progress)
+
+    def _answer_blocks(self, system: System, asked: Sequence[Asked], progress: Progress) -> list[str]:
         longest, found = self.settings.max_new_tokens, list[str]()
         for start in range(0, len(asked), BLOCK):
             part = slice(start, start + BLOCK)
@@ -114,10 +133,12 @@ class Measurement:
             def compute(part: slice = part) -> list[str]:
                 last = min(part.stop, len(asked))
                 self.say(f"{system.name}: translation, {part.start + 1} to {last} of {len(asked)}")
-                return self._speaker(system).answer(asked[part], self.settings.batch_size, longest)
+                speaker, size = self._speaker(system), self.settings.batch_size
+                return speaker.answer(asked[part], size, longest, progress.advance)
 
             said = [[one.instruction, _read(system, one)] for one in asked[part]]
             found += self.kept.get(["answer", system.identity, longest, said], compute)
+            progress.reach(len(found))
         return found
 
     def ranked(self, system: System) -> Ranked:

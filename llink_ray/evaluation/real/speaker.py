@@ -18,6 +18,7 @@ from llink_ray.message import Part
 from llink_ray.models.decoder import without_adapters
 from llink_ray.models.llink import collate
 from llink_ray.models.slots import NoSlots
+from llink_ray.progress import Advance, track, unheard
 
 if TYPE_CHECKING:
     from llink_ray.corpus.pair import Pair
@@ -92,7 +93,11 @@ class Speaker:
             yield
 
     def weigh(
-        self, asked: Sequence[Asked], candidates: Sequence[Sequence[str]], batch_tokens: int
+        self,
+        asked: Sequence[Asked],
+        candidates: Sequence[Sequence[str]],
+        batch_tokens: int,
+        done: Advance = unheard,
     ) -> list[list[Nats]]:
         """Log-probabilities of each token of each candidate answer, the last one its end."""
         prompt = self.decoder.prompt
@@ -101,9 +106,11 @@ class Speaker:
             for one, said in zip(asked, candidates, strict=True)
         ]
         with self._as_itself():
-            return log_probabilities(self, trials, batch_tokens)
+            return log_probabilities(self, trials, batch_tokens, done)
 
-    def answer(self, asked: Sequence[Asked], batch_size: int, max_new_tokens: int) -> list[str]:
+    def answer(
+        self, asked: Sequence[Asked], batch_size: int, max_new_tokens: int, done: Advance = unheard
+    ) -> list[str]:
         """Greedy answers, in order; the batch does not change them."""
         rows = [self.row(one) for one in asked]
         answers = [""] * len(rows)
@@ -115,6 +122,7 @@ class Speaker:
                 given = self.decoder.greedy(embedded, mask, max_new_tokens, self.model)
             for place, text in zip(part, given, strict=True):
                 answers[place] = text
+            done(len(part))
         return answers
 
     def vectors(self, pairs: Sequence[Pair], batch_size: int) -> Vectors:
@@ -126,10 +134,12 @@ class Speaker:
         if not self._with_slots or self.taught is None:
             return self._states(texts, batch_size, adapted=self.taught is not None)
         found = np.zeros((len(texts), self.decoder.dim), np.float32)
-        for part in by_length(texts, batch_size):
-            with torch.inference_mode():
-                encoded = self.taught.sources([texts[i] for i in part]).vectors
-                found[part] = self.taught.model.projector(encoded).float().cpu().numpy()
+        with track("vectors", "texts", len(texts)) as progress:
+            for part in by_length(texts, batch_size):
+                with torch.inference_mode():
+                    encoded = self.taught.sources([texts[i] for i in part]).vectors
+                    found[part] = self.taught.model.projector(encoded).float().cpu().numpy()
+                progress.advance(len(part))
         return found
 
     def targets(self, pairs: Sequence[Pair], batch_size: int) -> Vectors:
@@ -144,8 +154,10 @@ class Speaker:
 
     def _states(self, texts: Sequence[str], batch_size: int, adapted: bool) -> Vectors:
         found = np.zeros((len(texts), self.decoder.dim), np.float32)
-        for part in by_length(texts, batch_size):
-            found[part] = self.decoder.teacher_states([texts[i] for i in part], adapted=adapted).numpy()
+        with track("the decoder's states", "texts", len(texts)) as progress:
+            for part in by_length(texts, batch_size):
+                found[part] = self.decoder.teacher_states([texts[i] for i in part], adapted=adapted).numpy()
+                progress.advance(len(part))
         return found
 
 
