@@ -18,6 +18,7 @@ LIGHT = {
     "languages",
     "message",
     "phrasebook",
+    "segmentation",
     "settings",
 }
 """Of the library, what the chat may use."""
