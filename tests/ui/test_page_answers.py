@@ -85,6 +85,18 @@ def test_a_language_that_nobody_taught_names_the_command(chat: Chat) -> None:
     chat.shot("untaught")
 
 
+def test_what_the_models_know_stands_at_the_top_with_questions_for_them(chat: Chat) -> None:
+    about = chat.part("about")
+    expect(about).to_contain_text("knows the words of its phrasebook only")
+    about.locator("summary").click()
+    chat.shot("about")
+    about.locator(".llink-example").last.click()
+    expect(chat.box).to_have_value(re.compile(r"[^\x00-\x7f]"))
+    chat.box.press("Enter")
+    chat.done(0)
+    expect(about).to_contain_text("knows the words of its phrasebook only")
+
+
 def test_an_example_can_be_asked(chat: Chat) -> None:
     examples = chat.part("examples")
     for code in EMBEDDED:
