@@ -81,6 +81,10 @@ class Language:
     """Words, as written, that are nothing shortened, though sentencex says so."""
     unfinished: frozenset[str] = frozenset()
     """Words before a sentence mark that ends only a clause."""
+    said: tuple[str, ...] = ()
+    """How words behind a quotation begin that say who spoke."""
+    parts_words: bool = True
+    """Whether blanks or the like part words, so that they can be told to begin so."""
     unmarked: tuple[str, ...] = ()
     """Words that end a sentence without a mark, before a blank."""
 
@@ -101,6 +105,7 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
 
     numbers = {code: entry for entry in data["separators"] for code in entry["languages"].split()}
     short = {code: entry for entry in data["abbreviations"] for code in entry["languages"].split()}
+    said = {code: entry for entry in data["said"] for code in entry["languages"].split()}
     clauses = {code: entry for entry in data["clauses"] for code in entry["languages"].split()}
 
     def language(row: dict[str, Any]) -> Language:
@@ -108,6 +113,7 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
         encoder, evidence = encoders.get(row["code"], (None, data["no_encoder"]))
         written = numbers.get(row["code"], {})
         cut, clause = short.get(row["code"], {}), clauses.get(row["code"], {})
+        speech = said.get(row["code"], {})
         words = frozenset(word.casefold().replace("\u200d", "") for word in cut.get("words", ()))
         before_numbers = cut.get("before_numbers", False)
         return Language(
@@ -138,6 +144,8 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             abbreviations=frozenset() if before_numbers else words,
             abbreviations_of_numbers=words if before_numbers else frozenset(),
             ordinary=frozenset(cut.get("ordinary", ())),
+            said=tuple(speech.get("words", ())),
+            parts_words=not speech.get("anywhere", False),
             unfinished=frozenset(clause.get("unfinished", ())),
             unmarked=tuple(clause.get("unmarked", ())),
         )

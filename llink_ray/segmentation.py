@@ -170,11 +170,11 @@ class _Text:
             return _goes_on(rest)
         if not caseless(following):
             return small(following)
-        # No capitals: words behind a quotation say who spoke, unless a comma or colon led to it.
         led = self.text[self.since : pair[0]].rstrip()
         if self.text[pair[0]] in _BRACKETS:
             return bool(_INK.search(led))
-        return led[-1:] not in tuple(_LEADS)
+        # No capitals: who spoke is said before it, with a comma or colon, or behind it.
+        return led[-1:] not in tuple(_LEADS) and bool(_speech(self.language).match(rest))
 
 
 def _around(spans: Sequence[tuple[int, int]], place: int) -> tuple[int, int] | None:
@@ -186,6 +186,15 @@ def _around(spans: Sequence[tuple[int, int]], place: int) -> tuple[int, int] | N
 def _goes_on(rest: str) -> bool:
     """Whether what stands behind a mark cannot begin a sentence."""
     return bool(rest) and (rest[0] in _COMMAS or (rest[0] in _DASHES and small(first_sign(rest))))
+
+
+@cache
+def _speech(language: Language) -> regex.Pattern[str]:
+    """What begins with words that say who spoke: one of the first three, or in the first twenty letters."""
+    words = "|".join(map(regex.escape, language.said)) or "(?!)"
+    return regex.compile(
+        rf"(?:[^\s་]+[\s་]+){{0,2}}(?:{words})" if language.parts_words else rf".{{0,20}}(?:{words})"
+    )
 
 
 @cache
