@@ -18,7 +18,6 @@ from llink_ray.zawgyi import NotUnicode, converted
 from serve import sse
 from serve.checks import check_chat, check_completion
 from serve.edge import Edge, Visit, require_good
-from serve.errors import ApiError
 from serve.handlers import placed, translated
 from serve.leaving import EventStream, Gone, unless_gone
 from serve.merging import merged, together
@@ -85,13 +84,11 @@ def router(edge: Edge) -> APIRouter:
 async def _answer(edge: Edge, request: Request, wanted: _Wanted) -> Response:
     visit = edge.admit(request)
     try:
-        async with asyncio.timeout(visit.seconds_left):
+        async with visit.within(visit.seconds_left):
             reply = await unless_gone(request, _begun(visit, wanted))
     except BaseException as error:
         _note(visit, error)
         visit.leave()
-        if isinstance(error, TimeoutError):
-            raise ApiError.deadline(edge.limits.seconds) from None
         if isinstance(error, Gone):
             return Response(status_code=_HUNG_UP)
         raise
@@ -196,18 +193,13 @@ async def _next(
     visit: Visit, events: AsyncGenerator[tuple[int, Event | Told], None]
 ) -> tuple[int, Event | Told] | None:
     """What comes next; the decoder keeps the deadline by itself, unless it is lost."""
-    try:
-        async with asyncio.timeout(visit.seconds_left + _GRACE):
-            return await anext(events, None)
-    except TimeoutError:
-        raise ApiError.deadline(visit.edge.limits.seconds) from None
+    async with visit.within(visit.seconds_left + _GRACE):
+        return await anext(events, None)
 
 
 def _note(visit: Visit, error: BaseException) -> None:
     """What it came to, for the metrics."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit | Gone):
         visit.outcome = "cancelled"
-    elif isinstance(error, TimeoutError):
-        visit.outcome = "504"
     elif isinstance(error, Exception):
         visit.outcome = str(translated(error, quietly=True).status)

@@ -43,6 +43,10 @@ class Ingress:
         prompt = Prompt(load_tokenizer(decoder))
         self._service = Service(settings, RayBackend(readers, speaker), list(readers), prompt, decoder)
 
+    async def wind_down(self, seconds: float) -> None:
+        """See ``Stopping.wind_down``."""
+        await self._service.stopping.wind_down(seconds)
+
     def __serve_build_asgi_app__(self) -> Any:
         return create_app(self._service, tells_id=False)  # Ray's proxy tells it
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -33,6 +32,8 @@ class Edge:
         Raises:
             ApiError: 429 or 503.
         """
+        if self.service.stopping.begun:
+            raise ApiError.stopping()
         return Visit(self, request, self.gate.take(request.scope[CALLER]))
 
     @asynccontextmanager
@@ -44,10 +45,8 @@ class Edge:
         """
         held = self.admit(request)
         try:
-            async with asyncio.timeout(held.seconds_left):
+            async with held.within(held.seconds_left):
                 yield held
-        except TimeoutError:
-            raise ApiError.deadline(self.limits.seconds) from None
         finally:
             held.leave()
 
@@ -70,11 +69,16 @@ class Visit:
     def __post_init__(self) -> None:
         self.began = self.request.scope[logs.BEGAN]
         self.edge.service.metrics.open.inc()
+        self.edge.service.stopping.open += 1
 
     @property
     def seconds_left(self) -> float:
         """Until the deadline."""
         return max(0.001, self.edge.limits.seconds - (time.monotonic() - self.began))
+
+    def within(self, seconds: float) -> AbstractAsyncContextManager[None]:
+        """A block that may take so long; 504 after it, and 503 where the service stops meanwhile."""
+        return self.edge.service.stopping.within(seconds, ApiError.deadline(self.edge.limits.seconds))
 
     def understood(self, plan: Plan) -> None:
         """Languages and model are known now."""
@@ -118,6 +122,7 @@ class Visit:
         metrics = self.edge.service.metrics
         self.held.release()
         metrics.open.dec()
+        self.edge.service.stopping.open -= 1
         labels = self.labels or ("unknown", "unknown")
         metrics.requests.labels(*labels, self.outcome).inc()
         metrics.seconds.labels(*labels).observe(time.monotonic() - self.began)

@@ -112,6 +112,17 @@ class ApiError(Exception):
         return cls(503, message, type="server_error", code="overloaded", headers=_after(retry_after))
 
     @classmethod
+    def stopping(cls) -> ApiError:
+        """503: the service was told to stop."""
+        return cls(
+            503,
+            "the service is stopping: ask again in a moment",
+            type="server_error",
+            code="stopping",
+            headers=_after(5.0),
+        )
+
+    @classmethod
     def deadline(cls, seconds: float) -> ApiError:
         """504: it took too long."""
         return cls(

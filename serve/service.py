@@ -26,6 +26,7 @@ from serve.catalog import AWAY, Catalog, Taught
 from serve.grounding import in_words, unlike_training
 from serve.metrics import Metrics
 from serve.settings import ServeSettings
+from serve.stopping import Stopping
 from serve.values import Ask, ReadText
 
 _log = logging.getLogger("llink_ray.serve")
@@ -200,6 +201,7 @@ class Service:
         self.catalog = Catalog(
             Registry(settings.registry), backend, dict.fromkeys(encoders), self.metrics.bundle
         )
+        self.stopping = Stopping()
         self.answered = False
         """Whether the models answered once: ready."""
 

@@ -143,6 +143,8 @@ class ServeSettings(Section):
     """Put before a message that is foreign text alone; nothing means that none is."""
     poll_seconds: PositiveFloat = 2.0
     """Seconds between two looks at the registry."""
+    grace_seconds: float = Field(default=10.0, ge=0.0)
+    """Seconds for what has begun when the service is told to stop; streams end with an error event then."""
     log_prompts: bool = False
     """Write what people ask into the log."""
     cache_bytes: NonNegativeInt = 64 << 20

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from serve.settings import ServeSettings
 
 _READY_SECONDS = 300.0
 _PAUSE = 0.25
+_TOLD = 5.0
+"""Seconds beyond the grace in which every replica has answered that nothing is under way."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     bound = application(settings)
     _require_free(settings.http.host, settings.http.port)
     listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
+    up: Up | None = None
     try:
         say("starting Ray Serve")
         serve.start(
@@ -84,7 +87,20 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     finally:
         say("ending the service")
         _mute()
-        serve.shutdown()
+        try:
+            if up is not None:
+                _wind_down(APPLICATION, settings.grace_seconds)
+        finally:
+            serve.shutdown()
+
+
+def _wind_down(name: str, seconds: float) -> None:
+    """Let what has begun end, or hear that it will not: Ray Serve's own way breaks streams off."""
+    from ray import serve
+
+    with suppress(Exception):  # where it cannot be told any more there is nothing to end either
+        told = serve.get_app_handle(name).broadcast("wind_down", seconds)
+        told.results(timeout_s=seconds + _TOLD)
 
 
 def _mute() -> None:

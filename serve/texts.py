@@ -10,6 +10,7 @@ from starlette.requests import Request
 from llink_ray.conversation import NotTaught
 from llink_ray.decoding import Sampling
 from llink_ray.detection import Span, detect, spans
+from llink_ray.errors import TooLong
 from llink_ray.languages import DECODER_LANGUAGE, find
 from llink_ray.zawgyi import NotUnicode, converted
 from serve.checks import check_batch, check_tokenize
@@ -83,7 +84,11 @@ def router(edge: Edge) -> APIRouter:
         check_tokenize(asked, edge.limits)
         async with edge.visit(request) as visit:
             instruction = service.settings.default_instruction
-            plan = await service.plan(asked.said, asked.model, Sampling(), instruction=instruction)
+            try:
+                plan = await service.plan(asked.said, asked.model, Sampling(), instruction=instruction)
+            except (NotTaught, TooLong, NotUnicode) as error:
+                text = asked.text is not None
+                raise placed(error, lambda i: "text" if text else f"messages[{i}].content") from None
             visit.understood(plan)
             visit.outcome = "ok"
         extension = Extension.model_validate(Told(plan, 0).extension())

@@ -142,6 +142,13 @@ def test_what_is_wrong_with_one_of_several_is_told_by_its_place(client: openai.O
     assert long.value.param == "messages[0].content" and long.value.code == "context_length_exceeded"
 
 
+def test_tokenize_names_its_fields_too(api: Running) -> None:
+    said = [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Кто там?"}]
+    for body, param in (({"text": "Кто там?"}, "text"), ({"messages": said}, "messages[1].content")):
+        reply = httpx2.post(f"{api.url}/v1/tokenize", json={"model": "llink", **body})
+        assert reply.status_code == 422 and reply.json()["error"]["param"] == param
+
+
 def test_no_path_of_the_server_is_told(client: openai.OpenAI, registry: Path) -> None:
     for name in ("llink:bo@v0009", "llink:am@v0001", f"llink:{registry.name}"):
         with pytest.raises(openai.NotFoundError) as refused:

@@ -199,9 +199,29 @@ def test_ctrl_c_ends_it_within_seconds(service: Started) -> None:
     assert "Traceback" not in service.errors.read_text()
 
 
-def test_sigterm_ends_it_too(place: Path, tmp_path: Path) -> None:
-    with started(place, tmp_path, *_SMALL) as made:
+def test_sigterm_ends_it_too_and_streams_hear_of_it(place: Path, tmp_path: Path) -> None:
+    count, begun = 6, list[str]()
+
+    def streamed(url: str) -> list[str]:
+        asked = body(**_LONG, stream=True)
+        with httpx2.stream("POST", f"{url}/v1/chat/completions", json=asked, timeout=60) as told:
+            lines = []
+            for line in told.iter_lines():
+                lines += [line] if line else []
+                if line and len(lines) == 3:
+                    begun.append(line)
+            return lines
+
+    with (
+        started(place, tmp_path, *_SMALL, "grace_seconds=0.2") as made,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        streams = [pool.submit(streamed, made.url) for _ in range(count)]
+        until(lambda: len(begun) == count, "streams that have begun", 60)
         code, took, left = made.end(signal.SIGTERM)
+        for stream in streams:
+            last = json.loads(stream.result()[-1].removeprefix("data: "))
+            assert last["error"]["code"] == "stopping"
     print(f"SIGTERM: {took:.1f} s")
     assert code in (0, 143) and took < 30 and left == []
     assert "Traceback" not in made.errors.read_text()

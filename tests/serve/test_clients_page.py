@@ -1,0 +1,161 @@
+"""Every snippet of docs/clients.md, run as it stands against a running service.
+
+Libraries that are no dependency of the project are looked for in the Python that LLINK_CLIENTS names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+from listening import listening
+from serve_zoo import BO, Running
+
+from serve.api import create_app
+
+PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text("utf-8")
+ADDRESS = "http://127.0.0.1:8000"
+PYTHON = os.environ.get("LLINK_CLIENTS", sys.executable)
+NEEDED = {
+    "litellm": ["litellm"],
+    "LangChain": ["langchain_openai"],
+    "LlamaIndex": ["llama_index.llms.openai_like", "llama_index.embeddings.openai_like"],
+}
+"""Modules of the pages' sections that are one block of Python."""
+TASK = """
+from datasets import Dataset
+from mteb.abstasks import AbsTaskRetrieval
+from mteb.abstasks.task_metadata import TaskMetadata
+
+class Counting(AbsTaskRetrieval):
+    metadata = TaskMetadata(
+        name="Counting", description="-", dataset={"path": "none", "revision": "1"}, type="Retrieval",
+        category="t2t", modalities=["text"], eval_splits=["test"], eval_langs=["bod-Tibt"],
+        main_score="ndcg_at_10", date=("2020-01-01", "2020-01-02"), domains=[], task_subtypes=[],
+        annotations_creators=None, dialect=[], sample_creation=None, bibtex_citation="",
+        reference=None, license=None,
+    )
+
+    def load_data(self, **_):
+        asked, there = FOREIGN, ["There are 560 potatoes in the house.", "I have 30 oxen."]
+        self.dataset = {"default": {"test": {
+            "queries": Dataset.from_list([{"id": f"q{i}", "text": t} for i, t in enumerate(asked)]),
+            "corpus": Dataset.from_list(
+                [{"id": f"c{i}", "title": "", "text": t} for i, t in enumerate(there)]
+            ),
+            "relevant_docs": {"q0": {"c0": 1}}, "top_ranked": None,
+        }}}
+        self.data_loaded = True
+
+task = Counting()
+"""
+
+
+def blocks(section: str) -> list[str]:
+    """The snippets below a heading, in order."""
+    _, _, rest = PAGE.partition(f"\n## {section}\n")
+    return re.findall(r"```\w+\n(.*?)```", rest.partition("\n## ")[0], re.DOTALL)
+
+
+def require(*modules: str) -> None:
+    """Skip where a library is not installed."""
+    looks = "; ".join(f"import {module}" for module in modules)
+    if subprocess.run([PYTHON, "-c", looks], capture_output=True, check=False).returncode:
+        pytest.skip(f"{', '.join(modules)} not installed: name a Python that has it in LLINK_CLIENTS")
+
+
+def ran(folder: Path, *command: str) -> str:
+    """What a command says, in a folder of its own, without a network beyond this machine."""
+    environment = os.environ | {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(folder / "cache"),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "PATH": f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    told = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert told.returncode == 0, told.stderr[-2_000:]
+    return told.stdout
+
+
+def python(folder: Path, api: Running, code: str) -> str:
+    script = folder / "snippet.py"
+    script.write_text(code.replace(ADDRESS, api.url), "utf-8")
+    return ran(folder, PYTHON, str(script))
+
+
+def test_curl(tmp_path: Path, api: Running) -> None:
+    (code,) = blocks("curl")
+    told = ran(tmp_path, "bash", "-ec", code.replace(ADDRESS, api.url))
+    whole, *_ = told.partition("data: ")
+    assert json.loads(whole)["llink"]["adapter"] == "bo"
+    assert '"chat.completion.chunk"' in told and "data: [DONE]" in told
+    assert json.loads(told.partition("data: [DONE]")[2])["llink"]["unit_length"] is True
+
+
+def test_openai(tmp_path: Path, api: Running) -> None:
+    (code,) = blocks("openai")
+    told = python(tmp_path, api, code)
+    assert "'sentence'" in told and re.search(r"cosine -?0\.\d+", told)
+
+
+@pytest.mark.parametrize("section", NEEDED)
+def test_python_libraries(tmp_path: Path, api: Running, section: str) -> None:
+    require(*NEEDED[section])
+    (code,) = blocks(section)
+    answer, *more = python(tmp_path, api, code).split("\n")
+    assert answer and any(len(line) and line[-1].isdigit() for line in more)
+
+
+@pytest.mark.parametrize("body", blocks("Open WebUI"))
+def test_open_webui_s_shapes(api: Running, body: str) -> None:
+    asked = json.loads(body)
+    told = httpx2.post(f"{api.url}/v1/chat/completions", json=asked, timeout=60)
+    assert told.status_code == 200, told.text
+    events = told.text.strip().split("\n\n")
+    assert (events[-1] == "data: [DONE]") == asked["stream"]
+    if asked.get("stream_options"):
+        assert json.loads(events[-2].removeprefix("data: "))["usage"]["total_tokens"] > 0
+    cut = "max_completion_tokens" in asked
+    assert ("x-llink-max-tokens" in told.headers, "max_tokens_cut" in told.text) == (cut, cut)
+    assert ("system_left_out" in told.text) == (asked["messages"][0]["role"] == "system")
+
+
+@pytest.mark.parametrize("model", ["local-chat-completions", "local-completions"])
+def test_lm_evaluation_harness(tmp_path: Path, api: Running, model: str) -> None:
+    require("lm_eval", "aiohttp")
+    task, code = blocks("lm-evaluation-harness")
+    (tmp_path / "counting.yaml").write_text(task, "utf-8")
+    row = json.dumps({"text": BO, "answer": "560"}, ensure_ascii=False)
+    (tmp_path / "counting.jsonl").write_text(row, "utf-8")
+    (command,) = [
+        one for one in re.split(r"^(?=lm_eval)", code, flags=re.MULTILINE) if f"--model {model}" in one
+    ]
+    told = ran(tmp_path, "bash", "-ec", command.replace(ADDRESS, api.url))
+    assert re.search(r"\|counting\|.*exact_match", told)
+
+
+def test_mteb(tmp_path: Path, api: Running) -> None:
+    require("mteb")
+    model, evaluate = blocks("MTEB")
+    task = TASK.replace("FOREIGN", json.dumps([BO]))
+    assert 0 <= float(python(tmp_path, api, f"{model}\n{task}\n{evaluate}").split()[-1]) <= 1
+
+
+@pytest.mark.slow
+def test_java(tmp_path: Path, api: Running) -> None:
+    if not shutil.which("java"):
+        pytest.skip("no JDK")
+    (code,) = blocks("Java")
+    # As the service itself has it, the upgrade to HTTP/2 that the JDK offers is not taken: h11 does the same.
+    with listening(create_app(api.service), http="h11") as url:
+        (tmp_path / "Ask.java").write_text(code.replace(ADDRESS, url), "utf-8")
+        assert ran(tmp_path, "java", "Ask.java").startswith("200 ")

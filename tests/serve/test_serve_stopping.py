@@ -1,0 +1,69 @@
+"""The service is told to stop while it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from serve_load import body, endless, until
+from serve_zoo import Running, up
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def talker(registry: Path) -> Iterator[Running]:
+    """Its answers come to no end by themselves."""
+    with up(registry) as made, endless(made.speaker.engine):
+        yield made
+
+
+def told_to_stop(api: Running, seconds: float) -> Future[None]:
+    """In the loop that the requests run in."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    catalog, look = api.service.catalog, api.service.catalog.look
+
+    async def looked() -> None:
+        loops.append(asyncio.get_running_loop())
+        await look()
+
+    catalog.look = looked  # type: ignore[method-assign]
+    until(lambda: bool(loops), "a look at the registry")
+    return asyncio.run_coroutine_threadsafe(api.service.stopping.wind_down(seconds), loops[0])
+
+
+def ask(api: Running, **more: Any) -> httpx2.Response:
+    return httpx2.post(f"{api.url}{CHAT}", json=body(max_tokens=500, **more), timeout=30)
+
+
+def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Running) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        streams = [pool.submit(ask, talker, stream=True) for _ in range(2)]
+        whole = pool.submit(ask, talker)
+        until(lambda: talker.speaker.engine.snapshot().running == 3, "three that run")
+        ending = told_to_stop(talker, 0.5)
+        until(lambda: talker.service.stopping.begun, "the end begins")
+        late = ask(talker)
+        for told in (late, whole.result()):
+            assert told.status_code == 503 and told.json()["error"]["code"] == "stopping"
+            assert told.headers["retry-after"] == "5"
+        for stream in streams:
+            *events, last = [line for line in stream.result().text.split("\n") if line]
+            assert json.loads(last.removeprefix("data: "))["error"]["code"] == "stopping"
+            assert len(events) > 2 and "[DONE]" not in stream.result().text
+        ending.result(5)
+    until(lambda: talker.speaker.engine.snapshot().running == 0, "an empty batch")
+
+
+def test_what_ends_in_time_ends_as_ever(registry: Path) -> None:
+    with up(registry) as api, ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(ask, api, stream=True)
+        until(lambda: api.service.stopping.open == 1, "one under way")
+        told_to_stop(api, 20.0).result(10)  # which is not waited for where nothing is under way
+        assert asked.result().text.endswith("data: [DONE]\n\n")
