@@ -49,6 +49,8 @@ def stands_for_letters(before: str, after: str, own: Language) -> bool:
         return False
     if _LATIN.search(word):
         # Titles before names are English in most texts.
+        if short in DECODER_LANGUAGE.abbreviations:
+            return True
         others = own.script == DECODER_LANGUAGE.script and _known(own.code, shown, after)
         titled = own.script != DECODER_LANGUAGE.script or not word.islower()
         return others or (titled and _known(DECODER_LANGUAGE.code, shown, after))

@@ -115,7 +115,6 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
         cut, clause = short.get(row["code"], {}), clauses.get(row["code"], {})
         speech = said.get(row["code"], {})
         words = frozenset(word.casefold().replace("\u200d", "") for word in cut.get("words", ()))
-        before_numbers = cut.get("before_numbers", False)
         return Language(
             code=row["code"],
             iso639_3=row["iso3"],
@@ -141,8 +140,8 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             other_scripts=tuple(script.get("also", ())),
             typed_marks=tuple(script.get("typed", ())),
             initials=script.get("initials", "letters"),
-            abbreviations=frozenset() if before_numbers else words,
-            abbreviations_of_numbers=words if before_numbers else frozenset(),
+            abbreviations=words,
+            abbreviations_of_numbers=frozenset(cut.get("numbers", ())),
             ordinary=frozenset(cut.get("ordinary", ())),
             said=tuple(speech.get("words", ())),
             parts_words=not speech.get("anywhere", False),

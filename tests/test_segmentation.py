@@ -34,6 +34,7 @@ CASES: dict[str, list[list[str]]] = {
             "She went.",
         ],
         ["1. Buy rice.", "2. Boil it."],
+        ["Mrs. May saw Dr. Will.", "He left."],
         ["World War II.", "Going home"],
         ["It is 5.", "Really?!", "Yes!"],
         ["i went home.", "then i slept"],
