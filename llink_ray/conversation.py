@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from llink_ray.detection import Detection, Span, detect
@@ -28,6 +29,8 @@ from llink_ray.zawgyi import NotUnicode
 
 _SENTENCE = re.compile(r"[A-Z0-9\"'(].*[.?!][\"')]*", re.DOTALL)
 """English that stands by itself, not inside a sentence with foreign words."""
+_FIGURES = re.compile(r"\s[\s\x20-\x40\x5b-\x60\x7b-\x7e]*\Z")
+"""ASCII without letters behind a blank, at the end: of no language, so a stretch before it has it too."""
 _READ = ("user", "system", "developer")
 """Roles whose text is looked at; what the decoder itself said stays as it was."""
 
@@ -151,6 +154,63 @@ def lay_out(
         said.append((role, one.content(with_instruction, raw=False)))
         raw.append((role, one.content(with_instruction, raw=True)))
     return Layout(tuple(said), tuple(raw), tuple(placed), tuple(found), adapter, added)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a text that slots stand for."""
+
+    start: int
+    """Offset in the text as it was sent, in characters, without the blanks around it."""
+    end: int
+    shown: str
+    """``PLACE`` for each of its sentences, with the numerals beside it."""
+
+
+def lay_out_text(
+    text: str,
+    segments: Sequence[tuple[int, int]],
+    taught: Mapping[str, SlotSettings],
+    forced: str | None = None,
+    unknown: Literal["refuse", "text"] = "refuse",
+    forms: Mapping[str, int] | None = None,
+) -> tuple[Layout, tuple[Stretch, ...]]:
+    """A text that is read as it stands, nothing moved and no instruction added: slots take the words' places.
+
+    ``segments`` are looked at each by itself; what lies between them is no text.
+
+    Raises:
+        NotTaught, TooLong: as :func:`lay_out`.
+    """
+    layout, found = Layout((), (("user", text),), (), (), None, False), list[Stretch]()
+    parts = list[tuple[int, int]]()
+    for begin, end in segments:
+        figures = _FIGURES.search(text, begin, end)  # what is chosen from is to be read as it stands
+        middle = end if figures is None else figures.start()
+        parts += [(a, b) for a, b in ((begin, middle), (middle, end)) if text[a:b].strip()]
+    for begin, end in parts:
+        try:
+            one = _Message(0, text[begin:end], taught, forced, unknown, forms or {})
+            one.check_length(taught)
+        except (NotTaught, TooLong, NotUnicode) as error:
+            error.place = 0
+            raise
+        pieces, spans = iter(one.pieces), list[FoundSpan]()
+        for span in one.spans:
+            span = replace(span, start=span.start + begin, end=span.end + begin)
+            spans.append(span)
+            shown = "".join(piece.shown for piece in islice(pieces, max(1, span.sentences)))
+            if PLACE in shown:
+                written = text[span.start : span.end]
+                start = span.start + len(written) - len(written.lstrip())
+                found.append(Stretch(start, start + len(written.strip()), shown.strip()))
+        layout = replace(
+            layout,
+            sentences=(*layout.sentences, *one.sentences),
+            spans=(*layout.spans, *spans),
+            adapter=one.adapter or layout.adapter,
+        )
+    return layout, tuple(found)
 
 
 def reader_of(text: str, taught: Mapping[str, SlotSettings], forced: str | None = None) -> str | None:

@@ -52,6 +52,8 @@ class _Wanted:
     shape: Shape
     where: Callable[[int, int], str]
     """What the i-th conversation's n-th message is called in the request."""
+    echo: bool = False
+    """Whether the prompts are read as they stand and given back."""
 
 
 def router(edge: Edge) -> APIRouter:
@@ -75,7 +77,14 @@ def router(edge: Edge) -> APIRouter:
         shape = TextShape(asked.model, asked.logprobs is not None)
         said = [[("user", text)] for text in asked.texts]
         one = isinstance(asked.prompt, str)
-        wanted = _Wanted(asked, said, asked.logprobs, shape, lambda i, _: "prompt" if one else f"prompt[{i}]")
+        wanted = _Wanted(
+            asked,
+            said,
+            asked.logprobs,
+            shape,
+            lambda i, _: "prompt" if one else f"prompt[{i}]",
+            bool(asked.echo),
+        )
         return await _answer(edge, request, wanted)
 
     return routes
@@ -124,12 +133,13 @@ async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
         said = [(role, converted(text)) for role, text in said]
     most = edge.limits.max_tokens if asked.most_tokens is None else asked.most_tokens
     sampling = Sampling(
-        max_tokens=min(most, edge.limits.max_tokens),
+        max_tokens=max(1, min(most, edge.limits.max_tokens)),
         temperature=asked.temperature or 0.0,
         top_p=1.0 if asked.top_p is None else asked.top_p,
         seed=asked.seed,
         stop=asked.stops,
         logprobs=wanted.alternatives,
+        strip=not wanted.echo,
     )
     try:
         plan = await edge.service.plan(
@@ -139,6 +149,7 @@ async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
             seconds=visit.seconds_left,
             grounding=bool(asked.llink and asked.llink.grounding),
             instruction=instruction,
+            echo=min(most, edge.limits.max_tokens) if wanted.echo else None,
         )
     except (NotTaught, TooLong, NotUnicode) as error:
         raise placed(error, lambda number: wanted.where(place, number)) from None

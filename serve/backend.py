@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from llink_ray.decoding import Answer, Event
+from llink_ray.decoding import Answer, Event, Token
 from llink_ray.errors import LlinkError
 from serve.reader import Reader
 from serve.speaker import Speaker
@@ -69,6 +69,9 @@ class Backend(Protocol):
     async def grounding(self, ask: Ask, text: str) -> float | None:
         """See ``Speaker.grounding``."""
 
+    async def expected(self, ask: Ask) -> list[Token | None]:
+        """See ``Speaker.expected``."""
+
     async def load(self) -> Load:
         """What a decoder replica is at."""
 
@@ -103,6 +106,9 @@ class LocalBackend:
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
         return await self.speaker.grounding(ask, text)
+
+    async def expected(self, ask: Ask) -> list[Token | None]:
+        return await self.speaker.expected(ask)
 
     async def load(self) -> Load:
         return self.speaker.load()
@@ -156,6 +162,9 @@ class RayBackend:
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
         return await again(lambda: self._speaker.grounding.remote(ask, text))
+
+    async def expected(self, ask: Ask) -> list[Token | None]:
+        return await again(lambda: self._speaker.expected.remote(ask))
 
     async def load(self) -> Load:
         return await again(lambda: self._speaker.load.remote())

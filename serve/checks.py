@@ -40,6 +40,12 @@ def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
         raise ApiError.bad_request(
             f"there are {len(texts)} prompts, and {limits.prompts} fit: send fewer", "prompt"
         )
+    if request.echo and request.stream:
+        raise ApiError.bad_request("echo is not for streams: leave one of the two out", "echo")
+    if request.echo and not all(texts):
+        raise ApiError.bad_request("there is nothing to give back: send a prompt that is not empty", "prompt")
+    if request.max_tokens == 0 and not request.echo:
+        raise ApiError.bad_request("max_tokens may be 0 with echo alone: ask for 1 or more", "max_tokens")
     _check_texts(_placed("prompt", request.prompt), limits, "prompt")
     check_sampling(request, limits)
     _check_instruction(request)

@@ -201,7 +201,11 @@ class CompletionRequest(Sampled):
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     """Say how likely each token was, and so many alternatives."""
     llink: ChatExtension | None = None
-    echo: Annotated[Any, unsupported(False)] = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    """Tokens of the answer at most; 0 with ``echo`` alone."""
+    echo: bool | None = None
+    """Read the prompt as it stands, without the chat format, and give it back before what follows it; with
+    ``logprobs``, how likely each of its tokens was."""
     suffix: Annotated[Any, unsupported("")] = None
     best_of: One = None
 

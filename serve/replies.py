@@ -194,8 +194,9 @@ class TextLogprobs(Reply):
     """Log-probabilities of a completion: four lists side by side."""
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    """Null for the first token of a prompt that is given back, and for those that slots stand for."""
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 

@@ -8,12 +8,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from llink_ray.conversation import FoundSpan, Layout, lay_out
+from llink_ray.conversation import FoundSpan, Layout, Stretch, lay_out, lay_out_text
 from llink_ray.decoding import Answer, Event, Sampling
+from llink_ray.decoding.spelling import Spelled, Spelling
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.languages import find, language_of
 from llink_ray.models.prompt import PLACE, Prompt
@@ -23,6 +24,7 @@ from llink_ray.registry import Registry
 from llink_ray.settings import DecoderSettings
 from serve.backend import Backend
 from serve.catalog import AWAY, Catalog, Taught
+from serve.echo import echoed
 from serve.grounding import in_words, unlike_training
 from serve.metrics import Metrics
 from serve.settings import ServeSettings
@@ -82,6 +84,10 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     order: tuple[int, ...] = ()
     """Which sentence of the layout stands where: chat formats may move a message."""
+    spelled: Spelled | None = None
+    """Tokens of a text that is given back."""
+    most: int = 0
+    """Tokens that may follow it."""
 
 
 @dataclass(frozen=True)
@@ -279,8 +285,12 @@ class Service:
         seconds: float | None = None,
         grounding: bool = False,
         instruction: str | None = None,
+        echo: int | None = None,
     ) -> Plan:
         """Understand a request; nothing is asked of the models yet.
+
+        ``echo``: the one message is a text that is read as it stands and given back, with at most so many
+        tokens more.
 
         Raises:
             NoSuchModel: as ``chosen``.
@@ -288,18 +298,22 @@ class Service:
             TooLong: more than fits.
         """
         chosen = await self.chosen(model)
-        if model == self.base:
+        unknown: Literal["refuse", "text"] = "text" if self.settings.unknown_language == "base" else "refuse"
+        known = {code: one.settings.slots for code, one in chosen.taught.items()}
+        forms = {code: one.info.normalisation for code, one in chosen.taught.items()}
+        cut: tuple[Stretch, ...] = ()
+        spelling = None if echo is None else Spelling(self.prompt, messages[0][1])
+        if spelling is not None and model == self.base:
+            layout = Layout(tuple(messages), tuple(messages), (), (), None, False)
+        elif spelling is not None:
+            layout, cut = lay_out_text(
+                messages[0][1], spelling.segments, known, chosen.forced, unknown, forms
+            )
+        elif model == self.base:
             plain = tuple((role, visible(text.replace(PLACE, " "))) for role, text in messages)
             layout = Layout(plain, plain, (), (), None, False)
         else:
-            layout = lay_out(
-                messages,
-                {code: one.settings.slots for code, one in chosen.taught.items()},
-                chosen.forced,
-                "text" if self.settings.unknown_language == "base" else "refuse",
-                instruction,
-                {code: one.info.normalisation for code, one in chosen.taught.items()},
-            )
+            layout = lay_out(messages, known, chosen.forced, unknown, instruction, forms)
         notices: tuple[Notice, ...] = ()
         if layout.adapter and self.settings.system_texts == "leave_out":
             whole, layout = layout, layout.without_system()
@@ -314,12 +328,19 @@ class Service:
         codes = {sentence.code for sentence in layout.sentences} | {layout.adapter} - {None}
         used = {code: chosen.taught[code] for code in sorted(c for c in codes if c)}
         places = [used[sentence.code].settings.slots.count + 2 for sentence in layout.sentences]
-        placed = self.prompt.placed(layout.said, places)
-        ids, order = placed.ids, tuple(placed.order)
-        raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
         adapter = used[layout.adapter].ref if layout.adapter else None
+        if spelling is not None:
+            spelled = spelling.fed(cut, places)
+            ask = Ask(spelled.ids, None, adapter, sampling, seconds)
+            every = tuple(range(len(places)))
+            return Plan(
+                chosen.model, layout, ask, used, len(spelled.listed), notices, every, spelled, echo or 0
+            )
+        placed = self.prompt.placed(layout.said, places)
+        ids = placed.ids
+        raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
         ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
-        return Plan(chosen.model, layout, ask, used, raw, notices, order)
+        return Plan(chosen.model, layout, ask, used, raw, notices, tuple(placed.order))
 
     async def read(self, plan: Plan) -> Told:
         """The plan with its slots, how many texts were in the cache, and how much of each was read."""
@@ -351,6 +372,8 @@ class Service:
             LlinkError: as the backend.
         """
         told = await self.read(plan)
+        if plan.spelled is not None:
+            return await echoed(self, told, plan.spelled), told
         answer, grounding = await self.backend.answer(told.plan.ask)
         return answer, replace(told, grounding=grounding)
 

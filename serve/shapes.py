@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from math import isnan
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -186,8 +187,8 @@ class TextShape:
         self._offsets[place] += len(starts)
         return replies.TextLogprobs(
             tokens=[token.text for token in tokens],
-            token_logprobs=[finite(token.logprob) for token in tokens],
-            top_logprobs=[_by_name(token.top) for token in tokens],
+            token_logprobs=[None if isnan(token.logprob) else finite(token.logprob) for token in tokens],
+            top_logprobs=[None if isnan(token.logprob) else _by_name(token.top) for token in tokens],
             text_offset=offsets,
         )
 

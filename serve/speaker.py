@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from llink_ray.bundle import BundleInfo
-from llink_ray.decoding import Answer, BatchedEngine, Done, Event, Input, Limits, Request
+from llink_ray.decoding import Answer, BatchedEngine, Done, Event, Input, Limits, Request, Token
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.prompt import SLOT
 from llink_ray.reading import TeacherSpace, require_same
@@ -114,6 +114,16 @@ class Speaker:
             self.engine.score, [prompt, without], answer, [adapter, adapter]
         )
         return ablated - with_slots
+
+    async def expected(self, ask: Ask) -> list[Token | None]:
+        """The prompt's tokens as the decoder expected them, and the likeliest behind it; see ``Engine.read``.
+
+        Raises:
+            LlinkError: it cannot be read here.
+        """
+        request = await self._request(ask)
+        count = ask.sampling.logprobs or 0
+        return await asyncio.to_thread(self.engine.read, request.prompt, count, request.adapter)
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
         """(N, d_dec): the decoder's own vectors of English texts, as a bundle's projector compares with them.

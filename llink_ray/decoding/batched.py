@@ -12,21 +12,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from transformers import DynamicCache
 
 from llink_ray.decoding.adapters import AdapterPool
 from llink_ray.decoding.batch import Batch
 from llink_ray.decoding.engine import Limits, Snapshot
 from llink_ray.decoding.forward import Forward
 from llink_ray.decoding.handle import Handle, Listener
-from llink_ray.decoding.request import Full, Input, Reason, Request
+from llink_ray.decoding.request import Full, Input, Reason, Request, Token
 from llink_ray.decoding.row import Row
+from llink_ray.decoding.sampling import described
 from llink_ray.decoding.vocabulary import Vocabulary
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
+from llink_ray.models.prompt import SLOT
 from llink_ray.settings import TeacherSettings
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+_PART = 256
+"""Places of a prompt of which all logits are held at once."""
 
 
 class BatchedEngine:
@@ -134,6 +139,41 @@ class BatchedEngine:
         finally:
             for row in held:
                 self.pool.release(row)
+
+    def read(self, prompt: Input, count: int, adapter: str | None = None) -> list[Token | None]:
+        """The S tokens of a prompt as the decoder expected them, with ``count`` alternatives, and the next.
+
+        S + 1 of them: none for the first, which nothing is before, and for slots. The last is the likeliest
+        behind the prompt. Done in parts, each between two tokens of the running batch.
+
+        Raises:
+            LlinkError: an impossible prompt, an unknown adapter, engine stopped, no numbers.
+            TooLong: longer than the limits.
+        """
+        prompt.check(self.decoder.dim, self._size)
+        if prompt.length > self.longest:
+            raise TooLong(f"the prompt has {prompt.length} tokens, and {self.longest} fit: shorten it")
+        cache, found = DynamicCache(), list[Token | None]([None])
+        following = [*prompt.ids[1:], None]
+
+        def part(start: int) -> None:
+            with torch.inference_mode():
+                embedded = self._forward.embed([prompt])[0][:, start : start + _PART]
+                logits = self._forward.read(embedded, cache, held)  # (_PART, V)
+                if not torch.isfinite(logits.max(-1).values).all():
+                    raise LlinkError("the decoder's output for this prompt is not a number: ask otherwise")
+                for row, token in zip(logits, following[start : start + _PART], strict=True):
+                    chosen = int(row.argmax()) if token is None else token
+                    known = chosen != SLOT
+                    found.append(described(row, chosen, count, self._vocabulary) if known else None)
+
+        held = self.pool.hold(adapter)
+        try:
+            for start in range(0, prompt.length, _PART):
+                self._between_tokens(lambda start=start: part(start))  # type: ignore[misc]
+        finally:
+            self.pool.release(held)
+        return found
 
     def states(self, texts: Sequence[str], teacher: TeacherSettings | None = None) -> torch.Tensor:
         """What the decoder itself says of N English texts, (N, d), float32: see ``Decoder.teacher_states``.

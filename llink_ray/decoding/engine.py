@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llink_ray.decoding.handle import Handle, Listener
-from llink_ray.decoding.request import Input, Request
+from llink_ray.decoding.request import Input, Request, Token
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +73,13 @@ class Engine(Protocol):
         self, prompts: Sequence[Input], answer: str | Sequence[int], adapters: Sequence[str | None]
     ) -> list[float]:
         """Nats a token of one answer behind each prompt, read with the adapter of the same place.
+
+        Raises:
+            LlinkError: it cannot be read here.
+        """
+
+    def read(self, prompt: Input, count: int, adapter: str | None = None) -> Sequence[Token | None]:
+        """A prompt's tokens as the decoder expected them, and the likeliest behind it; none for slots.
 
         Raises:
             LlinkError: it cannot be read here.

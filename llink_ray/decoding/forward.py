@@ -53,6 +53,20 @@ class Forward:
             ).logits  # (B, 1, V)
         return logits[:, -1].float(), PaddedCache.taken(cache, lengths)
 
+    def read(self, embedded: torch.Tensor, cache: DynamicCache, adapter: int) -> torch.Tensor:
+        """Logits (S, V) behind each of S more embeddings (1, S, d) of one row; ``cache`` grows."""
+        before, more = cache.get_seq_length(), embedded.shape[1]
+        device = embedded.device
+        with self.pool.using([adapter]):
+            logits: torch.Tensor = self.decoder.model(
+                inputs_embeds=embedded,
+                attention_mask=torch.ones(1, before + more, dtype=torch.long, device=device),
+                position_ids=torch.arange(before, before + more, device=device)[None],
+                past_key_values=cache,
+                use_cache=True,
+            ).logits  # (1, S, V)
+        return logits[0].float()
+
     def step(
         self, tokens: Sequence[int], cache: PaddedCache, adapters: Sequence[int]
     ) -> tuple[torch.Tensor, PaddedCache]:

@@ -18,6 +18,10 @@ class Vocabulary:
         self._special = {i for i, token in added.items() if token.special} | set(tokenizer.all_special_ids)
         self.bytes_of = lru_cache(maxsize=65_536)(self._bytes_of)
 
+    def is_special(self, token: int) -> bool:
+        """Whether it is no text."""
+        return token in self._special
+
     def name_of(self, token: int) -> str:
         """What it is called: a special token's own name, else as :func:`shown`."""
         if token in self._special:

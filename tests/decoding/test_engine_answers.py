@@ -11,9 +11,11 @@ from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
 from model_zoo import FAMILIES
 
 from llink_ray.decoding import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.errors import LlinkError, TooLong
 from llink_ray.instructions import TRANSLATE
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
+from llink_ray.models.prompt import SLOT
 
 Spoken = Callable[[str], list[Speaker]]
 
@@ -175,3 +177,33 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
     narrow.put("bo", bo.lora)
     assert narrow.score([prompts[0], prompts[1]], ids, ["bo"] * 2) == pytest.approx(scores[:2], abs=1e-4)
     assert engine.score([], ids, []) == []
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
+@pytest.mark.parametrize("part", [3, 256])
+def test_a_prompt_is_expected_as_peft_alone_expects_it(
+    spoken: Spoken, family: str, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llink_ray.decoding.batched._PART", part)
+    one = spoken(family)[0]
+    engine = engine_for([one])
+    prompt = one.input(*ASKED[0])
+    found = engine.read(prompt, 2, one.name)
+    assert prompt.slots is not None
+    prompts = collate([[*prompt.ids]])
+    with torch.inference_mode():
+        fed = one.taught.model.embed(prompts, prompt.slots[:, 1:-1])
+        logprobs = one.taught.model.decode(fed, prompts.mask, prompt.length)[0].log_softmax(-1)
+    assert len(found) == prompt.length + 1 and found[0] is None
+    for place, (token, wanted) in enumerate(zip(found[1:], logprobs, strict=True), 1):
+        if place < prompt.length and prompt.ids[place] == SLOT:
+            assert token is None
+            continue
+        assert token is not None
+        assert token.id == (prompt.ids[place] if place < prompt.length else int(wanted.argmax()))
+        assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
+        assert [t.logprob for t in token.top] == pytest.approx(wanted.topk(2).values.tolist(), abs=1e-3)
+    with pytest.raises(LlinkError, match="no adapter"):
+        engine.read(prompt, 2, "nobody")
+    with pytest.raises(TooLong, match="shorten"):
+        engine.read(Input((1,) * (engine.longest + 1)), 0)

@@ -285,7 +285,7 @@ def test_many_mistakes_are_found_as_quickly_as_one(asked: TestClient) -> None:
         ("/v1/completions", {"prompt": [1, 2]}, "prompt"),
         ("/v1/completions", {"prompt": [[1, 2], [3]]}, "prompt"),
         ("/v1/completions", {"prompt": ["a", None]}, "prompt[1]"),
-        ("/v1/completions", {"prompt": "a", "echo": True}, "echo"),
+        ("/v1/completions", {"prompt": "a", "echo": 1}, "echo"),
         ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
         ("/v1/completions", {"prompt": "a", "best_of": 2}, "best_of"),
         ("/v1/completions", {"prompt": "a", "logprobs": 6}, "logprobs"),

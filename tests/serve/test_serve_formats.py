@@ -40,7 +40,7 @@ def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyP
         found = await api.service.backend.read(
             plan.used["bo"].encoder, [(plan.used["km"].ref, KM), (plan.used["bo"].ref, BO)]
         )
-        return plan.ask.slots, np.concatenate(found.slots)
+        return plan.ask.slots, np.concatenate([one.slots for one in found.texts])
 
     placed, wanted = asyncio.run(rows())
     np.testing.assert_array_equal(placed, wanted)
