@@ -105,8 +105,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Bucket:
 def test_a_bucket_with_strangers_objects(s3: Bucket, tmp_path: Path) -> None:
     assert Registry(s3.uri).list() == []
     assert Registry(s3.uri).publish(make_bundle(tmp_path / "made", seed=1)).name == "v0001"
-    s3.objects |= {f"models/lost+found/#{number}": b"x" for number in range(5_000)}
-    s3.objects |= {f"models/bo/v0001/checkpoints/{number}": b"x" for number in range(5_000)}
+    s3.objects |= {f"models/lost+found/#{number}": b"x" for number in range(1_500)}
+    s3.objects |= {f"models/bo/v0001/checkpoints/{number}": b"x" for number in range(1_500)}
     s3.objects |= {f"models/{name}": b"x" for name in LEFT} | {"models/bo/v0001/.DS_Store": b"x"}
     s3.listed.clear()
     assert [version.folder for version in Registry(s3.uri).list()] == ["bo/v0001"]

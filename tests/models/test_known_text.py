@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from model_zoo import learn, small_settings, write_taught
 
 import llink_ray
+from llink_ray.corpus.read import read
 from llink_ray.errors import LlinkError
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.known_text import FEWEST, FILE, KnownText
@@ -41,6 +44,15 @@ def test_the_phrasebook_s_own_sentences_are_inside_and_real_text_is_not(encoder:
     wrongly = sum(known.outside(vectors(encoder, texts[500:])))
     assert wrongly <= 6  # of 200, where one is expected
     assert all(known.outside(vectors(encoder, OTHER[code])))
+
+
+@pytest.mark.skipif("LLINK_DATA" not in os.environ, reason="LLINK_DATA, real parallel text, is not set")
+def test_real_tibetan_is_beyond_the_phrasebook(encoder: Encoder) -> None:
+    known = KnownText.of(vectors(encoder, [pair.foreign for pair in pairs("bo", 500, seed=3)]))
+    assert known is not None
+    file = Path(os.environ["LLINK_DATA"]) / "parallel" / "bo.tsv"
+    real = [pair.foreign for pair in islice(read(str(file)), 100) if pair.foreign]
+    assert sum(known.outside(vectors(encoder, real))) >= 0.95 * len(real) > 0
 
 
 def test_about_one_in_two_hundred_of_its_own_kind_is_outside() -> None:
