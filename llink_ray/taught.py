@@ -140,11 +140,16 @@ class Taught:
     def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
         """Vectors of foreign texts in the decoder's latent space, (n, d_dec), float32:
         comparable with teacher states. One text alone counts as a list of one.
+
+        Raises:
+            LlinkError: text in a font's encoding.
         """
         import numpy as np
         import torch
 
         texts = [texts] if isinstance(texts, str) else texts
+        for text in texts:
+            require_unicode(text, find(self.language))
         parts = []
         with torch.inference_mode():
             for start in range(0, len(texts), batch_size):

@@ -20,6 +20,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.message import Part
 from llink_ray.normalisation import FIRST, VERSION
 from llink_ray.taught import Taught
+from llink_ray.zawgyi import converted
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
 ANSWER = """
@@ -115,6 +116,15 @@ def test_forty_answers_are_the_same_after_twelve_changes(loaded: Taught, code: s
     for number in range(12):
         changed = [(instruction, unseen(text)[number]) for instruction, text in asked[:40]]
         assert loaded.answer_all(changed) == plain
+    loaded.language = "bo"
+
+
+def test_a_font_s_encoding_is_refused_and_read_once_it_is_converted(loaded: Taught) -> None:
+    loaded.language, text = "my", "ျမန္မာႏိုင္ငံမွာ ေနတယ္။"
+    for ask in (loaded.translate, loaded.embed, loaded.parts):
+        with pytest.raises(LlinkError, match="Burmese in Zawgyi"):
+            ask([text] if ask == loaded.embed else text)  # type: ignore[operator]
+    assert loaded.parts(converted(text)) == [Part("မြန်မာနိုင်ငံမှာ နေတယ်။")]
     loaded.language = "bo"
 
 

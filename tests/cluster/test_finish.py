@@ -16,6 +16,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.seen import FILE, SeenText
 from llink_ray.features import Features, ShardedRows
 from llink_ray.models import known_text
+from llink_ray.normalisation import FIRST, VERSION
 from llink_ray.phrasebook import pairs as phrasebook
 from llink_ray.taught import load
 
@@ -43,7 +44,7 @@ def lesson(parts: dict[str, list[Pair]]) -> Lesson:
     return learn(small_settings("embedded", "embedded", evaluation=evaluation), parts["train"])
 
 
-def finished(path: Path, lesson: Lesson, parts: dict[str, list[Pair]]) -> dict[str, Any]:
+def finished(path: Path, lesson: Lesson, parts: dict[str, list[Pair]], **told: Any) -> dict[str, Any]:
     run, taught = RunDir(path), lesson.taught
     record = {
         "language": "bo",
@@ -51,6 +52,7 @@ def finished(path: Path, lesson: Lesson, parts: dict[str, list[Pair]]) -> dict[s
         "settings": taught.settings.model_dump(mode="json"),
         "fingerprints": {"encoder": taught.encoder.fingerprint, "decoder": taught.decoder.fingerprint},
         "corpus_hash": "c0ffee",
+        **told,
     }
     run.write_json(run.record, record)
     for name, pairs in parts.items():
@@ -95,6 +97,7 @@ def test_the_bundle_knows_what_it_was_trained_on(
     assert "unseen" not in metrics
     bundle = tmp_path / "run" / "bundle"
     assert FILE in read_bundle(bundle).files
+    assert read_bundle(bundle).normalisation == FIRST  # from before there was another
     seen = SeenText.load(bundle)
     assert seen is not None
     assert seen.near_duplicates([*parts["train"], *parts["validation"]]).all()
@@ -105,7 +108,8 @@ def test_the_bundle_knows_what_it_was_trained_on(
 def test_the_bundle_tells_text_unlike_its_own(
     lesson: Lesson, parts: dict[str, list[Pair]], tmp_path: Path
 ) -> None:
-    finished(tmp_path / "run", lesson, parts)
+    finished(tmp_path / "run", lesson, parts, normalisation=VERSION)
+    assert read_bundle(tmp_path / "run" / "bundle").normalisation == VERSION
     assert known_text.FILE in read_bundle(tmp_path / "run" / "bundle").files
     taught = load(tmp_path / "run" / "bundle")
     assert not any(taught.outside([pair.foreign for pair in parts["train"]]))

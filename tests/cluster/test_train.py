@@ -18,6 +18,7 @@ from llink_ray.bundle import read_bundle
 from llink_ray.cluster.rundir import RunDir
 from llink_ray.cluster.teach import teach
 from llink_ray.corpus.seen import SeenText
+from llink_ray.normalisation import VERSION
 from llink_ray.registry import Registry
 
 pytestmark = pytest.mark.timeout(900)
@@ -54,6 +55,7 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
     assert {path.name for path in (run / "plots").iterdir()} >= {"loss.png", "retrieval.png"}
     assert not [name for name in ("draft", "unmeasured", "error.txt") if (run / name).exists()]
     assert read_bundle(bundle).language == "bo"
+    assert read_bundle(bundle).normalisation == VERSION
     seen, kept = SeenText.load(bundle), RunDir(run)
     assert seen is not None
     assert seen.near_duplicates([*kept.read_pairs("train"), *kept.read_pairs("validation")]).all()
