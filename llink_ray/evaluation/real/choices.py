@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,14 +41,36 @@ class Choice:
 
 def which_of_four(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:
     """A pair's own English among three other sentences of the corpus of about its length."""
-    pool = list({sentence_key(pair.english): pair.english for pair in pairs}.values())
-    for place, pair in enumerate(pairs):
-        own = sentence_key(pair.english)
-        others = [text for text in pool if sentence_key(text) != own]
-        near = sorted(others, key=lambda text: (abs(len(text) - len(pair.english)), text))[:LIKE]
+    keys = [sentence_key(pair.english) for pair in pairs]
+    pool = sorted(
+        (len(text), text, key)
+        for key, text in {key: pair.english for key, pair in zip(keys, pairs, strict=True)}.items()
+    )
+    for place, (pair, own) in enumerate(zip(pairs, keys, strict=True)):
+        near = _nearest(pool, len(pair.english), own)
         rng = _rng(seed, "which_of_four", pair)
         if len(near) >= WRONG:
             yield _choice("which_of_four", place, pair.english, rng.sample(near, WRONG), rng)
+
+
+def _nearest(pool: Sequence[tuple[int, str, str]], length: int, own: str) -> list[str]:
+    """The ``LIKE`` texts of a pool, sorted by length, that are nearest in length, but for the own one."""
+    above = bisect_left(pool, (length, ""))
+    below = above - 1
+    found: list[tuple[int, str]] = []
+    while below >= 0 or above < len(pool):
+        down = length - pool[below][0] if below >= 0 else None
+        up = pool[above][0] - length if above < len(pool) else None
+        nearer_above = down is None or (up is not None and up < down)
+        apart = up if nearer_above else down
+        assert apart is not None
+        if len(found) >= LIKE and apart > found[-1][0]:
+            break
+        _, text, key = pool[above if nearer_above else below]
+        above, below = above + nearer_above, below - (not nearer_above)
+        if key != own:
+            found.append((apart, text))
+    return [text for _, text in sorted(found)[:LIKE]]
 
 
 def near_miss(pairs: Sequence[Pair], seed: int) -> Iterator[Choice]:

@@ -47,8 +47,12 @@ class Measurement:
             if task not in self.settings.tasks:
                 continue
             by_kind: dict[str, list[Choice]] = {}
-            for choice in build(self.pairs, self.settings.seed):
-                by_kind.setdefault(choice.kind, []).append(choice)
+            with track(f"choices for {task}", "pairs", len(self.pairs)) as progress:
+                for choice in build(self.pairs, self.settings.seed):
+                    by_kind.setdefault(choice.kind, []).append(choice)
+                    progress.at(choice.place + 1)
+                    if len(by_kind.get(task, ())) == self.settings.choices:  # its only kind
+                        break
             for kind, found in by_kind.items():
                 yield kind, found[: self.settings.choices]
 

@@ -11,6 +11,7 @@ import pytest
 from llink_ray import phrasebook
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair, Question
+from llink_ray.evaluation.real import choices as module
 from llink_ray.evaluation.real import numbers
 from llink_ray.evaluation.real.choices import BUILDERS, Choice
 from llink_ray.evaluation.real.words import Words, function_words, shape
@@ -43,6 +44,26 @@ def test_same_seed_same_choices_whatever_the_language_beside(task: str) -> None:
     assert choices(task) != choices(task, seed=1)
     other = [Pair("ខ្មែរ", pair.english) for pair in PAIRS]
     assert choices(task, other) == choices(task)
+
+
+def test_wrong_sentences_are_the_nearest_in_length_and_each_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six thousand pairs compared with each other would take an hour."""
+    rng, read = random.Random(5), list[str]()
+    monkeypatch.setattr(module, "sentence_key", lambda text: read.append(text) or sentence_key(text))
+    words = [" ".join(rng.choices(["ab", "bc", "cde", "fghi", "j"], k=rng.randint(1, 7))) for _ in range(300)]
+    pairs = [Pair("x", text) for text in words]
+    found = choices("which_of_four", pairs)
+    assert len(read) == len(pairs)
+    for choice in found:
+        own = words[choice.place]
+        others = {sentence_key(text): text for text in words}
+        others.pop(sentence_key(own))
+        nearest = sorted(others.values(), key=lambda text: (abs(len(text) - len(own)), text))[: module.LIKE]
+        assert set(choice.candidates) - {own} <= set(nearest)
+        drawn = module._rng(0, "which_of_four", pairs[choice.place]).sample(nearest, module.WRONG)
+        assert set(choice.candidates) == {own, *drawn}
 
 
 def test_wrong_sentences_are_about_as_long() -> None:
