@@ -150,7 +150,7 @@ def stopped(head: tuple[int, dict[str, str]], project: Path, *command: str) -> s
         submitting = subprocess.Popen(
             [
                 *(ray, "job", "submit", address, "--submission-id=stopped", "--working-dir=."),
-                *("--", "sh", "-c", shlex.quote(f"trap : TERM; {job}")),
+                *("--", "sh", "-c", f"trap : TERM; {job}"),
             ],
             cwd=project,
             env=environ,
@@ -158,7 +158,8 @@ def stopped(head: tuple[int, dict[str, str]], project: Path, *command: str) -> s
             stderr=out,
         )
     try:
-        assert wait_for(lambda: "Stage A  20/60" in log.read_text(), 300, pause=0.2), log.read_text()
+        trains = wait_for(lambda: "Stage A  20/60" in log.read_text() or submitting.poll(), 300, pause=0.2)
+        assert trains and submitting.poll() is None, log.read_text()
         stop = [ray, "job", "stop", address, "stopped"]
         subprocess.run(stop, env=environ, capture_output=True, check=True, timeout=120)
         submitting.wait(60)
