@@ -143,6 +143,23 @@ def test_lm_evaluation_harness(tmp_path: Path, api: Running, model: str) -> None
     assert re.search(r"\|counting\|.*exact_match", told)
 
 
+def test_multiple_choice(tmp_path: Path, api: Running) -> None:
+    require("lm_eval", "aiohttp")
+    task, command = blocks("Multiple choice in lm-evaluation-harness")
+    (tmp_path / "choosing.yaml").write_text(task, "utf-8")
+    rows = [
+        {"text": BO, "choices": ["560", "30", "7"], "answer": 0},
+        {"text": BO, "choices": ["1", "2"], "answer": 1},
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (tmp_path / "choosing.jsonl").write_text("\n".join(lines), "utf-8")
+    package = Path(__file__).parents[2] / "llink_ray"
+    told = ran(
+        tmp_path, "bash", "-ec", command.replace(ADDRESS, api.url).replace("llink_ray/", f"{package}/")
+    )
+    assert re.search(r"\|choosing\|.*acc", told)
+
+
 def test_mteb(tmp_path: Path, api: Running) -> None:
     require("mteb")
     model, evaluate = blocks("MTEB")
