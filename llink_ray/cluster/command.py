@@ -51,6 +51,9 @@ def carry_out(job: Callable[[], dict[str, Any]]) -> int:
             if stop.number or isinstance(error, KeyboardInterrupt):
                 how = str(error) if isinstance(error, KeyboardInterrupt) else ""
                 print("\nstopped", *filter(None, [how or stop.told]), sep="\n", file=sys.stderr, flush=True)
+                if stop.number:  # all is closed; an interpreter full of libraries takes seconds to go
+                    sys.stdout.flush()
+                    os._exit(stop.exit_code)
                 return stop.exit_code
             if isinstance(error, LlinkError):
                 print(f"error: {error}", file=sys.stderr)
