@@ -145,11 +145,13 @@ def stopped(head: tuple[int, dict[str, str]], project: Path, *command: str) -> s
     port, environ = head
     ray, address = str(Path(sys.executable).with_name("ray")), f"--address=http://127.0.0.1:{port}"
     job = f"{shlex.join([sys.executable, *command])}; echo ended with $?"
+    patience = {"RAY_JOB_STOP_WAIT_TIME_S": "30"}  # for a busy machine; three seconds else
     log = project.parent / "stopped"
     with log.open("w") as out:
         submitting = subprocess.Popen(
             [
                 *(ray, "job", "submit", address, "--submission-id=stopped", "--working-dir=."),
+                f"--runtime-env-json={json.dumps({'env_vars': patience})}",
                 *("--", "sh", "-c", f"trap : TERM; {job}"),
             ],
             cwd=project,
