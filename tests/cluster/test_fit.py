@@ -33,7 +33,7 @@ def fitted(ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         def train(config: dict[str, Any]) -> None:
             with (Path(config["run_dir"]) / "attempts").open("a") as file:
                 file.write("x")
-            worker.Run.__init__ = lambda self, config: None  # type: ignore[method-assign]
+            worker.Run.__init__ = lambda self, config, log: None  # type: ignore[method-assign]
             worker.Run.go = lambda self: loop()  # type: ignore[method-assign]
             worker.train(config)
 
