@@ -46,15 +46,15 @@ def read_jsonl(file: Path) -> Iterator[Pair]:
 
 def _translation(texts: Any, where: str) -> tuple[str, str]:
     """The foreign and the English side of a mapping by language."""
-    inside = f"{where}, {_TRANSLATION!r},"
+    inside = f"{where}, {_TRANSLATION!r}"
     if not isinstance(texts, dict):
-        raise LlinkError(f"{inside} must be an object like {{'en': …, 'km': …}}, not {_kind(texts)}")
+        raise LlinkError(f"{inside}, must be an object like {{'en': …, 'km': …}}, not {_kind(texts)}")
     try:
         foreign, english = _sides(tuple(texts))
     except LlinkError:
         keys = ", ".join(map(repr, list(texts)[:6])) or "no keys"
         raise LlinkError(
-            f"{inside} has {keys}: wanted are 'en' and the code of one language in docs/languages.md"
+            f"{inside}, has {keys}: wanted are 'en' and the code of one language in docs/languages.md"
         ) from None
     return _text(texts, foreign, inside), _text(texts, english, inside)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from llink_ray.corpus.lines import lines
@@ -21,29 +22,50 @@ _WANTED = (
     "wanted is a header with 'english' (or 'en') and 'foreign' (or the language's code or name), "
     "or no header and two columns, foreign TAB english"
 )
+_SIDES = (0, 1, -1)
+_LOOKED_AT = 20
+"""Lines that tell whether the first, with neither a header nor two columns, is the odd one."""
 
 
 def read_tsv(file: Path) -> Iterator[Pair]:
     """Pairs of a tab-separated file; quotes are ordinary letters, a blank line is a pair of nothing.
 
-    A line with another number of columns than the first, as one has with a tab inside a sentence, is a pair
-    of nothing whose ``fault`` says so: where its tabs belong cannot be known.
+    A line with another number of columns than the others, as one has with a tab inside a sentence, is a pair
+    of nothing whose ``fault`` says so: where its tabs belong cannot be known. The first line with text tells
+    how many there are, or two where it is no header and most lines behind it have two.
 
     Raises:
         LlinkError: columns that cannot be told apart.
     """
-    foreign, english, source, width, first = 0, 1, -1, 0, 0
-    for number, text in lines(file):
+    rows = lines(file)
+    for number, text in rows:
         if not text.strip():
             yield Pair("", "", line=number)
             continue
         cells = text.split("\t")
-        if not first:
-            width, first = len(cells), number
+        try:
             header = named_sides(f"{file} line {number}", cells)
-            if header is not None:
-                foreign, english, source = header
-                continue
+        except LlinkError:
+            begun = list(islice(rows, _LOOKED_AT))
+            two = [line.count("\t") == 1 for _, line in begun if line.strip()]
+            if len(cells) == 2 or 2 * sum(two) <= len(two):
+                raise
+            yield Pair("", "", line=number, fault=COLUMNS)
+            yield from _pairs(chain(begun, rows), _SIDES, 2)
+            return
+        behind = rows if header else chain([(number, text)], rows)
+        yield from _pairs(behind, header or _SIDES, len(cells))
+        return
+
+
+def _pairs(rows: Iterable[tuple[int, str]], places: tuple[int, int, int], width: int) -> Iterator[Pair]:
+    """Of lines with a foreign, an English and a source column (-1 without one) at these places."""
+    foreign, english, source = places
+    for number, text in rows:
+        if not text.strip():
+            yield Pair("", "", line=number)
+            continue
+        cells = text.split("\t")
         if len(cells) != width:
             yield Pair("", "", line=number, fault=COLUMNS)
             continue

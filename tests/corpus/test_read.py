@@ -195,6 +195,23 @@ def test_line_with_another_number_of_columns_is_told_and_no_other_suffers(
     ]
 
 
+@pytest.mark.parametrize("row", ["ឆ្\tកែ\tdog", "ឆ្កែ\tdog\t", "# dogs and cats"])
+def test_the_first_line_of_a_file_without_a_header_may_be_the_odd_one(tmp_path: Path, row: str) -> None:
+    path = write(tmp_path, "a.tsv", f"\n{row}\nឆ្មា\tcat\n\nគោ\tc\tow\nជ្រូក\tpig\n")
+    told = "another number of columns"
+    assert list(read(path)) == [
+        Pair("", "", line=1),
+        Pair("", "", line=2, fault=told),
+        Pair("ឆ្មា", "cat", line=3),
+        Pair("", "", line=4),
+        Pair("", "", line=5, fault=told),
+        Pair("ជ្រូក", "pig", line=6),
+    ]
+    few = write(tmp_path, "b.tsv", f"{row}\nឆ្មា\tcat\nគោ\tc\tow\n")
+    with pytest.raises(LlinkError, match="line 1 has"):
+        list(read(few))
+
+
 def test_texts_by_language_as_hugging_face_has_them(tmp_path: Path) -> None:
     rows = [
         {"translation": {"en": "dog", "km": "ឆ្កែ"}, "id": "0"},
