@@ -130,11 +130,19 @@ def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: Corp
     if more > fewer * settings.max_length_ratio:
         return "length ratio"
     reason = _script_fault(foreign, english, language, settings.min_script_share)
-    if reason is None and language.font_encoding and is_zawgyi(foreign):
+    if reason is None and _may_be_zawgyi(language) and is_zawgyi(foreign):
         reason = ZAWGYI
     if reason is None and settings.detect_language and _is_another(foreign, language):
         reason = "wrong language"
     return reason
+
+
+@cache
+def _may_be_zawgyi(language: Language) -> bool:
+    """Whether a language of its script is written in a font's own encoding, too: Mon and Shan, beside Burmese."""
+    from llink_ray.languages import TABLE
+
+    return any(other.font_encoding and other.script == language.script for other in TABLE)
 
 
 def _script_fault(foreign: str, english: str, language: Language, least: float) -> str | None:

@@ -135,6 +135,13 @@ def test_burmese_in_zawgyi_is_dropped_or_converted() -> None:
     assert cleaned(rows[:1], "burmese", zawgyi="convert").kept == rows[1:]
 
 
+@pytest.mark.parametrize("language", ["mnw", "shan"])
+def test_burmese_in_zawgyi_is_no_language_of_its_neighbours(language: str) -> None:
+    rows = [Pair(text, "three fish") for text in ("ေစ်းကို သြားၿပီး", "ဍုင်ဗၟာ ဂှ် မၞုံ", "လိၵ်ႈတႆး ယူႇၼႂ်း")]
+    for asked in ({}, {"zawgyi": "convert"}, {"detect_language": False}):
+        assert cleaned(rows, language, **asked).dropped == {"Zawgyi, not Unicode": Dropped(1)}
+
+
 def test_doubtful_language_is_kept() -> None:
     short = Pair("སློབ་གྲྭ།", "school")
     assert cleaned([short], "tibetan").kept == cleaned([short], "dzongkha").kept == [short]
