@@ -146,8 +146,8 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode, members: list[Any]) 
         and (type(None) in members or (node.value and str not in members))
     ):
         return None
-    if str in members:
-        return node.value
+    if str in members or any(_is_list(one) for one in members):
+        return node.value  # one thing where a list is wanted is told as it was written
     if node.style is None and members and all(one in (*_KINDS, type(None)) for one in members):
         boolean = node.tag == _BOOLEAN and bool in members
         return _guessed(loader, node) if boolean else _number(node.value)

@@ -385,3 +385,6 @@ def test_held_out_sources_are_a_list() -> None:
     assert resolve(given).corpus.held_out_sources == ("tico19", "hornmt")
     text = refusal(assignment("corpus.held_out_sources=tico19"))
     assert text.startswith("corpus.held_out_sources = 'tico19': write a list, [tico19]")
+    for alone in ("no", "1e5", "0123"):
+        text = refusal(assignment(f"corpus.held_out_sources={alone}"))
+        assert text == f"corpus.held_out_sources = '{alone}': write a list, [{alone}]"
