@@ -44,7 +44,7 @@ def test_texts_that_look_the_same_are_the_same(code: str, change: object) -> Non
         ("བོད\u2060\u2061\u2064\u206a\u206f་\u115f\u1160ཡིག\ufe00\ufe0f", "བོད་ཡིག"),
         ("ខ្ញុំ\u17b5\u17b4 ទៅ\u034f", "ខ្ញុំ ទៅ"),
         ("გა\u00adმარ\u00ad\u200bჯობა\U000e0041\U000e0100", "გამარჯობა"),
-        ("ሰላም\u180e\u180b\ufffe\U0001ffff\ufff9", "ሰላም"),
+        ("ሰላ\U0001bca0ም\U0001d173\u180e\u180b\ufffe\U0001ffff\ufff9", "ሰላም"),
         ("5\u200e6\ufe0f0", "560"),
         ("a\0\x1b[1m\x7f\x9bb\ud800", "a[1mb"),
         # Blanks and line breaks are written in one way.
