@@ -139,7 +139,7 @@ def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: Corp
 
 @cache
 def _may_be_zawgyi(language: Language) -> bool:
-    """Whether a language of its script is written in a font's own encoding, too: Mon and Shan, beside Burmese."""
+    """Whether text in its script may be in a font's own encoding: Mon and Shan, beside Burmese."""
     from llink_ray.languages import TABLE
 
     return any(other.font_encoding and other.script == language.script for other in TABLE)
