@@ -1,4 +1,4 @@
-"""A batch of 1 and a batch of 16 give the same answers and the same logits to 1e-4."""
+"""A batch of 1 and a batch of 16 give the same answers and the same logits, but for rounding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def test_logits(lesson: Lessons, name: str) -> None:
         for i, (row, example) in enumerate(zip(rows, EXAMPLES, strict=True)):
             alone = taught.model(collate([row.prompt], [row.answer]), taught.sources([example.foreign]))
             assert alone.shape[1] == lengths[i]
-            assert (together[i, -lengths[i] :] - alone[0]).abs().max() < 1e-4
+            # To a hundred-thousandth of the largest: kernels of float32 differ by processor.
+            assert (together[i, -lengths[i] :] - alone[0]).abs().max() < 1e-5 * alone.abs().max()
         assert together.std() > 0.1
 
 
