@@ -57,8 +57,9 @@ class SpanReply(Reply):
     """What stands beside the slots in ASCII digits."""
     cut_characters: int = 0
     """At the ends of its sentences, which the encoder did not read any more."""
-    outside: int = 0
-    """Sentences unlike all that the bundle was trained on: what is said of them may be made up."""
+    outside: int | None = 0
+    """Sentences unlike all that the bundle was trained on, of which answers may be made up; null where it
+    cannot tell."""
 
 
 class BundleReply(Reply):

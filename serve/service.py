@@ -99,8 +99,8 @@ class Told:
     grounding: float | None = None
     characters: tuple[int, ...] | None = None
     """Read of each sentence."""
-    outside: tuple[bool, ...] = ()
-    """Whether each sentence is known to be unlike its bundle's training text."""
+    outside: tuple[bool | None, ...] = ()
+    """Whether each sentence is unlike its bundle's training text; None where the bundle cannot tell."""
 
     def extension(self) -> dict[str, Any]:
         """As JSON."""
@@ -108,12 +108,12 @@ class Told:
         cut = self._cut()
         outside = self._outside()
         notices = [*plan.notices, *([text_cut(cut, "stretches")] if any(cut) else ())]
-        if far := sum(outside):
+        if far := sum(filter(None, outside)):
             notices.append(Notice("outside_training", unlike_training(far, len(plan.layout.sentences))))
         found: dict[str, Any] = {
             "spans": [
-                {**_span(span, plan.used), "cut_characters": gone, "outside": far}
-                for span, gone, far in zip(plan.layout.spans, cut, outside, strict=True)
+                {**_span(span, plan.used), "cut_characters": gone, "outside": count}
+                for span, gone, count in zip(plan.layout.spans, cut, outside, strict=True)
             ],
             "sentences": len(plan.layout.sentences),
             "slots": 0 if plan.ask.slots is None else len(plan.ask.slots),
@@ -137,10 +137,13 @@ class Told:
             }
         return found
 
-    def _outside(self) -> list[int]:
-        """Sentences of each span that are unlike the training text."""
-        left = iter(self.outside)
-        return [sum(islice(left, span.sentences)) for span in self.plan.layout.spans]
+    def _outside(self) -> list[int | None]:
+        """Sentences of each span that are unlike the training text; None where that is not known."""
+        left, found = iter(self.outside), list[int | None]()
+        for span in self.plan.layout.spans:
+            told = list(islice(left, span.sentences))
+            found.append(None if None in told else sum(map(bool, told)))
+        return found
 
     def _cut(self) -> list[int]:
         """Characters of each span that the encoder does not read."""
@@ -362,7 +365,7 @@ class Service:
         self.metrics.read(len(wanted), hits)
         rows = np.concatenate([made[i].slots for i in plan.order])
         read = tuple(characters[i] for i in range(len(wanted)))
-        outside = tuple(bool(made[i].outside) for i in range(len(wanted)))
+        outside = tuple(made[i].outside for i in range(len(wanted)))
         return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read, outside=outside)
 
     async def answer(self, plan: Plan) -> tuple[Answer, Told]:

@@ -34,7 +34,7 @@ class _Span(_Kept):
     message: NonNegativeInt = 0
     sentences: NonNegativeInt = 0
     slots: NonNegativeInt = 0
-    outside: NonNegativeInt = 0
+    outside: NonNegativeInt | None = 0
     numerals: Annotated[list[Short], Field(max_length=1_000)] = []
 
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from model_zoo import learn, small_settings, write_taught
 from serve_load import body
-from serve_zoo import up
+from serve_zoo import Running, up
 
 from llink_ray.models.known_text import KnownText
 from llink_ray.phrasebook import pairs
@@ -59,6 +59,12 @@ def test_of_several_sentences_those_are_counted_that_are_meant(url: str) -> None
     found = told(url, f"Who?\n{OWN[1]} {REAL}")
     (notice,) = found["notices"]
     assert notice["message"].startswith("1 of 2 foreign sentences are unlike")
+
+
+def test_a_bundle_that_cannot_tell_says_so(api: Running) -> None:
+    found = told(api.url, f"Who?\n{REAL}")
+    assert found["notices"] == [] and "unlike" not in found["grounding"]["sentence"]
+    assert [span["outside"] for span in found["spans"] if span["sentences"]] == [None]
 
 
 def test_models_say_what_they_were_trained_on(url: str) -> None:
