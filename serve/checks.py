@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from llink_ray.normalisation import visible
 from serve.errors import ApiError
@@ -34,12 +34,7 @@ def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
         ApiError: 400, with the field.
     """
     texts = request.texts
-    if not texts:
-        raise ApiError.bad_request("prompt is empty: send a text", "prompt")
-    if len(texts) > limits.prompts:
-        raise ApiError.bad_request(
-            f"there are {len(texts)} prompts, and {limits.prompts} fit: send fewer", "prompt"
-        )
+    _check_count("prompt", texts, limits.prompts)
     if request.echo and request.stream:
         raise ApiError.bad_request("echo is not for streams: leave one of the two out", "echo")
     if request.echo and not all(texts):
@@ -86,13 +81,7 @@ def check_batch(request: Batch, limits: LimitSettings) -> None:
     Raises:
         ApiError: 400, with the text.
     """
-    texts = request.texts
-    if not texts:
-        raise ApiError.bad_request("input is empty: send a text", "input")
-    if len(texts) > limits.inputs:
-        raise ApiError.bad_request(
-            f"there are {len(texts)} inputs, and {limits.inputs} fit: send fewer", "input"
-        )
+    _check_count("input", request.texts, limits.inputs)
     placed = _placed("input", request.input)
     _check_texts(placed, limits, "input")
     for where, text in placed:
@@ -117,6 +106,13 @@ def check_sampling(request: Sampled, limits: LimitSettings) -> None:
         check_text(stop, "stop")
     if request.stream_options is not None and not request.stream:
         raise ApiError.bad_request("stream_options is for streams: set stream to true", "stream_options")
+
+
+def _check_count(field: str, texts: Sequence[str], most: int) -> None:
+    if not texts:
+        raise ApiError.bad_request(f"{field} is empty: send a text", field)
+    if len(texts) > most:
+        raise ApiError.bad_request(f"there are {len(texts)} {field}s, and {most} fit: send fewer", field)
 
 
 def _placed(field: str, given: str | list[str]) -> list[Placed]:

@@ -62,8 +62,7 @@ class Reader:
         for one, read in zip(missing, made, strict=True):
             self.cache.put(*one, read)
             found[one] = read
-        characters = self.encoder.characters_read([text for _, text in wanted])
-        return Read([kept for one in wanted if (kept := found[one]) is not None], hits, characters)
+        return Read([kept for one in wanted if (kept := found[one]) is not None], hits)
 
     async def project(self, wanted: Sequence[tuple[BundleRef, str]]) -> Vectors:
         """(N, d_dec): vectors of texts in the decoder's latent space, comparable with its own of English.
@@ -100,7 +99,9 @@ class Reader:
         return await asyncio.to_thread(work)
 
     def _slots(self, wanted: Sequence[tuple[Reading, str]]) -> list[ReadText]:
-        encoded = self.encoder.encode([text for _, text in wanted], with_tokens=True)
+        texts = [text for _, text in wanted]
+        encoded = self.encoder.encode(texts, with_tokens=True)
+        characters = self.encoder.characters_read(texts)
         found: dict[int, ReadText] = {}
         for reading in {reading for reading, _ in wanted}:
             rows = [i for i, (one, _) in enumerate(wanted) if one is reading]
@@ -108,7 +109,7 @@ class Reader:
             for i, slots, outside in zip(
                 rows, reading.marked(own).numpy(), reading.outside(own), strict=True
             ):
-                found[i] = ReadText(np.ascontiguousarray(slots, np.float32), outside)
+                found[i] = ReadText(np.ascontiguousarray(slots, np.float32), outside, characters[i])
         if not all(np.isfinite(read.slots).all() for read in found.values()):
             raise LlinkError("the slots of this text are not numbers: its bundle is damaged, train it again")
         return [found[i] for i in range(len(wanted))]

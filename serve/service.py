@@ -351,7 +351,6 @@ class Service:
         if not wanted:
             return Told(plan, 0)
         made: dict[int, ReadText] = {}
-        characters: dict[int, int] = {}
         hits = 0
         by_encoder: dict[str, list[int]] = {}
         for place, sentence in enumerate(wanted):
@@ -360,11 +359,10 @@ class Service:
             texts = [(plan.used[wanted[i].code].ref, wanted[i].text) for i in places]
             found = await self.backend.read(encoder, texts)
             made.update(zip(places, found.texts, strict=True))
-            characters.update(zip(places, found.characters, strict=True))
             hits += found.hits
         self.metrics.read(len(wanted), hits)
         rows = np.concatenate([made[i].slots for i in plan.order])
-        read = tuple(characters[i] for i in range(len(wanted)))
+        read = tuple(made[i].characters for i in range(len(wanted)))
         outside = tuple(made[i].outside for i in range(len(wanted)))
         return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read, outside=outside)
 

@@ -37,6 +37,8 @@ class ReadText:
     """(K+2, d_dec)."""
     outside: bool | None
     """Whether it is unlike the text that its bundle was trained on; None where the bundle does not say."""
+    characters: int
+    """How many of it were read: what is behind them was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,6 @@ class Read:
     texts: list[ReadText]
     hits: int
     """How many of them were in the cache."""
-    characters: list[int]
-    """How many characters of each were read: what is behind them was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Vectors:
     rows: Floats
     """(N, d)."""
     characters: list[int]
-    """As ``Read.characters``."""
+    """How many characters of each were read: what is behind them was cut."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llink_ray.corpus.minhash import Index, signatures
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
-from llink_ray.errors import LlinkError
+from llink_ray.versioned import opened
 
 FILE = "training_text.safetensors"
 """Its name in a bundle."""
@@ -74,22 +74,11 @@ class SeenText:
         Raises:
             LlinkError: damaged, or of another version.
         """
-        from safetensors import SafetensorError, safe_open
-
         file = Path(folder) / FILE
         if not file.is_file():
             return None
-        try:
-            with safe_open(file, framework="numpy") as opened:
-                version = (opened.metadata() or {}).get("version")
-                if version != VERSION:
-                    raise LlinkError(
-                        f"{file} has version {version!r}, this llink_ray reads {VERSION}: "
-                        "install the llink_ray that wrote it, or train the bundle again"
-                    )
-                return cls(opened.get_tensor("sentences"), opened.get_tensor("english"))
-        except (SafetensorError, OSError) as error:
-            raise LlinkError(f"{file} cannot be read ({error}): copy the bundle again") from error
+        with opened(file, VERSION, "numpy") as tensors:
+            return cls(tensors.get_tensor("sentences"), tensors.get_tensor("english"))
 
     def is_near_duplicate(self, pair: Pair) -> bool:
         """Whether ``pair``, or nearly that pair, was trained on."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from llink_ray.errors import LlinkError
 from llink_ray.models.teacher_norm import SHRINKAGE
+from llink_ray.versioned import opened
 
 FILE = "known_text.safetensors"
 """Its name in a bundle."""
@@ -66,23 +66,13 @@ class KnownText:
         Raises:
             LlinkError: damaged, or of another version.
         """
-        from safetensors import SafetensorError, safe_open
-
         file = Path(folder) / FILE
         if not file.is_file():
             return None
-        try:
-            with safe_open(file, framework="pt") as opened:
-                about = opened.metadata() or {}
-                if about.get("version") != VERSION:
-                    raise LlinkError(
-                        f"{file} has version {about.get('version')!r}, this llink_ray reads {VERSION}: "
-                        "install the llink_ray that wrote it, or train the bundle again"
-                    )
-                mean, whitening, bound = (opened.get_tensor(name) for name in ("mean", "whitening", "bound"))
-                return cls(mean, whitening, float(bound[0]), int(about.get("layers", 1)))
-        except (SafetensorError, OSError) as error:
-            raise LlinkError(f"{file} cannot be read ({error}): copy the bundle again") from error
+        with opened(file, VERSION, "pt") as tensors:
+            mean, whitening, bound = (tensors.get_tensor(name) for name in ("mean", "whitening", "bound"))
+            layers = int(tensors.metadata().get("layers", 1))
+        return cls(mean, whitening, float(bound[0]), layers)
 
     def distances(self, vectors: torch.Tensor) -> torch.Tensor:
         """(N,) of vectors (N, L·d), in multiples of the bound: above 1 is outside."""

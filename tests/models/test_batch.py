@@ -1,8 +1,9 @@
-"""A batch of 1 and a batch of 16 give the same answers and the same logits, but for rounding."""
+"""A batch of 1 and a batch of 16 give the same answers and the same logits to 1e-4."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -41,16 +42,22 @@ def test_logits(lesson: Lessons, name: str) -> None:
     rows = tokenise(taught.decoder.prompt, EXAMPLES, taught.settings.slots, None)
     lengths = [len(row.prompt) + len(row.answer) for row in rows]
     assert len(set(lengths)) > 4
+    exact = deepcopy(taught.model).double()  # float32's kernels round in another way on every processor
+
+    def sources(texts: list[str]) -> Sources:
+        read = taught.sources(texts)
+        tokens = None if read.tokens is None else read.tokens.double()
+        return Sources(read.vectors.double(), tokens, read.mask)
+
     with torch.no_grad():
-        together = taught.model(
+        together = exact(
             collate([row.prompt for row in rows], [row.answer for row in rows]),
-            taught.sources([example.foreign for example in EXAMPLES]),
+            sources([example.foreign for example in EXAMPLES]),
         )  # (16, S, V)
         for i, (row, example) in enumerate(zip(rows, EXAMPLES, strict=True)):
-            alone = taught.model(collate([row.prompt], [row.answer]), taught.sources([example.foreign]))
+            alone = exact(collate([row.prompt], [row.answer]), sources([example.foreign]))
             assert alone.shape[1] == lengths[i]
-            # To a hundred-thousandth of the largest: kernels of float32 differ by processor.
-            assert (together[i, -lengths[i] :] - alone[0]).abs().max() < 1e-5 * alone.abs().max()
+            assert (together[i, -lengths[i] :] - alone[0]).abs().max() < 1e-4
         assert together.std() > 0.1
 
 
