@@ -132,7 +132,8 @@ class FeatureSettings(Section):
     """Padded tokens in one forward of a frozen model."""
     dtype: Literal["float32", "bfloat16", "auto"] = "float32"
     """Of the frozen models' weights and arithmetic while features are computed. ``auto`` is bfloat16 on a GPU
-    or a processor that multiplies in it (Intel's AMX), three times as fast there, and float32 elsewhere."""
+    or a processor that multiplies in it (AMX, AVX-512 BF16), two to three times as fast there, and float32
+    elsewhere."""
     shard_size: PositiveInt = 1_024
     """Texts in one shard, the unit that is resumed."""
 

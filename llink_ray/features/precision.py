@@ -15,5 +15,6 @@ def extraction_dtype(settings: Settings) -> Dtype:
         return "bfloat16"
     import torch
 
-    # Without tile instructions for it bfloat16 is slower than float32.
-    return "bfloat16" if torch.cpu.get_capabilities().get("amx_bf16") else "float32"
+    # Without instructions that multiply in it bfloat16 is slower than float32.
+    capable = torch.cpu.get_capabilities()
+    return "bfloat16" if capable.get("amx_bf16") or capable.get("avx512_bf16") else "float32"

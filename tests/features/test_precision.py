@@ -21,9 +21,11 @@ def settings(*assigned: str) -> Settings:
     return configure.resolve(*configure.layers("tiny", None, list(assigned)))
 
 
-@pytest.mark.parametrize(("capable", "dtype"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch, capable: bool, dtype: str) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": capable})
+@pytest.mark.parametrize(
+    ("capable", "dtype"), [("amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16"), ("avx512_f", "float32")]
+)
+def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch, capable: str, dtype: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, capable: True})
     assert extraction_dtype(settings("features.dtype=auto")) == dtype
     assert extraction_dtype(settings("features.dtype=auto", "cluster.gpus_per_worker=1")) == "bfloat16"
 
