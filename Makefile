@@ -72,7 +72,7 @@ lint: setup ## Lint and types alone
 	@$(BIN)/mypy
 
 tiny: setup ## Rebuild the embedded models
-	@$(BIN)/python -m llink_ray.models.tiny.build
+	@$(BIN)/python -m llink_ray.tools.embedded_models
 
 paper-table: setup ## Measure the paper's table on the embedded world (ARGS=--docs: into the docs)
 	@$(BIN)/python benchmarks/paper_table.py $(ARGS)

@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 import repository  # noqa: F401
 from starlette.responses import JSONResponse
 
-from llink_ray.decoding import Answer, Limits, Request, Sampling
+from llink_ray.bundles.registry import Registry
+from llink_ray.engine import Answer, Limits, Request, Sampling
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.models.prompt import Prompt
-from llink_ray.registry import Registry
+from llink_ray.prompts.prompt import Prompt
 from serve.backend import LocalBackend
 from serve.checks import check_chat
+from serve.decoder_server import Speaker
+from serve.encoder_server import Reader
 from serve.encoders import current_bundles, models_of
 from serve.protocol import ChatRequest
-from serve.reader import Reader
 from serve.service import Plan, Service, Told
 from serve.settings import ServeSettings
 from serve.shapes import ChatShape
-from serve.speaker import Speaker
 
 T = TypeVar("T")
 

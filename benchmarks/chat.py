@@ -30,8 +30,8 @@ from http_load import Client
 from playwright.sync_api import Page, expect
 from serving import Questions, free_port, service
 
-from llink_ray import phrasebook
 from llink_ray.cluster.command import quiet
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 
 BAR_MS = 400.0

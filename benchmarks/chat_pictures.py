@@ -21,8 +21,8 @@ from chat import chat
 from playwright.sync_api import Browser, Page, expect
 from serving import service
 
-from llink_ray import phrasebook
 from llink_ray.cluster.command import quiet
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 
 _PATIENCE = 60_000

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import torch
 
-from llink_ray import phrasebook
-from llink_ray.decoding import BatchedEngine, Input, Limits, Request, Sampling
-from llink_ray.instructions import TRANSLATE
+from llink_ray.corpus import phrasebook
+from llink_ray.engine import BatchedEngine, Input, Limits, Request, Sampling
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import with_lora
+from llink_ray.prompts.instructions import TRANSLATE
 from llink_ray.settings import DecoderSettings, LoraSettings
 
 EMBEDDED = DecoderSettings(model="embedded")

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import regex
 
-from llink_ray.detection import detect, spans
-from llink_ray.languages import DECODER_LANGUAGE, find
+from llink_ray.text.detection import detect, spans
+from llink_ray.text.languages import DECODER_LANGUAGE, find
 
 LENGTHS = (30, 10, 3)
 CARRIERS = ("{english} {foreign}", "{foreign} {english}", "What does “{foreign}” mean? {english}")

@@ -20,11 +20,11 @@ import torch
 from real_corpora import corpus, data_folder
 from real_features import spec
 
-from llink_ray import configure
 from llink_ray.features.extract import compute_shard
 from llink_ray.features.frozen import load_model
 from llink_ray.features.spec import Dtype
 from llink_ray.features.store import FeatureStore
+from llink_ray.settings import configure
 
 
 def cosines(one: torch.Tensor, other: torch.Tensor) -> dict[str, float]:

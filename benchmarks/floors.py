@@ -22,24 +22,23 @@ from typing import Any
 
 import sib200
 
-from llink_ray import configure
 from llink_ray.cluster.command import carry_out, quiet
 from llink_ray.corpus.clean import clean
 from llink_ray.corpus.read import read
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.real.calibration import calibration, calibration_sheet
-from llink_ray.evaluation.real.contest import HeldOutRequest, compared, fitting
 from llink_ray.evaluation.real.job import FOLDER, PARTS, run
-from llink_ray.evaluation.real.kept import Kept, write_text
 from llink_ray.evaluation.real.measure import Measurement
+from llink_ray.evaluation.real.request import HeldOutRequest, compared, fitting
+from llink_ray.evaluation.real.result_cache import Kept, write_text
 from llink_ray.evaluation.real.settings import MeasureSettings
 from llink_ray.evaluation.real.systems import Holder
 from llink_ray.evaluation.real.text import held_out_text
 from llink_ray.evaluation.report import section
-from llink_ray.evaluation.sheets import Sheet, figure, spoken
-from llink_ray.languages import find
-from llink_ray.settings import CorpusSettings
+from llink_ray.evaluation.table import Sheet, figure, spoken
+from llink_ray.settings import CorpusSettings, configure
 from llink_ray.stopping import resumable
+from llink_ray.text.languages import find
 
 
 def say(text: str) -> None:

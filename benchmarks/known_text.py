@@ -22,13 +22,12 @@ import torch
 from real_corpora import corpus, data_folder
 from real_features import features, foreign
 
-from llink_ray import configure
 from llink_ray.corpus import prepare
 from llink_ray.corpus.read import read
-from llink_ray.languages import find
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.known_text import KnownText
-from llink_ray.settings import Settings
+from llink_ray.settings import Settings, configure
+from llink_ray.text.languages import find
 
 ASKED = 800
 """Sentences of each kind at most."""

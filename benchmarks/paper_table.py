@@ -28,7 +28,7 @@ from paper.plan import ROOT, Plan, read_plan, steps
 
 from llink_ray.cluster.checks import check_output
 from llink_ray.cluster.command import carry_out, quiet
-from llink_ray.staging import disk_refused
+from llink_ray.storage.atomic import disk_refused
 
 PLAN = ROOT / "benchmarks" / "paper_table.yaml"
 
@@ -83,7 +83,7 @@ def make(asked: argparse.Namespace) -> dict[str, Any]:
     """Measure what is not measured yet, write the tables, and return the document."""
     from rich.console import Console
 
-    from llink_ray.evaluation.tables import render
+    from llink_ray.evaluation.terminal import render
 
     plan, output = read_plan(asked.plan), Path(asked.output).absolute()
     wanted = steps(plan, output)

@@ -30,15 +30,16 @@ import shapes
 import tokens
 import torch
 
-from llink_ray import configure, languages, phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
-from llink_ray.instructions import Example
-from llink_ray.languages import Language
 from llink_ray.models.decoder import Decoder, positions, without_adapters
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
 from llink_ray.models.projector import Projector
-from llink_ray.settings import Settings
+from llink_ray.prompts.instructions import Example
+from llink_ray.settings import Settings, configure
+from llink_ray.text import languages
+from llink_ray.text.languages import Language
 
 
 class Bench:

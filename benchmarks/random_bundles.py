@@ -8,14 +8,15 @@ from pathlib import Path
 
 import torch
 
-from llink_ray import configure, phrasebook
-from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
+from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
+from llink_ray.bundles.pipeline import save_parts
+from llink_ray.bundles.registry import Registry
+from llink_ray.corpus import phrasebook
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.llink import new_slots, with_lora
 from llink_ray.models.projector import Projector
-from llink_ray.registry import Registry
-from llink_ray.taught import save_parts
+from llink_ray.settings import configure
 
 QUIET, WORDY = 1e-3, 2.0
 """Adapters too weak to change the length of what the decoder says, and so strong that it often talks on."""

@@ -16,8 +16,8 @@ from llink_ray.corpus.clean import clean
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.read import read
-from llink_ray.languages import find
 from llink_ray.settings import CorpusSettings
+from llink_ray.text.languages import find
 
 NEWS = ("sib200_train", "sib200_dev", "sib200_test", "floresv1_dev", "floresv1_devtest", "floresv1_test")
 """Sources that stand for text never trained on: sentences of news and encyclopedias."""

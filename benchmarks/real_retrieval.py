@@ -25,10 +25,9 @@ import torch
 from real_corpora import EIGHT, Corpus, corpus, data_folder
 from real_features import english, features, foreign
 
-from llink_ray import configure
-from llink_ray.evaluation.real.bootstrap import Resampled, means, ratio
 from llink_ray.evaluation.real.ranking import ranked
-from llink_ray.settings import Settings
+from llink_ray.metrics.bootstrap import Resampled, means, ratio
+from llink_ray.settings import Settings, configure
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import sentence_numbers
 from llink_ray.training.stage_a import StageA, begin, fresh_projector, project, sow, validate

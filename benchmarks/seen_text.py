@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from llink_ray import languages
 from llink_ray.corpus import Pair
 from llink_ray.corpus.clean import clean
 from llink_ray.corpus.minhash import signatures
@@ -36,6 +35,7 @@ from llink_ray.corpus.seen import SeenText
 from llink_ray.corpus.split import split
 from llink_ray.errors import LlinkError
 from llink_ray.settings import CorpusSettings
+from llink_ray.text import languages
 
 LENGTHS = ((1, 8), (8, 16), (16, 1_000))
 """Words of a sentence, from and below."""

@@ -34,9 +34,9 @@ from pathlib import Path
 import regex
 from real_corpora import data_folder
 
-from llink_ray.languages import DECODER_LANGUAGE, Language, find
-from llink_ray.message import message_parts
-from llink_ray.segmentation import sentence_ends
+from llink_ray.prompts.message import message_parts
+from llink_ray.text.languages import DECODER_LANGUAGE, Language, find
+from llink_ray.text.segmentation import sentence_ends
 
 LANGUAGES = "am bn bo dz hy ka km lo my ne si ti ug"
 LEFT_OUT = ("gatitos", "bible", "storybooks", "udhr", "mgsm")

@@ -29,8 +29,8 @@ from processes import Below
 from refusals import refusals
 from serving_figures import Overhead, accounting, caching, chats, speed
 
-from llink_ray import phrasebook
 from llink_ray.cluster.command import quiet
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 
 ASK = "Translate this into English.\n"

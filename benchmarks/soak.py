@@ -31,8 +31,8 @@ from http_load import Client
 from processes import Below
 from soak_load import Load, expected
 
-from llink_ray import phrasebook
 from llink_ray.cluster.command import quiet
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 
 ALLOWED = {"memory_bytes": 1.03, "handles": 1.03, "chat_ms": 1.5, "cpu_ms": 1.25}

@@ -25,13 +25,13 @@ import shapes
 import torch
 from real_corpora import corpus, data_folder
 
-from llink_ray import configure, phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.corpus.pair import Pair
 from llink_ray.features.extract import batches
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.projector import Projector
-from llink_ray.settings import Settings, TeacherSettings
+from llink_ray.settings import Settings, TeacherSettings, configure
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.queue import Queue

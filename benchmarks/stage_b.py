@@ -27,15 +27,15 @@ import shapes
 import torch
 from torch.nn import functional as F
 
-from llink_ray import configure, phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.features import Features, RaggedRows, ShardedRows
-from llink_ray.instructions import training_examples
-from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.llink import LlinkModel, Sources, collate, new_slots, with_lora
 from llink_ray.models.projector import Projector
-from llink_ray.settings import Settings
+from llink_ray.prompts.instructions import training_examples
+from llink_ray.settings import Settings, configure
+from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.examples import ExampleSource, tokenise
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups

@@ -29,7 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package is not installed
 
-from llink_ray.evaluation import history
+from llink_ray.training import history
 
 ROOT = Path(__file__).resolve().parents[1]
 Document = dict[str, Any]
@@ -123,7 +123,7 @@ def write_larger(folder: Path) -> tuple[Path, Path]:
 
 def write_corpus(path: Path, count: int) -> Path:
     """Pairs of the phrasebook as a file, which models of one's own want."""
-    from llink_ray.phrasebook import pairs
+    from llink_ray.corpus.phrasebook import pairs
 
     lines = ["foreign\tenglish", *(f"{pair.foreign}\t{pair.english}" for pair in pairs("bo", count, seed=0))]
     path.parent.mkdir(parents=True, exist_ok=True)

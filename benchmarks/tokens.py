@@ -20,16 +20,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llink_ray import configure, languages, phrasebook
-from llink_ray.corpus import prepare
+from llink_ray.corpus import phrasebook, prepare
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.cost import tokens
-from llink_ray.instructions import Example, evaluation_examples, translation_examples
-from llink_ray.languages import Language
-from llink_ray.message import message_parts
+from llink_ray.metrics.token_cost import tokens
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.models.prompt import Prompt
-from llink_ray.settings import Settings
+from llink_ray.prompts.instructions import Example, evaluation_examples, translation_examples
+from llink_ray.prompts.message import message_parts
+from llink_ray.prompts.prompt import Prompt
+from llink_ray.settings import Settings, configure
+from llink_ray.text import languages
+from llink_ray.text.languages import Language
 
 BPE_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 """Vocabulary and merges, as GPT-2 style folders name them."""

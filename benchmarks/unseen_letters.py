@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 import llink_ray
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 
 
 def _within(letter: str) -> Callable[[str], str]:

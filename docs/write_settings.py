@@ -15,8 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from llink_ray.configure import preset, presets
 from llink_ray.settings import Settings
+from llink_ray.settings.configure import preset, presets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serve/ and ui/ are not installed
 
@@ -28,7 +28,7 @@ PAGE = Path(__file__).with_name("settings.md")
 HEAD = """\
 # Settings
 
-Written by `make docs` from `llink_ray/settings.py`, `llink_ray/presets/`, `serve/settings.py` and
+Written by `make docs` from `llink_ray/settings/schema.py`, `llink_ray/presets/`, `serve/settings.py` and
 `ui/settings.py`; edit those.
 
 Settings come in layers: preset, then `--settings FILE` (YAML), then flags. Any key below goes into the file,

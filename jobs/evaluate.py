@@ -23,18 +23,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a submitted job 
 
 import typer
 
-from llink_ray import configure
 from llink_ray.cluster.command import assignments, carry_out, quiet
 from llink_ray.cluster.compare import Comparison, compare
 from llink_ray.cluster.job import Request
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.contestants import expand
+from llink_ray.evaluation.baselines import expand
+from llink_ray.evaluation.human_votes import people
+from llink_ray.evaluation.inspection import bundle_of, look
 from llink_ray.evaluation.judge import JudgeSettings
-from llink_ray.evaluation.look import bundle_of, look
-from llink_ray.evaluation.people import people
-from llink_ray.evaluation.real.contest import HeldOutRequest
 from llink_ray.evaluation.real.job import run as measure
-from llink_ray.instructions import TRANSLATE
+from llink_ray.evaluation.real.request import HeldOutRequest
+from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.settings import configure
 
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
 HELD_OUT, LOOK = "Measure on held-out text instead, with --corpus", "Look at one text instead"

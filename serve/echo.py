@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llink_ray.decoding import Answer, Done, Token, Usage
-from llink_ray.decoding.sampling import COLDEST
-from llink_ray.decoding.spelling import Spelled
-from llink_ray.decoding.vocabulary import shown
+from llink_ray.engine import Answer, Done, Token, Usage
+from llink_ray.engine.sampling import COLDEST
+from llink_ray.engine.text_prompt import Spelled
+from llink_ray.engine.vocabulary import shown
 
 if TYPE_CHECKING:
     from serve.service import Service, Told

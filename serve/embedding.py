@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llink_ray.conversation import NotTaught, reader_of
-from llink_ray.detection import detect
-from llink_ray.languages import language_of
-from llink_ray.normalisation import VERSION, normalise
-from llink_ray.reading import teacher_reads
-from llink_ray.zawgyi import NotUnicode
+from llink_ray.bundles.slot_encoder import teacher_reads
+from llink_ray.prompts.conversation import NotTaught, reader_of
+from llink_ray.text.detection import detect
+from llink_ray.text.languages import language_of
+from llink_ray.text.normalisation import VERSION, normalise
+from llink_ray.text.zawgyi import NotUnicode
 from serve.service import Notice, Service, text_cut
 from serve.values import Floats, Vectors
 

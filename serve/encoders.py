@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Mapping
 
-from llink_ray.bundle import BundleInfo
+from llink_ray.bundles.bundle import BundleInfo
+from llink_ray.bundles.registry import Registry, Version
 from llink_ray.errors import LlinkError
-from llink_ray.registry import Registry, Version
 from llink_ray.settings import DecoderSettings, EncoderSettings, Settings
 
 

@@ -15,14 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llink_ray.errors import JobFailed, LlinkError, TooLong
-from llink_ray.portable import without_paths
+from llink_ray.storage.redact import without_paths
 from serve.errors import ApiError
 from serve.fields import OWN
 from serve.logs import request_id
 
 if TYPE_CHECKING:
-    from llink_ray.conversation import NotTaught
-    from llink_ray.zawgyi import NotUnicode
+    from llink_ray.prompts.conversation import NotTaught
+    from llink_ray.text.zawgyi import NotUnicode
 
 _log = logging.getLogger("llink_ray.serve")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -76,8 +76,8 @@ def translated(error: Exception, quietly: bool = False) -> ApiError:
 @cache
 def _known() -> Translation:
     """A class stands for those derived from it, as in ``except``; what is nowhere is unexpected."""
-    from llink_ray.conversation import NotTaught
-    from llink_ray.decoding.request import Full
+    from llink_ray.engine.request import Full
+    from llink_ray.prompts.conversation import NotTaught
     from serve.backend import Lost, Overloaded
     from serve.service import NoSuchModel
 

@@ -14,10 +14,9 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, PositiveInt
 
-from llink_ray import configure, typed_yaml
-from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
-from llink_ray.settings import Section
+from llink_ray.network import is_loopback
+from llink_ray.settings import Section, configure, typed_yaml
 from serve.keys import Caller, Entry, KeyRing, digest_of, utc_now
 from serve.settings import LimitSettings, ServeSettings
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, Tag, field_validator
 
-from llink_ray.normalisation import visible
+from llink_ray.text.normalisation import visible
 from serve.fields import (
     EITHER,
     FIRST,

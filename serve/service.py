@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from llink_ray.conversation import FoundSpan, Layout, Stretch, lay_out, lay_out_text
-from llink_ray.decoding import Answer, Event, Sampling
-from llink_ray.decoding.spelling import Spelled, Spelling
+from llink_ray.bundles.registry import Registry
+from llink_ray.engine import Answer, Event, Sampling
+from llink_ray.engine.text_prompt import Spelled, Spelling
 from llink_ray.errors import LlinkError, TooLong
-from llink_ray.languages import find, language_of
-from llink_ray.models.prompt import PLACE, Prompt
-from llink_ray.normalisation import visible
-from llink_ray.portable import model_name
-from llink_ray.registry import Registry
+from llink_ray.prompts.conversation import FoundSpan, Layout, Stretch, lay_out, lay_out_text
+from llink_ray.prompts.prompt import PLACE, Prompt
 from llink_ray.settings import DecoderSettings
+from llink_ray.storage.redact import model_name
+from llink_ray.text.languages import find, language_of
+from llink_ray.text.normalisation import visible
 from serve.backend import Backend
 from serve.catalog import AWAY, Catalog, Taught
 from serve.echo import echoed

@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from llink_ray import configure
-from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
-from llink_ray.settings import Section
+from llink_ray.network import is_loopback
+from llink_ray.settings import Section, configure
 
 
 class HttpSettings(Section):
@@ -72,7 +71,7 @@ class LimitSettings(Section):
 
 
 class EngineSettings(Section):
-    """Bounds of the running batch, as ``llink_ray.decoding.Limits`` has them."""
+    """Bounds of the running batch, as ``llink_ray.engine.Limits`` has them."""
 
     rows: PositiveInt = 16
     """Requests that run together."""

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from llink_ray.decoding import Answer, Done, Event, Token
-from llink_ray.decoding.vocabulary import letter_starts
+from llink_ray.engine import Answer, Done, Event, Token
+from llink_ray.engine.vocabulary import letter_starts
 from serve import replies
 from serve.logs import request_id
 from serve.replies import finite

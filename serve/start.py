@@ -38,12 +38,12 @@ def say(line: str) -> None:
 
 @contextmanager
 def cluster(address: str | None, folder: Path | None) -> Iterator[None]:
-    """A Ray as ``llink_ray.cluster.local.connect`` has it, whose proxies get our front where it is started.
+    """A Ray as ``local_ray.connect`` gives it, whose proxies get our front where it is started.
 
     Raises:
         JobFailed: see there.
     """
-    from llink_ray.cluster.local import connect
+    from llink_ray.cluster.local_ray import connect
     from serve import proxy
 
     os.environ.setdefault(proxy.VARIABLE, proxy.PATH)

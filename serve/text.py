@@ -13,8 +13,8 @@ def check_text(text: str, where: str) -> str:
     """The text itself, if it can be written as UTF-8.
 
     Letters that nobody sees (controls, direction marks, joiners out of place) are no fault: people paste them
-    without knowing, and :mod:`llink_ray.normalisation` takes them out. Half of a surrogate pair is one, since
-    the letter that it belongs to is lost.
+    without knowing, and :mod:`llink_ray.text.normalisation` takes them out. Half of a surrogate pair is one,
+    since the letter that it belongs to is lost.
 
     Raises:
         ApiError: 400, with the code point and where it stands.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from llink_ray.decoding import Sampling
+from llink_ray.engine import Sampling
 
 Floats = npt.NDArray[np.float32]
 

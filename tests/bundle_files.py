@@ -14,7 +14,14 @@ import numpy
 from safetensors.numpy import save_file
 
 import llink_ray
-from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, model_card, package_versions, write_bundle
+from llink_ray.bundles.bundle import (
+    BundleInfo,
+    ModelInfo,
+    SlotsInfo,
+    model_card,
+    package_versions,
+    write_bundle,
+)
 from llink_ray.settings import Settings
 
 METRICS: dict[str, Any] = {

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from llink_ray.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
-from llink_ray.configure import resolve
+from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
+from llink_ray.bundles.pipeline import Taught, save_parts
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.decoder import Decoder
@@ -20,7 +20,7 @@ from llink_ray.models.known_text import KnownText
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
-from llink_ray.taught import Taught, save_parts
+from llink_ray.settings.configure import resolve
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers
 from llink_ray.training.stage_a import StageA

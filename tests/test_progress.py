@@ -13,7 +13,7 @@ from pyarrow import fs
 from llink_ray.cluster.progress import into_log, tailing
 from llink_ray.corpus.read import read
 from llink_ray.progress import bytes_in, telling, track
-from llink_ray.store import Store
+from llink_ray.storage.object_store import Store
 
 
 @pytest.fixture

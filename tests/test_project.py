@@ -175,7 +175,7 @@ def test_ray_and_deepspeed_stand_at_the_edge() -> None:
     inside = [f for f in (ROOT / "llink_ray").rglob("*.py") if "cluster" not in f.relative_to(ROOT).parts]
     assert len(inside) > 30
     assert not {str(f.relative_to(ROOT)): edge for f in inside if (edge := imports(f) & {"ray", "deepspeed"})}
-    assert "ray" in imports(ROOT / "llink_ray/cluster/local.py")
+    assert "ray" in imports(ROOT / "llink_ray/cluster/local_ray.py")
 
 
 def test_the_library_does_not_import_what_is_built_on_it() -> None:

@@ -13,19 +13,19 @@ from bundle_files import make_bundle
 from s3_server import Bucket, bucket
 
 import llink_ray
-from llink_ray.bundle import INDEX, read_bundle, write_bundle
+from llink_ray.bundles.bundle import INDEX, read_bundle, write_bundle
+from llink_ray.bundles.registry import Registry
 from llink_ray.errors import LlinkError
-from llink_ray.leftovers import is_leftover
 from llink_ray.models.locate import fingerprint
-from llink_ray.registry import Registry
+from llink_ray.storage.junk_files import is_leftover
 
 LEFT = [".DS_Store", "._slots.safetensors", "Thumbs.db", "desktop.ini", ".nfs0000000004a5", "README.md~"]
 
 AS_NOBODY = """
 import os, sys
-from llink_ray.bundle import read_bundle
+from llink_ray.bundles.bundle import read_bundle
 from llink_ray.errors import LlinkError
-from llink_ray.registry import Registry
+from llink_ray.bundles.registry import Registry
 Registry(sys.argv[2]).list()  # what is imported late may lie where nobody may read
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from llink_ray.addresses import past_proxies
 from llink_ray.cluster.command import assignments
 from llink_ray.errors import LlinkError
+from llink_ray.network import past_proxies
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from llink_ray.addresses import is_loopback
+from llink_ray.network import is_loopback
 from ui.refusals import ApiError as ApiError
 from ui.refusals import Refusals
 

@@ -13,9 +13,9 @@ from ui import notices, render, tasks
 from ui.answering import Answering, Live, Stream, Work
 from ui.api import Api, ApiError, Delta, Done
 from ui.conversation import Conversation, Message
+from ui.conversation_store import Shelf
 from ui.served import Served
 from ui.settings import UiSettings
-from ui.shelf import Shelf
 from ui.view import Updates, View
 
 Request = list[dict[str, str]]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
-from llink_ray.instructions import TRANSLATE
-from llink_ray.languages import language_of
-from llink_ray.phrasebook import languages, stream
+from llink_ray.corpus.phrasebook import languages, stream
+from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.text.languages import language_of
 from ui.inert import inert
 
 _SEED = 5

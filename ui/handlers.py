@@ -11,8 +11,8 @@ import gradio as gr
 from llink_ray.errors import LlinkError
 from ui import notices, tasks
 from ui.conversation import Conversation, Message
+from ui.conversation_store import Shelf
 from ui.settings import UiSettings
-from ui.shelf import Shelf
 from ui.view import Updates, View
 from ui.votes import Votes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llink_ray.languages import language_of
+from llink_ray.text.languages import language_of
 from ui.api import Model
 
 AUTO = "llink"

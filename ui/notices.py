@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llink_ray.languages import DECODER_LANGUAGE, language_of
+from llink_ray.text.languages import DECODER_LANGUAGE, language_of
 from ui.api import ApiError, Done
 from ui.inert import inert
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llink_ray.languages import language_of
+from llink_ray.text.languages import language_of
 from ui.inert import inert
 
 _EXCERPT = 60

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llink_ray.languages import language_of
+from llink_ray.text.languages import language_of
 from ui import examples
 from ui.answering import Answering
 from ui.conversation import Conversation, Message

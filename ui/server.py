@@ -17,8 +17,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
+from llink_ray.network import is_loopback
 from ui.api import Api
 from ui.settings import UiSettings
 
@@ -105,7 +105,7 @@ def application(
     """The page as an ASGI application; once ``ending`` is set, what is open ends."""
     import gradio as gr
 
-    from ui import look
+    from ui import theme as look
     from ui.page import build
 
     @asynccontextmanager

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, field_validator
 
-from llink_ray import configure
-from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
-from llink_ray.settings import Section
+from llink_ray.network import is_loopback
+from llink_ray.settings import Section, configure
 
 _SHORTEST = 12
 _VISIBLE = re.compile(r"[!-~]+")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llink_ray.languages import DECODER_LANGUAGE, language_of
+from llink_ray.text.languages import DECODER_LANGUAGE, language_of
 from ui.inert import Direction, direction_of, inert
 
 COLOURS = 6

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from llink_ray.addresses import is_loopback
 from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.network import is_loopback
 
 _END_SECONDS, _PAUSE = 60.0, 0.5
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llink_ray.instructions import TRANSLATE
-from llink_ray.languages import DECODER_LANGUAGE, language_of
-from llink_ray.segmentation import sentences
+from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.text.languages import DECODER_LANGUAGE, language_of
+from llink_ray.text.segmentation import sentences
 from ui.api import Done
 
 Task = Literal["chat", "translate", "summarise", "ask"]

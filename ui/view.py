@@ -10,10 +10,10 @@ import gradio as gr
 from ui import examples, models, notices, render
 from ui.answering import Answering
 from ui.conversation import Conversation
+from ui.conversation_store import Shelf
 from ui.parts import Parts
 from ui.served import Served
 from ui.settings import UiSettings
-from ui.shelf import Shelf
 
 Updates = dict[Any, Any]
 

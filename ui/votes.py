@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.votes import Thumb, Vote
-from llink_ray.languages import DECODER_LANGUAGE
+from llink_ray.text.languages import DECODER_LANGUAGE
 from ui.conversation import Conversation, Message
 
 _WINNERS: dict[str, Literal["a", "b", "tie"]] = {"left": "a", "right": "b", "tie": "tie"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llink_ray.evaluation.contestants import BASE, OURS
+from llink_ray.evaluation.baselines import BASE, OURS
 from llink_ray.evaluation.judge import Summary
-from llink_ray.evaluation.sheets import DASH, Sheet
+from llink_ray.evaluation.table import DASH, Sheet
 from paper.figures import Spread, Told, both, over, pooled
 
 PAPER, FINETUNE = "paper-recipe", "finetune"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llink_ray.evaluation.baselines import OURS
 from llink_ray.evaluation.comparison import Contestant
-from llink_ray.evaluation.contestants import OURS
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.judge.summary import Length, bootstrap
-from llink_ray.evaluation.sheets import figure
+from llink_ray.evaluation.table import figure
 
 Told = Mapping[str, Any]
 

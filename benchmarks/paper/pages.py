@@ -14,7 +14,7 @@ from llink_ray.evaluation.comparison import described, judge_sheet
 from llink_ray.evaluation.comparison_report import Found, draw_comparison
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.report import PLOTS, escape, section
-from llink_ray.evaluation.sheets import Sheet
+from llink_ray.evaluation.table import Sheet
 from paper.bars import Bar, bars_sheet
 from paper.figures import Told, averaged, over, pooled
 from paper.plan import Step

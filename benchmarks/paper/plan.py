@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
-from llink_ray import configure, phrasebook
-from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.contestants import OURS, expand
-from llink_ray.languages import Language, find
-from llink_ray.settings import Section
+from llink_ray.evaluation.baselines import OURS, expand
+from llink_ray.settings import Section, configure
+from llink_ray.text.languages import Language, find
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llink_ray.evaluation.sheets import DASH, Sheet
-from llink_ray.languages import find
+from llink_ray.evaluation.table import DASH, Sheet
+from llink_ray.text.languages import find
 from paper.figures import Told, over
 
 COLUMNS = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from llink_ray import phrasebook
-from llink_ray.cluster.local import require
+from llink_ray.cluster.local_ray import require
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
-from llink_ray.languages import Language, find
 from llink_ray.models.locate import EMBEDDED, locate, require_pooling
 from llink_ray.settings import Settings
+from llink_ray.text.languages import Language, find
 
 
 def check_output(output: Path) -> None:

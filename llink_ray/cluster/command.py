@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from typing import Any
 
-from llink_ray.addresses import past_proxies
 from llink_ray.errors import LlinkError
+from llink_ray.network import past_proxies
 from llink_ray.progress import telling
 from llink_ray.stopping import stoppable
 

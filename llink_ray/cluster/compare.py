@@ -10,21 +10,21 @@ from typing import Any
 
 from llink_ray.cluster.checks import check_output
 from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
-from llink_ray.cluster.local import connect, everywhere
+from llink_ray.cluster.local_ray import connect, everywhere
 from llink_ray.cluster.progress import into_log, tailing
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.cluster.teach import Task, teach
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.train_language import Task, teach
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation import comparison as compared
-from llink_ray.evaluation import history
+from llink_ray.evaluation.baselines import BASE, OURS, settings_of, stage_a_of
 from llink_ray.evaluation.comparison import Contestant
 from llink_ray.evaluation.comparison_report import Found, print_comparison, write_comparison
-from llink_ray.evaluation.contestants import BASE, OURS, settings_of, stage_a_of
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
-from llink_ray.languages import find
 from llink_ray.progress import telling
 from llink_ray.settings import Settings
 from llink_ray.stopping import resumable
+from llink_ray.text.languages import find
+from llink_ray.training import history
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llink_ray.cluster.local import places, require
+from llink_ray.cluster.local_ray import places, require
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features.extract import Batch, Counting, Extracted, computed, distinct
 from llink_ray.features.frozen import Loader, ModelHolder, load_model

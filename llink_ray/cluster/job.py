@@ -11,17 +11,17 @@ from typing import Any
 
 import yaml
 
-from llink_ray import configure, phrasebook
 from llink_ray.cluster.checks import check, check_corpus, check_output, with_models, with_places
-from llink_ray.cluster.local import connect, resources
-from llink_ray.cluster.many import how_to_go_on, teach_many
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.cluster.teach import Task, teach
+from llink_ray.cluster.local_ray import connect, resources
+from llink_ray.cluster.multi_language import how_to_go_on, teach_many
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.train_language import Task, teach
+from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
-from llink_ray.languages import Language, find
-from llink_ray.pretrained.acquire import ensure
-from llink_ray.settings import Settings
+from llink_ray.models.pretrained.acquire import ensure
+from llink_ray.settings import Settings, configure
 from llink_ray.stopping import resumable
+from llink_ray.text.languages import Language, find
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _show(settings: Settings) -> None:
 
 
 def _one(task: Task) -> dict[str, Any]:
-    from llink_ray.evaluation.tables import print_tables
+    from llink_ray.evaluation.terminal import print_tables
 
     _show(task.settings)
     say(f"run {task.run_dir}")
@@ -199,7 +199,7 @@ def _samples(task: Task, count: int = 3) -> None:
 
 def _checked(tasks: list[Task]) -> dict[str, Any]:
     from llink_ray.corpus import prepare
-    from llink_ray.evaluation.tables import print_tables
+    from llink_ray.evaluation.terminal import print_tables
 
     found = []
     for task in tasks:

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from llink_ray.cluster import fresh
+from llink_ray.cluster import final_checkpoint as fresh
 from llink_ray.cluster.progress import STAGES
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.evaluation import history
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.progress import Progress, Say, track
 from llink_ray.settings import CheckpointSettings
+from llink_ray.training import history
 from llink_ray.training.collective import from_first, world
 from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import StageB

@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.evaluation import history
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.progress import Say
+from llink_ray.training import history
 
 STAGES = {"a": "Stage A", "b": "Stage B"}
 _EVERY = 0.5

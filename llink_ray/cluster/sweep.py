@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llink_ray import configure
 from llink_ray.cluster.checks import check_output
-from llink_ray.cluster.fresh import kept_when_stopped
+from llink_ray.cluster.final_checkpoint import kept_when_stopped
 from llink_ray.cluster.job import Request, asked_languages, default_output, new_task
-from llink_ray.cluster.local import connect
+from llink_ray.cluster.local_ray import connect
 from llink_ray.cluster.sweep_search import RECORD, room, search_in
 from llink_ray.errors import LlinkError
-from llink_ray.languages import find
-from llink_ray.settings import Settings
+from llink_ray.settings import Settings, configure
 from llink_ray.stopping import resumable
 from llink_ray.sweeps import space as spaces
 from llink_ray.sweeps.journal import NAME
 from llink_ray.sweeps.objective import objectives
 from llink_ray.sweeps.space import from_json
 from llink_ray.sweeps.suggest import ALGORITHMS, grid
+from llink_ray.text.languages import find
 
 _IN_STAGE_A = ("encoder.", "projector.", "stage_a.")
 _TRIALS = 16

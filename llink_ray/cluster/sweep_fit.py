@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llink_ray.cluster.fit import fit
-from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.ray_train import fit
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed
-from llink_ray.evaluation import history
 from llink_ray.settings import Settings
+from llink_ray.training import history
 
 _EVERY = 0.5
 _PREFIX = "validation/"

@@ -8,21 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llink_ray import configure
 from llink_ray.cluster.job import say
-from llink_ray.cluster.local import everywhere, places
-from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.local_ray import everywhere, places
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.sweep_trial import Told, world_name
-from llink_ray.cluster.teach import Task, extract_run, prepare_run
+from llink_ray.cluster.train_language import Task, extract_run, prepare_run
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.instructions import TRANSLATE_KIND
-from llink_ray.languages import find
-from llink_ray.settings import Settings
+from llink_ray.prompts.instructions import TRANSLATE_KIND
+from llink_ray.settings import Settings, configure
 from llink_ray.sweeps import space as spaces
 from llink_ray.sweeps.journal import JOINT, NAME, Journal, Trial
 from llink_ray.sweeps.objective import objectives
 from llink_ray.sweeps.plan import Plan, Search
 from llink_ray.sweeps.results import best_yaml, write_results
+from llink_ray.text.languages import find
 
 RECORD = "sweep.json"
 _WAITING_BYTES = 1 << 20
@@ -44,7 +43,7 @@ def search_in(folder: Path, record: dict[str, Any], started: float) -> dict[str,
     from llink_ray.cluster.sweep_loggers import loggers
     from llink_ray.cluster.sweep_table import Table
     from llink_ray.cluster.sweep_tune import carry_out
-    from llink_ray.evaluation import sweep_report
+    from llink_ray.sweeps.report import report as sweep_report
 
     search = Search(
         space=spaces.from_json(record["space"]),

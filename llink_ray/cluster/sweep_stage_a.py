@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed
 from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings

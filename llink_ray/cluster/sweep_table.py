@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
-from llink_ray.evaluation.sweep_read import read
-from llink_ray.evaluation.sweep_tensorboard import FOLDER, write_events
 from llink_ray.progress import track
 from llink_ray.sweeps.journal import Trial
 from llink_ray.sweeps.plan import Plan
+from llink_ray.sweeps.report.read import read
+from llink_ray.sweeps.report.tensorboard import FOLDER, write_events
 from llink_ray.sweeps.results import write_results
 
 _ROWS = 12

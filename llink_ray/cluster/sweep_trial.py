@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llink_ray import configure
-from llink_ray.cluster.rundir import RunDir
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import LlinkError
-from llink_ray.settings import Settings
+from llink_ray.settings import Settings, configure
 from llink_ray.sweeps.space import tree
 
 

@@ -16,18 +16,18 @@ from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
 from llink_ray.cluster.loop import Loop
 from llink_ray.cluster.progress import into_log
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.evaluation import history
+from llink_ray.cluster.run_directory import RunDir
 from llink_ray.evaluation.held_out import HeldOut
 from llink_ray.features import FeatureStore
-from llink_ray.instructions import as_shown, training_examples
-from llink_ray.languages import find
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
 from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
 from llink_ray.progress import Say, telling
+from llink_ray.prompts.instructions import as_shown, training_examples
 from llink_ray.settings import Settings
+from llink_ray.text.languages import find
+from llink_ray.training import history
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.collective import from_first, world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
@@ -83,7 +83,7 @@ class Run:
                 self._learn(Path(folder) if folder else None)
         gc.collect()  # the engine's memory, before the first worker loads the bundle
         if self.rank == 0 and self.measured:
-            from llink_ray.cluster.finish import finish
+            from llink_ray.cluster.write_bundle import finish
 
             finish(self.dir, self.settings, self.device, self.features)
 
@@ -202,7 +202,7 @@ class Run:
         )
         with engines.whole(engine) as trained:
             if self.rank == 0:
-                from llink_ray.cluster.finish import draft
+                from llink_ray.cluster.write_bundle import draft
 
                 draft(self.dir, trained)
         torch.distributed.barrier()

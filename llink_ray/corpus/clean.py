@@ -14,15 +14,15 @@ import regex
 from llink_ray.corpus.normalise import tidy, tidy_key
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.settings import CorpusSettings
-from llink_ray.zawgyi import converted, is_zawgyi
+from llink_ray.text.zawgyi import converted, is_zawgyi
 
 if TYPE_CHECKING:
-    from llink_ray.languages import Language
+    from llink_ray.text.languages import Language
 
 LINES_SHOWN = 3
 """Line numbers kept for each reason."""
 ZAWGYI = "Zawgyi, not Unicode"
-"""Reason to drop a pair: see :mod:`llink_ray.zawgyi`."""
+"""Reason to drop a pair: see :mod:`llink_ray.text.zawgyi`."""
 CONFIDENT = 0.7
 """Detection's confidence from which on another language is believed: about 45 letters or more.
 
@@ -140,14 +140,14 @@ def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: Corp
 @cache
 def _may_be_zawgyi(language: Language) -> bool:
     """Whether text in its script may be in a font's own encoding: Mon and Shan, beside Burmese."""
-    from llink_ray.languages import TABLE
+    from llink_ray.text.languages import TABLE
 
     return any(other.font_encoding and other.script == language.script for other in TABLE)
 
 
 def _script_fault(foreign: str, english: str, language: Language, least: float) -> str | None:
     """Sides without letters (bare numbers) are in any script."""
-    from llink_ray.languages import DECODER_LANGUAGE
+    from llink_ray.text.languages import DECODER_LANGUAGE
 
     own, decoders = language.unicode_scripts, DECODER_LANGUAGE.unicode_scripts
     if _script_share(foreign, own) < least:
@@ -177,7 +177,7 @@ def _letters(scripts: tuple[str, ...]) -> tuple[regex.Pattern[str], regex.Patter
 
 def _is_another(text: str, language: Language) -> bool:
     """Whether detection is sure that ``text`` is in some other language that it knows."""
-    from llink_ray.detection import detect
+    from llink_ray.text.detection import detect
 
     found = detect(text)
     return found.code not in (None, language.code) and found.confidence >= CONFIDENT

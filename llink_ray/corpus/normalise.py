@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from llink_ray.normalisation import normalise
+from llink_ray.text.normalisation import normalise
 
 _APART = re.compile(r"(?<!\d) +| +(?!\d)")
 
@@ -24,7 +24,7 @@ _WORDS_AND_JOINERS = dict.fromkeys((0x200C, 0x200D))
 
 
 def tidy(text: str) -> str:
-    """``text`` as training text is written now: see :mod:`llink_ray.normalisation`."""
+    """``text`` as training text is written now: see :mod:`llink_ray.text.normalisation`."""
     return normalise(text)
 
 

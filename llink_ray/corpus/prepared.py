@@ -18,7 +18,7 @@ from llink_ray.progress import track
 from llink_ray.settings import CorpusSettings
 
 if TYPE_CHECKING:
-    from llink_ray.languages import Language
+    from llink_ray.text.languages import Language
 
 
 SOURCES_TOLD = 40
@@ -84,7 +84,7 @@ def prepare(language: Language, settings: CorpusSettings, seed: int) -> Prepared
     source: Iterable[Pair]
     if settings.path is None:
         # Imported here: phrasebook itself needs this package's Pair.
-        from llink_ray import phrasebook
+        from llink_ray.corpus import phrasebook
 
         name = f"the embedded {language.name} phrasebook"
         source = phrasebook.pairs(language.code, settings.pairs, seed=seed)

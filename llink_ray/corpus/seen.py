@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llink_ray.corpus.minhash import Index, signatures
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
-from llink_ray.versioned import opened
+from llink_ray.storage.versioned_tensors import opened
 
 FILE = "training_text.safetensors"
 """Its name in a bundle."""

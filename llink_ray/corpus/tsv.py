@@ -9,7 +9,7 @@ from pathlib import Path
 from llink_ray.corpus.lines import lines
 from llink_ray.corpus.pair import Pair
 from llink_ray.errors import LlinkError
-from llink_ray.normalisation import visible
+from llink_ray.text.normalisation import visible
 
 COLUMNS = "another number of columns"
 """Reason to drop a line, counted with those of :mod:`llink_ray.corpus.clean`."""
@@ -75,7 +75,7 @@ def _pairs(rows: Iterable[tuple[int, str]], places: tuple[int, int, int], width:
 
 def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
     """Places of the foreign, English and source columns (-1 without one); None where the line is a pair."""
-    from llink_ray.languages import is_decoders
+    from llink_ray.text.languages import is_decoders
 
     names = [visible(cell).strip().casefold() for cell in cells]
     english = [i for i, name in enumerate(names) if is_decoders(name)]
@@ -102,7 +102,7 @@ def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
 
 def _language_columns(names: list[str]) -> list[int]:
     """Columns named by a language of the table."""
-    from llink_ray import languages
+    from llink_ray.text import languages
 
     found = []
     for i, name in enumerate(names):

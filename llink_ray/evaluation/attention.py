@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from llink_ray.languages import Language
 from llink_ray.models.decoder import positions
 from llink_ray.models.llink import LlinkModel, collate
-from llink_ray.models.prompt import SLOT, Prompt, beside
-from llink_ray.numerals import numerals
+from llink_ray.prompts.prompt import SLOT, Prompt, beside
 from llink_ray.settings import SlotSettings
+from llink_ray.text.languages import Language
+from llink_ray.text.numerals import numerals
 
 PARTS = ("marks", "numerals", "instruction", "answer")
 """What a prompt holds besides its slots; ``answer`` is what has been said so far."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llink_ray.evaluation.answers import Answer, score
-from llink_ray.evaluation.contestants import BASE, OURS, known
+from llink_ray.evaluation.baselines import BASE, OURS, known
 from llink_ray.evaluation.judge import Contest, Summary
-from llink_ray.evaluation.sheets import DASH, Sheet, figure, signed
+from llink_ray.evaluation.table import DASH, Sheet, figure, signed
+from llink_ray.metrics.answers import Answer, score
 
 Told = Mapping[str, Any]
 

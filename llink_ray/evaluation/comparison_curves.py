@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llink_ray.evaluation.baselines import OURS, other_counts
 from llink_ray.evaluation.comparison import Contestant
-from llink_ray.evaluation.contestants import OURS, other_counts
 from llink_ray.evaluation.drawing import (
     COLOURS,
     GREY,
@@ -21,7 +21,7 @@ from llink_ray.evaluation.drawing import (
     style,
 )
 from llink_ray.evaluation.plots import Records, series
-from llink_ray.evaluation.sheets import figure
+from llink_ray.evaluation.table import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from llink_ray.evaluation.comparison import Contestant
 from llink_ray.evaluation.drawing import COLOURS, GREY, INK, PALE, blank, literal, save, style
 from llink_ray.evaluation.intervals import wilson
 from llink_ray.evaluation.judge import Summary
-from llink_ray.evaluation.sheets import figure
+from llink_ray.evaluation.table import figure
 
 
 def figure_bars(contestants: Sequence[Contestant], path: Path) -> Path:

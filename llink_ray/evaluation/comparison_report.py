@@ -12,8 +12,8 @@ from llink_ray.evaluation.comparison import Contestant, described, figures_sheet
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.plots import Records
 from llink_ray.evaluation.report import NAME, PLOTS, escape, section
-from llink_ray.evaluation.sheets import Sheet
-from llink_ray.staging import disk_refused
+from llink_ray.evaluation.table import Sheet
+from llink_ray.storage.atomic import disk_refused
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def print_comparison(found: Found) -> None:
     """The tables, to stderr."""
     from rich.console import Console
 
-    from llink_ray.evaluation.tables import render
+    from llink_ray.evaluation.terminal import render
 
     console = Console(stderr=True, highlight=False)
     for sheet in found.sheets():

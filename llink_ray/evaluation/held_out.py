@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from llink_ray.corpus.pair import Pair
-from llink_ray.evaluation.answers import Answer, score
-from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.features import Features
-from llink_ray.instructions import as_shown, evaluation_examples
-from llink_ray.languages import Language
+from llink_ray.metrics.answers import Answer, score
+from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.slots import NoSlots
 from llink_ray.progress import track
+from llink_ray.prompts.instructions import as_shown, evaluation_examples
 from llink_ray.settings import Settings
+from llink_ray.text.languages import Language
 from llink_ray.training.examples import tokenise
 from llink_ray.training.stage_b import gathered
 

@@ -1,6 +1,6 @@
 """What the decoder was given for one text, and where it looked while it answered.
 
-from llink_ray.languages import find
+from llink_ray.text.languages import find
 from llink_ray.evaluation.insight import insight
 from llink_ray.evaluation.insight_tables import print_insight
 from llink_ray.evaluation.insight_plots import draw_insight
@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.evaluation.attention import PARTS, attention, layout
-from llink_ray.languages import find
 from llink_ray.models.llink import collate
-from llink_ray.normalisation import visible
-from llink_ray.numerals import numerals
-from llink_ray.taught import Taught
+from llink_ray.text.languages import find
+from llink_ray.text.normalisation import visible
+from llink_ray.text.numerals import numerals
 
 
 @dataclass(frozen=True, slots=True)

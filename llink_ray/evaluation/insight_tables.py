@@ -12,8 +12,8 @@ from rich.text import Text
 
 from llink_ray.evaluation.attention import PARTS
 from llink_ray.evaluation.insight import Insight, Near
-from llink_ray.evaluation.sheets import Sheet
-from llink_ray.evaluation.tables import render
+from llink_ray.evaluation.table import Sheet
+from llink_ray.evaluation.terminal import render
 
 NARROW = {"marks": "marks", "numerals": "nums", "instruction": "instr", "answer": "said"}
 LABEL = 12

@@ -9,24 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.corpus.pair import Pair
-from llink_ray.evaluation.answers import Answer, score
-from llink_ray.evaluation.cost import tokens
-from llink_ray.evaluation.fidelity import fidelity
 from llink_ray.evaluation.passages import passages
-from llink_ray.evaluation.retrieval import retrieval
-from llink_ray.instructions import (
+from llink_ray.metrics.answers import Answer, score
+from llink_ray.metrics.number_fidelity import fidelity
+from llink_ray.metrics.retrieval import retrieval
+from llink_ray.metrics.token_cost import tokens
+from llink_ray.models.llink import IGNORED, collate
+from llink_ray.models.slots import NoSlots
+from llink_ray.progress import track
+from llink_ray.prompts.instructions import (
     TRANSLATE_KIND,
     Example,
     as_shown,
     evaluation_examples,
     translation_examples,
 )
-from llink_ray.languages import find
-from llink_ray.models.llink import IGNORED, collate
-from llink_ray.models.slots import NoSlots
-from llink_ray.progress import track
-from llink_ray.taught import Taught
+from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.examples import tokenise
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.corpus.pair import Pair
-from llink_ray.evaluation.answers import exact
-from llink_ray.instructions import Example, evaluation_examples, in_passages
-from llink_ray.taught import Taught
+from llink_ray.metrics.answers import exact
+from llink_ray.prompts.instructions import Example, evaluation_examples, in_passages
 
 LONGEST = 6
 """Sentences of the longest passage, or fewer where ``slots.max_sentences`` is less."""

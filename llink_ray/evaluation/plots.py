@@ -25,7 +25,7 @@ from llink_ray.evaluation.drawing import (
     steps_axis,
     style,
 )
-from llink_ray.evaluation.sheets import figure, in_order, spoken
+from llink_ray.evaluation.table import figure, in_order, spoken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from llink_ray.errors import JobFailed
 from llink_ray.evaluation import plots
-from llink_ray.evaluation.sheets import DASH, Sheet, sheets
+from llink_ray.evaluation.table import DASH, Sheet, sheets
 
 NAME = "report.md"
 PLOTS = "plots"

@@ -18,9 +18,9 @@ import numpy as np
 
 from llink_ray.errors import JobFailed
 from llink_ray.features import shard as files
-from llink_ray.features.folder import folder
 from llink_ray.features.rows import Features, RaggedRows, ShardedRows
 from llink_ray.features.spec import FeatureSpec, Shard
+from llink_ray.storage.folder import folder
 
 _log = logging.getLogger(__name__)
 _FORMAT = 2

@@ -12,8 +12,8 @@ import torch
 from llink_ray.errors import LlinkError
 from llink_ray.models.loading import plainly
 from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
-from llink_ray.models.prompt import Prompt
 from llink_ray.progress import track
+from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import DecoderSettings, TeacherSettings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from llink_ray.models.teacher_norm import SHRINKAGE
-from llink_ray.versioned import opened
+from llink_ray.storage.versioned_tensors import opened
 
 FILE = "known_text.safetensors"
 """Its name in a bundle."""

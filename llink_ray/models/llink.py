@@ -13,8 +13,8 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions
 from llink_ray.models.loading import plainly
 from llink_ray.models.projector import Projector
-from llink_ray.models.prompt import SLOT
 from llink_ray.models.slots import NoSlots, SoftSlots
+from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import LoraSettings, Settings
 
 IGNORED = -100

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.leftovers import is_leftover
-from llink_ray.pretrained.catalogue import find_model, pair_with
-from llink_ray.pretrained.prepared import HUB, prepared, read_source
+from llink_ray.models.pretrained.catalogue import find_model, pair_with
+from llink_ray.models.pretrained.prepared import HUB, prepared, read_source
+from llink_ray.storage.junk_files import is_leftover
 
 _TOKENIZERS = frozenset(
     {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "vocab.bpe"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from llink_ray.evaluation import history
+from llink_ray.training import history
 
 NAME = "trials.jsonl"
 JOINT = "joint"

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from llink_ray.settings import Settings
-from llink_ray.staging import disk_refused
+from llink_ray.storage.atomic import disk_refused
 from llink_ray.sweeps.journal import JOINT, Report, Trial
 from llink_ray.sweeps.plan import Plan
 

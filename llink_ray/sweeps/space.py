@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llink_ray import configure
 from llink_ray.errors import LlinkError
-from llink_ray.settings import Settings
+from llink_ray.settings import Settings, configure
 
 Value = bool | int | float | str | None
 

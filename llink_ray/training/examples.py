@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 
 from llink_ray.corpus.pair import Pair
-from llink_ray.instructions import Example, as_shown, in_passages, training_examples
-from llink_ray.languages import Language
 from llink_ray.models.llink import Prompts, collate
-from llink_ray.models.prompt import Prompt
+from llink_ray.prompts.instructions import Example, as_shown, in_passages, training_examples
+from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
+from llink_ray.text.languages import Language
 from llink_ray.training.sampler import bucketed, fitting
 
 LONGEST_ANSWER = 256

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.retrieval import Retrieval, retrieval
+from llink_ray.metrics.retrieval import Retrieval, retrieval
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings, StageASettings
 from llink_ray.training import losses

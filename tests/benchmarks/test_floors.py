@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.corpus.pair import Question
 from llink_ray.corpus.read import read
 

@@ -7,9 +7,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from llink_ray import configure
-from llink_ray.instructions import TRANSLATE_KIND, Example
-from llink_ray.languages import find
+from llink_ray.prompts.instructions import TRANSLATE_KIND, Example
+from llink_ray.settings import configure
+from llink_ray.text.languages import find
 
 SMALL = ["--set", "corpus.pairs=300", "--set", "evaluation.answers=10", "--set", "evaluation.translations=6"]
 

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from llink_ray.languages import DECODER_LANGUAGE, find
-from llink_ray.segmentation import sentence_ends
+from llink_ray.text.languages import DECODER_LANGUAGE, find
+from llink_ray.text.segmentation import sentence_ends
 
 EN, KA, AM = DECODER_LANGUAGE, find("ka"), find("am")
 

@@ -7,11 +7,11 @@ from types import ModuleType
 
 import pytest
 
-from llink_ray import configure
 from llink_ray.errors import LlinkError
-from llink_ray.instructions import TRANSLATE_KIND, Example
-from llink_ray.languages import find
-from llink_ray.models.prompt import Prompt
+from llink_ray.prompts.instructions import TRANSLATE_KIND, Example
+from llink_ray.prompts.prompt import Prompt
+from llink_ray.settings import configure
+from llink_ray.text.languages import find
 
 SMALL = ["--set", "corpus.pairs=300", "--set", "evaluation.answers=10", "--set", "evaluation.translations=5"]
 Script = Callable[[str], ModuleType]

@@ -17,11 +17,10 @@ from typing import Any
 import psutil
 import yaml
 
-from llink_ray import configure
-from llink_ray.cluster.teach import Task
-from llink_ray.evaluation import history
-from llink_ray.languages import find
-from llink_ray.settings import Settings
+from llink_ray.cluster.train_language import Task
+from llink_ray.settings import Settings, configure
+from llink_ray.text.languages import find
+from llink_ray.training import history
 
 ROOT = Path(__file__).parents[2]
 STEPS = {"a": 60, "b": 20}

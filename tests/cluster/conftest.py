@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cluster_runs import Job, settings_file, task
 
-from llink_ray.cluster.teach import teach
+from llink_ray.cluster.train_language import teach
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from cluster_runs import ROOT, SMALL
 
-from llink_ray import configure
 from llink_ray.cluster.job import Request
 from llink_ray.cluster.sweep import Sweep, sweep
+from llink_ray.settings import configure
 
 OVER: dict[str, Any] = {
     "corpus": {"pairs": 800},

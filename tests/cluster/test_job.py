@@ -28,7 +28,7 @@ from cluster_runs import (
 )
 
 from llink_ray.cluster.job import Request, run
-from llink_ray.cluster.many import teach_many
+from llink_ray.cluster.multi_language import teach_many
 from llink_ray.errors import JobFailed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

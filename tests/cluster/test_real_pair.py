@@ -46,7 +46,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The last line of the job."""
-    from llink_ray.pretrained.acquire import get_pair
+    from llink_ray.models.pretrained.acquire import get_pair
 
     try:
         get_pair("small")
@@ -66,7 +66,7 @@ def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
 @pytest.mark.timeout(1_800)
 def test_the_small_preset_trains_and_answers(run: dict[str, Any]) -> None:
     import llink_ray
-    from llink_ray.bundle import read_bundle
+    from llink_ray.bundles.bundle import read_bundle
 
     assert run["steps"]["stage_b"] == 3 and run["corpus"]["unseen"] == 24
     assert run["retrieval"]["stage_a"]["r1"] > 0.3, "also after a few steps: it starts as a regression"

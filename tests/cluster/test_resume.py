@@ -13,10 +13,10 @@ import psutil
 import pytest
 from cluster_runs import STEPS, Job, Killer, alive, checkpointed, same_outcome, task, train_workers, wait_for
 
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.cluster.teach import teach
+from llink_ray.bundles.registry import Registry
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.train_language import teach
 from llink_ray.errors import LlinkError
-from llink_ray.registry import Registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

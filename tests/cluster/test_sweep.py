@@ -18,13 +18,13 @@ import pytest
 from cluster_runs import ROOT, alive, environment, wait_for
 from sweep_runs import events, own_space, run, small_file
 
-from llink_ray import configure
-from llink_ray.cluster.fit import fit
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.cluster.teach import Task, extract_run, prepare_run
+from llink_ray.cluster.ray_train import fit
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.train_language import Task, extract_run, prepare_run
 from llink_ray.errors import JobFailed
-from llink_ray.evaluation import history
-from llink_ray.languages import find
+from llink_ray.settings import configure
+from llink_ray.text.languages import find
+from llink_ray.training import history
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outcome, task
 
-from llink_ray import configure
-from llink_ray.bundle import read_bundle
-from llink_ray.cluster.rundir import RunDir
-from llink_ray.cluster.teach import teach
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.registry import Registry
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.train_language import teach
 from llink_ray.corpus.seen import SeenText
-from llink_ray.normalisation import VERSION
-from llink_ray.registry import Registry
+from llink_ray.settings import configure
+from llink_ray.text.normalisation import VERSION
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -142,7 +142,7 @@ def test_the_papers_recipe_on_the_tiny_models(ray_cluster: None, store: Path, tm
 
 @pytest.mark.slow
 def test_a_corpus_smaller_than_a_batch(ray_cluster: None, store: Path, tmp_path: Path) -> None:
-    from llink_ray import phrasebook
+    from llink_ray.corpus import phrasebook
 
     rows = [f"{pair.english}\t{pair.foreign}\n" for pair in phrasebook.pairs("bo", 40, seed=3)]
     (tmp_path / "few.tsv").write_text("english\tforeign\n" + "".join(rows), encoding="utf-8")
@@ -156,7 +156,8 @@ def test_a_corpus_smaller_than_a_batch(ray_cluster: None, store: Path, tmp_path:
 def test_held_out_sources_are_measured_apart_also_of_the_english_ceiling(
     ray_cluster: None, store: Path, tmp_path: Path
 ) -> None:
-    from llink_ray import load, phrasebook
+    from llink_ray import load
+    from llink_ray.corpus import phrasebook
 
     rows = [
         f"{'apart' if n % 5 == 0 else 'own'}\t{pair.english}\t{pair.foreign}\n"

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from llink_ray import languages
 from llink_ray.corpus.clean import Cleaned, Dropped, clean, describe
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.settings import CorpusSettings
+from llink_ray.text import languages
 
 KHMER = languages.find("khmer")
 DOG = Pair("ខ្ញុំមានឆ្កែមួយ", "I have a dog.", line=1)

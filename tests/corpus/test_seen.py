@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.corpus.minhash import GRAM, Index, signatures
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.seen import FILE, SeenText

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from llink_ray import configure
 from llink_ray.evaluation import comparison_curves, comparison_plots
+from llink_ray.evaluation.baselines import other_counts, settings_of, stage_a_of
 from llink_ray.evaluation.comparison import (
     Contestant,
     contests,
@@ -20,9 +20,9 @@ from llink_ray.evaluation.comparison import (
     untouched,
 )
 from llink_ray.evaluation.comparison_report import Found, write_comparison
-from llink_ray.evaluation.contestants import other_counts, settings_of, stage_a_of
 from llink_ray.evaluation.intervals import wilson
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
+from llink_ray.settings import configure
 
 RANKS = {"r1": 0.5, "r5": 0.7, "r10": 0.9, "mrr": 0.6, "mean_rank": 3.0, "count": 10}
 QUESTIONS = [("a", "Who?", "the cook"), ("b", "How many?", "12"), ("c", "Where?", "at home")]

@@ -10,11 +10,11 @@ import torch
 from model_zoo import PAIRS, Lesson, learn, small_settings, write_taught
 
 import llink_ray
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.evaluation.measure import measure, measure_apart
-from llink_ray.evaluation.retrieval import retrieval
+from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.llink import collate
-from llink_ray.models.prompt import SLOT
-from llink_ray.taught import Taught
+from llink_ray.prompts.prompt import SLOT
 from llink_ray.training.examples import tokenise
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
@@ -75,7 +75,7 @@ def test_a_bundle_without_slots_answers_the_same(lesson: Lesson, tmp_path: Path)
 
 
 def test_examples_are_those_of_the_other_variants(lesson: Lesson) -> None:
-    from llink_ray.instructions import training_examples
+    from llink_ray.prompts.instructions import training_examples
 
     drawn = training_examples(PAIRS[:5], 0, 0, 0.3, 1)
     own, other = (

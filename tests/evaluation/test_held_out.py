@@ -6,12 +6,12 @@ import pytest
 import torch
 from model_zoo import in_memory, learn, small_settings
 
-from llink_ray.evaluation.answers import Answer, score
+from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.evaluation.held_out import HeldOut
-from llink_ray.evaluation.retrieval import retrieval
 from llink_ray.features import Features, ShardedRows
-from llink_ray.languages import find
-from llink_ray.phrasebook import pairs as phrasebook
+from llink_ray.metrics.answers import Answer, score
+from llink_ray.metrics.retrieval import retrieval
+from llink_ray.text.languages import find
 
 
 @pytest.mark.parametrize("variant", ["resampler", "none"])

@@ -11,11 +11,11 @@ import pytest
 import torch
 from model_zoo import FAMILIES, PAIRS, Lesson, learn, small_settings, write_bert, write_decoder
 
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.evaluation.attention import eager, layout
 from llink_ray.evaluation.insight import Insight, insight, readable
 from llink_ray.models.llink import collate
-from llink_ray.models.prompt import SLOT
-from llink_ray.taught import Taught
+from llink_ray.prompts.prompt import SLOT
 
 ASK = "How many? Who?"
 TEXT, OTHERS = PAIRS[13].foreign, [pair.foreign for pair in PAIRS[:5]]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from model_zoo import Lesson, learn, small_settings
 
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.corpus.pair import Pair
-from llink_ray.evaluation.answers import Answer
+from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.evaluation.measure import measure, slot_gain
-from llink_ray.instructions import Example, evaluation_examples
+from llink_ray.metrics.answers import Answer
 from llink_ray.models.llink import IGNORED, collate
-from llink_ray.phrasebook import pairs as phrasebook
-from llink_ray.taught import Taught
+from llink_ray.prompts.instructions import Example, evaluation_examples
 from llink_ray.training.examples import tokenise
 
 Measured = tuple[dict[str, Any], list[tuple[str, Answer]]]

@@ -8,12 +8,12 @@ import pytest
 import torch
 from model_zoo import Lesson, learn, small_settings
 
+from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.passages import passages
-from llink_ray.instructions import evaluation_examples, in_passages
 from llink_ray.models.llink import collate
-from llink_ray.models.prompt import SLOT
-from llink_ray.phrasebook import pairs as phrasebook
+from llink_ray.prompts.instructions import evaluation_examples, in_passages
+from llink_ray.prompts.prompt import SLOT
 from llink_ray.training.examples import tokenise
 
 PAIRS = phrasebook("bo", 40, seed=0)

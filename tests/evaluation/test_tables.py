@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from llink_ray.evaluation.sheets import duration, figure, sheets
-from llink_ray.evaluation.tables import print_tables
+from llink_ray.evaluation.table import duration, figure, sheets
+from llink_ray.evaluation.terminal import print_tables
 
 
 def shown(metrics: dict[str, Any], width: int = 60) -> str:

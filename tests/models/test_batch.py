@@ -9,11 +9,11 @@ import pytest
 import torch
 from model_zoo import FAMILIES, PAIRS, Lesson
 
-from llink_ray.instructions import training_examples
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import IGNORED, Sources, collate
+from llink_ray.prompts.instructions import training_examples
 from llink_ray.settings import DecoderSettings
-from llink_ray.taught import Taught
 from llink_ray.training.examples import tokenise
 
 Lessons = Callable[[str], Lesson]

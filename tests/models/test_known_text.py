@@ -11,11 +11,11 @@ import torch
 from model_zoo import learn, small_settings, write_taught
 
 import llink_ray
+from llink_ray.corpus.phrasebook import pairs
 from llink_ray.corpus.read import read
 from llink_ray.errors import LlinkError
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.known_text import FEWEST, FILE, KnownText
-from llink_ray.phrasebook import pairs
 from llink_ray.settings import EncoderSettings
 
 OTHER = {

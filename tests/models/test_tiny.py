@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
-from llink_ray.models.tiny import build, conversations
 from llink_ray.settings import DecoderSettings, EncoderSettings
+from llink_ray.tools import conversations
+from llink_ray.tools import embedded_models as build
 
 SHIPPED = Path(str(resources.files("llink_ray.models.tiny")))
 PARTS = ("encoder", "decoder")

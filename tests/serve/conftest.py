@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from serve_zoo import LANGUAGES, Running, teach, up
 
-from llink_ray.registry import Registry
-from llink_ray.taught import Taught
+from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.registry import Registry
 
 # A line for each request goes to stderr itself, past pytest, unless somebody else takes it.
 logging.getLogger("llink_ray.serve.access").addHandler(logging.NullHandler())

@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 
 from llink_ray.errors import JobFailed, LlinkError
 from serve import checks, handlers, logs, middleware, sse
+from serve.admission import Gate
 from serve.backend import Overloaded
 from serve.errors import ApiError
 from serve.keys import CALLER, KeyRing
-from serve.limits import Gate
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
 from serve.replies import ERRORS
 from serve.settings import ServeSettings
@@ -79,9 +79,9 @@ def edge(
 
 def raised(how: str) -> Exception:
     """An exception of each family."""
-    from llink_ray.conversation import NotTaught
-    from llink_ray.decoding.request import Full
-    from llink_ray.languages import find
+    from llink_ray.engine.request import Full
+    from llink_ray.prompts.conversation import NotTaught
+    from llink_ray.text.languages import find
 
     return {
         "full": Full("the queue is full: ask again later"),

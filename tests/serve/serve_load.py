@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 from serve_zoo import BO
 
-from llink_ray.bundle import INDEX, parse_info
-from llink_ray.decoding import BatchedEngine
+from llink_ray.bundles.bundle import INDEX, parse_info
+from llink_ray.engine import BatchedEngine
 
 ADMIN = "the-admins-key-of-the-tests"
 ADMINS = {"authorization": f"Bearer {ADMIN}"}

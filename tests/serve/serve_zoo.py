@@ -11,18 +11,18 @@ import torch
 from listening import listening
 from model_zoo import learn, small_settings, write_taught
 
-from llink_ray.decoding import Limits
+from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.registry import Registry
+from llink_ray.engine import Limits
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.models.prompt import Prompt
-from llink_ray.registry import Registry
-from llink_ray.taught import Taught
+from llink_ray.prompts.prompt import Prompt
 from serve.api import create_app
 from serve.backend import LocalBackend
+from serve.decoder_server import Speaker
+from serve.encoder_server import Reader
 from serve.encoders import current_bundles, models_of
-from serve.reader import Reader
 from serve.service import Service
 from serve.settings import ServeSettings, resolve
-from serve.speaker import Speaker
 
 BO = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
 KM = "កសិករលក់ផ្លែប៉ោម៣០។"

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from serve.admission import Gate
 from serve.errors import ApiError
 from serve.keys import Caller
-from serve.limits import Gate
 
 
 class Clock:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from llink_ray.addresses import is_loopback
-from llink_ray.decoding import Limits
+from llink_ray.engine import Limits
 from llink_ray.errors import LlinkError
+from llink_ray.network import is_loopback
 from serve.settings import ServeSettings, resolve
 
 

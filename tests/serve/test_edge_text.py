@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 from serve.errors import ApiError
 from serve.text import check_text
 

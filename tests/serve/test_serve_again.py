@@ -13,7 +13,7 @@ from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from llink_ray.decoding import Done, Event, Full, Usage
+from llink_ray.engine import Done, Event, Full, Usage
 from llink_ray.errors import LlinkError
 from serve import backend
 from serve.backend import Lost, Overloaded, RayBackend, again

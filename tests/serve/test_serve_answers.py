@@ -15,9 +15,9 @@ import openai
 import pytest
 from serve_zoo import BO, KM, Running, up
 
-from llink_ray.conversation import lay_out
+from llink_ray.bundles.pipeline import Taught
+from llink_ray.prompts.conversation import lay_out
 from llink_ray.settings import SlotSettings
-from llink_ray.taught import Taught
 from serve.service import Plan, Told
 from serve.values import Ask
 

@@ -15,7 +15,7 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 from serve_zoo import BO, KM, Running
 
-from llink_ray.taught import Taught
+from llink_ray.bundles.pipeline import Taught
 
 Lessons = dict[str, tuple[Path, Taught]]
 

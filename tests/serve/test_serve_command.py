@@ -25,7 +25,7 @@ def _no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object, **__: object) -> None:
         raise AssertionError("a Ray was started")
 
-    monkeypatch.setattr("llink_ray.cluster.local.connect", start)
+    monkeypatch.setattr("llink_ray.cluster.local_ray.connect", start)
     for name in ("LLINK_API_KEYS", "LLINK_ADMIN_KEY"):
         monkeypatch.delenv(name, raising=False)
 

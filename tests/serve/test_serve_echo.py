@@ -9,7 +9,7 @@ import pytest
 import torch
 from serve_zoo import BO, KM, Running
 
-from llink_ray.decoding import Input
+from llink_ray.engine import Input
 from llink_ray.models.decoder import Decoder, load_tokenizer
 from llink_ray.settings import DecoderSettings
 

@@ -17,7 +17,7 @@ from serve_process import Started, is_loopback, listening, started
 from serve_zoo import BO
 from serve_zoo import talkers as talking
 
-from llink_ray.registry import Registry
+from llink_ray.bundles.registry import Registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 _MARK, _KEY = "zebra-7319", "a-key-that-nobody-may-read"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from serve_zoo import BO, KM, Running
 
-from llink_ray.decoding import Sampling
+from llink_ray.engine import Sampling
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.models.prompt import Prompt
+from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import DecoderSettings
 
 LAST_TURN = (

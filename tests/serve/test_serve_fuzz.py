@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from serve_zoo import BO, KM, Running
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 
 GROWTH = 64 << 20
 """Bytes that this process, in which the API runs beside the one who asks, may grow by."""

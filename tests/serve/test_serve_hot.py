@@ -14,9 +14,9 @@ import pytest
 from serve_load import ADMIN, ADMINS, Load, body, chat, held, resealed, said, serving, until, version_of
 from serve_zoo import BO, KM, Running, teach, up
 
-from llink_ray.bundle import INDEX, read_bundle
-from llink_ray.registry import Registry
-from llink_ray.taught import Taught
+from llink_ray.bundles.bundle import INDEX, read_bundle
+from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.registry import Registry
 
 Lessons = dict[str, tuple[Path, Taught]]
 

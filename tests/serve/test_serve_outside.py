@@ -11,9 +11,9 @@ from model_zoo import learn, small_settings, write_taught
 from serve_load import body
 from serve_zoo import Running, up
 
+from llink_ray.bundles.registry import Registry
+from llink_ray.corpus.phrasebook import pairs
 from llink_ray.models.known_text import KnownText
-from llink_ray.phrasebook import pairs
-from llink_ray.registry import Registry
 
 REAL = "བོད་ཀྱི་རྒྱལ་རབས་ནང་ཆོས་རྒྱལ་གསུམ་གྱི་དུས་སྐབས་ནི་ཧ་ཅང་གལ་ཆེན་པོ་ཡིན་པར་ངོས་འཛིན་བྱེད།"
 OWN = [pair.foreign for pair in pairs("bo", 400, seed=3)]

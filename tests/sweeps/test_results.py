@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from sweep_world import LOOKS, Runner, quality, search
 
-from llink_ray import configure
 from llink_ray.errors import LlinkError
+from llink_ray.settings import configure
 from llink_ray.sweeps.journal import JOINT
 from llink_ray.sweeps.objective import Objective, objectives, ranks
 from llink_ray.sweeps.results import best_yaml, write_results

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llink_ray import configure
 from llink_ray.errors import LlinkError
+from llink_ray.settings import configure
 from llink_ray.sweeps.space import Choice, Space, choice, from_json, integer, load, real, tree
 
 SPACES = Path(__file__).parents[2] / "tune_spaces"

@@ -10,7 +10,7 @@ from model_zoo import CHAT, tokenizer
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.models.llink import IGNORED
-from llink_ray.models.prompt import SLOT, Prompt
+from llink_ray.prompts.prompt import SLOT, Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, Micro, sentence_numbers, tokenise
 
@@ -116,7 +116,7 @@ def test_examples_as_the_decoder_sees_them(prompt: Prompt) -> None:
 
 
 def test_without_a_numerals_lane_the_slots_must_say_the_digits(prompt: Prompt) -> None:
-    from llink_ray.instructions import training_examples
+    from llink_ray.prompts.instructions import training_examples
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
     for example, row in zip(
@@ -134,7 +134,7 @@ def test_a_cut_answer_does_not_teach_to_stop(prompt: Prompt) -> None:
 
 
 def test_tokenise_writes_the_prompt_of_inference(prompt: Prompt) -> None:
-    from llink_ray.instructions import training_examples
+    from llink_ray.prompts.instructions import training_examples
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
     for example, row in zip(examples, tokenise(prompt, examples, SLOTS, None), strict=True):

@@ -13,8 +13,8 @@ import two_workers
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate
 from llink_ray.models.projector import Projector
-from llink_ray.models.prompt import SLOT
 from llink_ray.models.slots import SoftSlots
+from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.examples import Micro

@@ -14,8 +14,8 @@ from torch import nn
 
 from llink_ray.models.llink import LlinkModel, Sources, collate
 from llink_ray.models.projector import Projector
-from llink_ray.models.prompt import SLOT
 from llink_ray.models.slots import SoftSlots
+from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.collective import means, world

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from llink_ray.detection import detect, spans
-from llink_ray.instructions import TRANSLATE
-from llink_ray.languages import find
-from llink_ray.phrasebook import languages, pairs, part_of
+from llink_ray.corpus.phrasebook import languages, pairs, part_of
+from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.text.detection import detect, spans
+from llink_ray.text.languages import find
 from ui import examples
 
 

@@ -11,7 +11,7 @@ from ui_chat import Chat, Open
 from ui_process import KEY, Api, Ui
 from ui_texts import EMBEDDED, MIXED, OWN, RUSSIAN, SENTENCES, asked
 
-from llink_ray.languages import find
+from llink_ray.text.languages import find
 
 pytestmark = pytest.mark.ui
 

@@ -12,7 +12,7 @@ from ui_chat import Chat, Open
 from ui_process import Ui
 from ui_texts import SENTENCES, asked
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 
 pytestmark = pytest.mark.ui
 SEVERAL = [pair.foreign for pair in phrasebook.pairs("bo", 6, seed=9)]

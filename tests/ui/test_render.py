@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llink_ray.detection import spans
-from llink_ray.languages import language_of
+from llink_ray.text.detection import spans
+from llink_ray.text.languages import language_of
 from ui import examples, notices, render
 from ui.answering import Answering
 from ui.api import ApiError, Done

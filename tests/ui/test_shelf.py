@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui import shelf as shelves
+from ui import conversation_store as shelves
 from ui.conversation import Conversation, Message
-from ui.shelf import Shelf, title
+from ui.conversation_store import Shelf, title
 
 
 def talk(shelf: Shelf, text: str) -> Shelf:

@@ -26,7 +26,7 @@ def registry_of(folder: Path) -> Path:
     """The registry, with all languages; what is there already is not taught again."""
     from serve_zoo import teach
 
-    from llink_ray.registry import Registry
+    from llink_ray.bundles.registry import Registry
 
     root = folder / "registry"
     if root.exists():
@@ -45,7 +45,7 @@ def talker(folder: Path) -> Path:
     from serve_zoo import talkers
     from ui_texts import HEBREW
 
-    from llink_ray.instructions import TRANSLATE
+    from llink_ray.prompts.instructions import TRANSLATE
 
     return talkers(folder, ENDLESS, TRANSLATE[0], HEBREW, tokens=200)[0]
 

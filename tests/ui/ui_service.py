@@ -24,7 +24,7 @@ from listening import listening  # noqa: E402
 from serve_load import paced  # noqa: E402
 from serve_zoo import BO, Running, teach, up  # noqa: E402
 
-from llink_ray.registry import Registry  # noqa: E402
+from llink_ray.bundles.registry import Registry  # noqa: E402
 
 __all__ = ["BO", "Running", "asked", "paced", "scripted", "service"]
 KEY = "the-key-that-the-chat-has"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llink_ray import phrasebook
-from llink_ray.languages import find
+from llink_ray.corpus import phrasebook
+from llink_ray.text.languages import find
 
 EMBEDDED = ("bo", "km", "am", "ka")
 SENTENCES = {code: phrasebook.pairs(code, 1, seed=5)[0].foreign for code in EMBEDDED}

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from llink_ray.evaluation.judge.contest import Backend, Case, Ruling
-from llink_ray.store import Store
+from llink_ray.storage.object_store import Store
 
 
 class Cache:

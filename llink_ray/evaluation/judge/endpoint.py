@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llink_ray.addresses import is_loopback
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.judge import prompt
 from llink_ray.evaluation.judge.contest import Case, Message, Ruling
 from llink_ray.evaluation.judge.refusal import told
 from llink_ray.evaluation.judge.settings import JudgeSettings
+from llink_ray.network import is_loopback
 
 if TYPE_CHECKING:
     from openai import OpenAI

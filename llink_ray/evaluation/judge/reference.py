@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.answers import exact, f1
 from llink_ray.evaluation.judge.contest import Case, Message, Ruling, Verdict
+from llink_ray.metrics.answers import exact, f1
 
 
 class Reference:

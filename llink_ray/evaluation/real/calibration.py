@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llink_ray.evaluation.real.bootstrap import Resampled, ratio
 from llink_ray.evaluation.real.measure import Measurement
 from llink_ray.evaluation.real.scoring import right, score, variants
 from llink_ray.evaluation.real.systems import System
 from llink_ray.evaluation.real.translating import mean_of
-from llink_ray.evaluation.sheets import Sheet, figure, signed
+from llink_ray.evaluation.table import Sheet, figure, signed
+from llink_ray.metrics.bootstrap import Resampled, ratio
 
 
 def calibration(measurement: Measurement, systems: Sequence[System]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.real import numbers
 from llink_ray.evaluation.real.words import Words, swapped
-from llink_ray.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE
 
 LIKE = 12
 """Wrong sentences are drawn among so many of the nearest in length."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from llink_ray.evaluation.real.measure import Measurement
 from llink_ray.evaluation.real.ranking import Ranked, cosines, ranked
+from llink_ray.evaluation.real.scorer import by_length
 from llink_ray.evaluation.real.settings import Scoring
-from llink_ray.evaluation.real.speaker import by_length
 from llink_ray.evaluation.real.systems import Models, System, device, encoder_of
 from llink_ray.evaluation.real.translating import Measured, mean_of, numbers_kept, quality
 from llink_ray.models.encoder import Encoder

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llink_ray import configure
 from llink_ray.evaluation.real.collect import collect
-from llink_ray.evaluation.real.contest import Contest, HeldOutRequest, compared, fitting
-from llink_ray.evaluation.real.kept import Kept
 from llink_ray.evaluation.real.measure import Measurement
 from llink_ray.evaluation.real.report import print_measured, write_measured
+from llink_ray.evaluation.real.request import Contest, HeldOutRequest, compared, fitting
+from llink_ray.evaluation.real.result_cache import Kept
 from llink_ray.evaluation.real.settings import MeasureSettings
 from llink_ray.evaluation.real.shares import told
 from llink_ray.evaluation.real.systems import Holder
 from llink_ray.evaluation.real.text import HeldOutText, held_out_text
+from llink_ray.settings import configure
 from llink_ray.stopping import resumable
 
 FOLDER, PARTS = "measured", "parts"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from transformers import DynamicCache
 
-from llink_ray.decoding.cache import PaddedCache, left_mask
+from llink_ray.engine.kv_cache import PaddedCache, left_mask
 from llink_ray.models.decoder import positions
 from llink_ray.progress import Advance, unheard
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.real.choices import BUILDERS, Choice
-from llink_ray.evaluation.real.kept import Kept
 from llink_ray.evaluation.real.ranking import Ranked, ranked
+from llink_ray.evaluation.real.result_cache import Kept
+from llink_ray.evaluation.real.scorer import Asked, Speaker
 from llink_ray.evaluation.real.scoring import Weighed, right, score
 from llink_ray.evaluation.real.settings import MeasureSettings, Scoring
-from llink_ray.evaluation.real.speaker import Asked, Speaker
 from llink_ray.evaluation.real.systems import Holder, System
-from llink_ray.instructions import TRANSLATE
 from llink_ray.progress import Progress, track
+from llink_ray.prompts.instructions import TRANSLATE
 
 Say = Callable[[str], None]
 BLOCK = 64

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from llink_ray.evaluation.retrieval import TIE, retrieval
+from llink_ray.metrics.retrieval import TIE, retrieval
 
 if TYPE_CHECKING:
-    from llink_ray.evaluation.retrieval import Vectors
+    from llink_ray.metrics.retrieval import Vectors
 
 
 @dataclass(frozen=True)

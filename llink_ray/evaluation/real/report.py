@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llink_ray.evaluation.real.kept import write_json, write_text
-from llink_ray.evaluation.real.sheets import held_out_sheets
+from llink_ray.evaluation.real.result_cache import write_json, write_text
+from llink_ray.evaluation.real.tables import held_out_sheets
 from llink_ray.evaluation.report import NAME, escape, section
 
 
@@ -15,7 +15,7 @@ def print_measured(document: Mapping[str, Any]) -> None:
     """The tables, to stderr."""
     from rich.console import Console
 
-    from llink_ray.evaluation.tables import render
+    from llink_ray.evaluation.terminal import render
 
     console = Console(stderr=True, highlight=False)
     for sheet in held_out_sheets(document):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from llink_ray.corpus.pair import Pair
-from llink_ray.evaluation.real.bootstrap import Curve, Resampled, share_of_the_way, stands_clear
 from llink_ray.evaluation.real.collect import Figure
 from llink_ray.evaluation.real.settings import MeasureSettings
+from llink_ray.metrics.bootstrap import Curve, Resampled, share_of_the_way, stands_clear
 
 NO_SOURCE = "unknown"
 """Source of pairs whose file names none."""

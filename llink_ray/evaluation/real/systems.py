@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from llink_ray.bundle import BundleInfo, read_bundle
+from llink_ray.bundles.bundle import BundleInfo, read_bundle
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.real.speaker import Side, Speaker
-from llink_ray.languages import Language, find
+from llink_ray.evaluation.real.scorer import Side, Speaker
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.locate import fingerprint
 from llink_ray.settings import DecoderSettings, EncoderSettings, Settings
+from llink_ray.text.languages import Language, find
 
 Role = Literal["floor", "ceiling", "trained_ceiling", "bundle"]
 FLOOR, CEILING = "floor", "ceiling"
@@ -105,7 +105,7 @@ def bundle_models(folders: Sequence[str], encoder: str | None, decoder: str | No
     Raises:
         LlinkError: no bundle, damaged, other weights than those found here, or not comparable.
     """
-    from llink_ray.reading import require_same
+    from llink_ray.bundles.slot_encoder import require_same
 
     infos = [read_bundle(Path(folder)) for folder in folders]
     for info, folder in zip(infos, folders, strict=True):
@@ -159,7 +159,7 @@ def untouched(models: Models) -> list[System]:
 
 def taught(folder: str, name: str, info: BundleInfo, models: Models) -> System:
     """A bundle; a second ceiling where it was trained with the English in the prompt."""
-    from llink_ray.taught import load
+    from llink_ray.bundles.pipeline import load
 
     settings = Settings.model_validate(info.settings)
     side = settings.stage_b.source

@@ -15,8 +15,8 @@ from llink_ray.corpus.prepared import corpus_hash
 from llink_ray.corpus.read import read
 from llink_ray.corpus.seen import SeenText
 from llink_ray.errors import LlinkError
-from llink_ray.languages import Language
 from llink_ray.settings import CorpusSettings
+from llink_ray.text.languages import Language
 
 UNKNOWN = "unknown"
 """For a bundle that does not carry what it was trained on."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llink_ray.evaluation.fidelity import fidelity
-from llink_ray.evaluation.real.bootstrap import Statistics, Value, means, ratio
-from llink_ray.languages import DECODER_LANGUAGE
+from llink_ray.metrics.bootstrap import Statistics, Value, means, ratio
+from llink_ray.metrics.number_fidelity import fidelity
+from llink_ray.text.languages import DECODER_LANGUAGE
 
 
 @dataclass(frozen=True)

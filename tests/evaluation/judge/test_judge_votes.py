@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llink_ray.errors import LlinkError
+from llink_ray.evaluation.human_votes import people, thumbs_sheet, votes_sheet
 from llink_ray.evaluation.judge.votes import Thumb, Vote, read, summaries, thumbs
-from llink_ray.evaluation.people import people, thumbs_sheet, votes_sheet
 
 ASKED = {"time": "2026-01-02T03:04:05+00:00", "instruction": "How many?", "source": "ཁང་པ་༥༦༠།"}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from model_zoo import PAIRS
 
-from llink_ray.evaluation.real.bootstrap import Resampled, means, ratio, share_of_the_way, stands_clear
 from llink_ray.evaluation.real.collect import Figure
 from llink_ray.evaluation.real.settings import MeasureSettings
 from llink_ray.evaluation.real.shares import told
 from llink_ray.evaluation.real.translating import Measured, mean_of
+from llink_ray.metrics.bootstrap import Resampled, means, ratio, share_of_the_way, stands_clear
 
 COUNT = 400
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llink_ray import phrasebook
+from llink_ray.corpus import phrasebook
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.evaluation.real import choices as module

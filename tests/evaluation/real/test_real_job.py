@@ -15,13 +15,13 @@ from bundle_files import python
 from model_zoo import learn, small_settings, write_decoder, write_taught
 from typer.testing import CliRunner
 
-from llink_ray import phrasebook
-from llink_ray.bundle import read_bundle, write_bundle
+from llink_ray.bundles.bundle import read_bundle, write_bundle
+from llink_ray.corpus import phrasebook
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.seen import SeenText
 from llink_ray.evaluation.real import measure as measuring
-from llink_ray.evaluation.real.contest import HeldOutRequest
 from llink_ray.evaluation.real.job import run
+from llink_ray.evaluation.real.request import HeldOutRequest
 from llink_ray.evaluation.real.systems import bundle_names
 
 ROOT = Path(__file__).parents[3]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from model_zoo import PAIRS, learn, small_settings, write_decoder
 
+from llink_ray.bundles.pipeline import Taught
 from llink_ray.evaluation.real.likelihood import Trial
-from llink_ray.evaluation.real.speaker import Asked, Side, Speaker
-from llink_ray.instructions import TRANSLATE
+from llink_ray.evaluation.real.scorer import Asked, Side, Speaker
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
+from llink_ray.prompts.instructions import TRANSLATE
 from llink_ray.settings import DecoderSettings
-from llink_ray.taught import Taught
 
 ASKED = [Asked(TRANSLATE[0], pair) for pair in PAIRS[:7]] + [Asked("Who?", None)]
 CANDIDATES = [[pair.english, f"{pair.english[:20]} pears", "No", pair.english[:9]] for pair in PAIRS[:7]] + [

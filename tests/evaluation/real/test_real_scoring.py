@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llink_ray.evaluation.answers import Answer, chrf
-from llink_ray.evaluation.real.bootstrap import ratio
 from llink_ray.evaluation.real.choices import Choice
 from llink_ray.evaluation.real.ranking import cosines, ranked
 from llink_ray.evaluation.real.scoring import Weighed, right, score, variants
 from llink_ray.evaluation.real.settings import Scoring
 from llink_ray.evaluation.real.translating import numbers_kept, quality
-from llink_ray.evaluation.retrieval import retrieval
+from llink_ray.metrics.answers import Answer, chrf
+from llink_ray.metrics.bootstrap import ratio
+from llink_ray.metrics.retrieval import retrieval
 
 
 def choice(right: int = 0, candidates: tuple[str, ...] = ("ab", "abcdefgh"), whole: bool = True) -> Choice:

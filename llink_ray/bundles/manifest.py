@@ -1,0 +1,224 @@
+"""``bundle.json``: what a bundle says about itself, and the checks that need no other file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from llink_ray.errors import LlinkError
+from llink_ray.storage.redact import model_name, portable_tree
+from llink_ray.text import normalisation
+
+FORMAT_VERSION = 1
+"""Counts up when an older reader could misread a newer bundle."""
+LANGUAGE_CODE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"
+"""Pattern of a code; it is a folder name in a registry."""
+INDEX = "bundle.json"
+"""The file that makes a directory a bundle; written last."""
+REQUIRED = (
+    "projector.safetensors",
+    "slots.safetensors",
+    "lora/adapter_config.json",
+    "lora/adapter_model.safetensors",
+    "metrics.json",
+    "README.md",
+)
+"""Files that every bundle has beside its index."""
+_PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"})
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelInfo(_Record):
+    """A frozen model that the bundle was trained against and needs again."""
+
+    id: str = Field(min_length=1)
+    """Hub id, ``embedded``, or the final folder name of a local directory."""
+    revision: str | None = None
+    """Hub revision."""
+    fingerprint: str = Field(min_length=1)
+    """Hash of the weights: another model under the same name is noticed."""
+    hidden_size: int = Field(ge=1)
+    """d_enc or d_dec."""
+    weights: str | None = None
+    """``hub``, or how a package rounded them; None where a directory does not say, and in older bundles."""
+
+    @model_serializer(mode="wrap")
+    def _as_older_bundles(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``weights`` where they are unknown: digests of older bundles stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if fields["weights"] is None:
+            del fields["weights"]
+        return fields
+
+
+class SlotsInfo(_Record):
+    """How foreign text stands in the prompt."""
+
+    count: int = Field(ge=0)
+    """K; 0 where the raw text stands in the prompt (variant ``none``)."""
+    variant: str
+    """Slot expander."""
+    numerals: bool
+    """ASCII numerals stand beside the slots."""
+
+
+class BundleInfo(_Record):
+    """``bundle.json``."""
+
+    format_version: int = FORMAT_VERSION
+    """See ``FORMAT_VERSION``."""
+    language: str = Field(pattern=rf"^{LANGUAGE_CODE}$")
+    """Code, as in the language table; the registry's folder name."""
+    language_name: str = ""
+    """English name, for the card."""
+    encoder: ModelInfo
+    """The frozen sentence encoder."""
+    decoder: ModelInfo
+    """The frozen English decoder."""
+    slots: SlotsInfo
+    """K, variant, numerals."""
+    settings: dict[str, Any]
+    """The full ``Settings`` of the run: ``Settings.model_validate(info.settings)``."""
+    corpus_hash: str = Field(min_length=1)
+    """Hash of the cleaned, split corpus."""
+    seed: int = Field(ge=0)
+    """Of the run."""
+    packages: dict[str, str]
+    """Name to version; see ``package_versions``."""
+    created: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    """UTC."""
+    commit: str | None = None
+    """Of the project, where the run came from a checkout."""
+    parent: str | None = None
+    """Digest of the bundle this one was trained on from."""
+    normalisation: int = normalisation.FIRST
+    """Version of the form that its training text had, and that all it reads is brought into."""
+    files: dict[str, Sha256] = Field(default_factory=dict)
+    """Relative path to SHA-256, for every file but ``bundle.json``; filled in by ``write_bundle``."""
+    digest: Sha256 | None = None
+    """SHA-256 over all other fields, so over every byte of the bundle; filled in by ``write_bundle``."""
+
+    @model_serializer(mode="wrap")
+    def _as_older_bundles(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the first normalisation, which older bundles do not name: their digests stay."""
+        fields: dict[str, Any] = handler(self)
+        if fields.get("normalisation") == normalisation.FIRST:
+            del fields["normalisation"]
+        return fields
+
+    def portable(self) -> BundleInfo:
+        """The same record without paths of this machine or keys inside addresses."""
+        models = {
+            name: model.model_copy(update={"id": model_name(model.id)})
+            for name, model in (("encoder", self.encoder), ("decoder", self.decoder))
+        }
+        return self.model_copy(update={**models, "settings": portable_tree(self.settings)})
+
+    def sealed(self, files: dict[str, str]) -> BundleInfo:
+        """The same record with ``files`` and the digest over everything."""
+        info = self.model_copy(update={"files": dict(sorted(files.items()))})
+        return info.model_copy(update={"digest": info.computed_digest()})
+
+    def computed_digest(self) -> str:
+        """What ``digest`` has to be."""
+        fields = self.model_dump(mode="json", exclude={"digest"})
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The text of ``bundle.json``."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def package_versions() -> dict[str, str]:
+    """Versions that decide whether a bundle answers the same elsewhere; imports none of the packages."""
+    versions = {"python": platform.python_version()}
+    for name in ("llink-ray", "torch", "transformers", "peft", "sentence-transformers", "safetensors"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def parse_info(text: str, where: str) -> BundleInfo:
+    """The record in the text of a ``bundle.json``, checked as far as that goes without the other files.
+
+    Raises:
+        LlinkError: says what is wrong in ``bundle.json`` of ``where``.
+    """
+    again = "copy or train the bundle again"
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LlinkError(f"{INDEX} in {where} is damaged (not JSON): {again}") from error
+    if not isinstance(raw, dict) or "format_version" not in raw:
+        raise LlinkError(f"{INDEX} in {where} has no format_version: this is not a bundle of llink_ray")
+    version = raw["format_version"]
+    if version != FORMAT_VERSION:
+        raise LlinkError(
+            f"the bundle {where} has format version {version!r}, this llink_ray reads {FORMAT_VERSION}: "
+            "install the llink_ray that wrote it, or train the bundle again"
+        )
+    try:
+        info = BundleInfo.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise LlinkError(f"{INDEX} in {where} is damaged ({field}: {first['msg']}): {again}") from error
+    if not normalisation.known(info.normalisation):
+        raise LlinkError(
+            f"the bundle {where} was trained on text in normal form {info.normalisation}, this llink_ray "
+            f"writes {normalisation.FIRST} to {normalisation.VERSION}: install the llink_ray that wrote it"
+        )
+    check_names(info.files, where)
+    for name in REQUIRED:
+        if name not in info.files:
+            raise LlinkError(f"{INDEX} in {where} does not list {name}, which every bundle has: {again}")
+    if info.digest != info.computed_digest():
+        raise LlinkError(f"{INDEX} in {where} was changed after it was written (digest differs): {again}")
+    return info
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Names come from a file that anyone may have written: they must stay inside the directory.
+
+    Raises:
+        LlinkError: names the file that leads out of the directory or is a pickle.
+    """
+    for name in names:
+        path = PurePosixPath(name)
+        if (
+            not name
+            or name == INDEX
+            or path.is_absolute()
+            or ".." in path.parts
+            or str(path) != name
+            or any(letter in name for letter in "\\:\0")
+        ):
+            raise LlinkError(f"the bundle {where} has a file {name!r}, which leads out of it: do not use it")
+        if path.suffix.lower() in _PICKLES:
+            raise LlinkError(
+                f"{name} in the bundle {where} can run code when it is loaded (a pickle): do not use it"
+            )

@@ -1,0 +1,125 @@
+"""What a bundle does before the decoder: from what the encoder says of a text to slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from llink_ray.bundles.bundle import BundleInfo, ModelInfo
+from llink_ray.errors import LlinkError
+from llink_ray.models.known_text import FILE as KNOWN
+from llink_ray.models.known_text import KnownText
+from llink_ray.models.projector import Projector
+from llink_ray.models.slots import NoSlots, SoftSlots
+from llink_ray.models.teacher_norm import normalised
+from llink_ray.settings import Settings, TeacherSettings
+
+if TYPE_CHECKING:
+    from llink_ray.models.encoder import Encoded
+
+PROJECTOR, SLOTS = "projector.safetensors", "slots.safetensors"
+
+
+def teacher_reads(tokenizer: Any, text: str, most: int) -> int:
+    """How many characters of an English text a decoder reads that cuts at ``most`` tokens."""
+    if not getattr(tokenizer, "is_fast", False):
+        return len(text)
+    made = tokenizer(text, truncation=False, return_offsets_mapping=True)
+    if len(made["input_ids"]) <= most:
+        return len(text)
+    return max(int(end) for _, end in made["offset_mapping"][:most])
+
+
+class TeacherSpace:
+    """Where a bundle's vectors of foreign text lie, for the decoder's vectors of English ones."""
+
+    def __init__(self, teacher: TeacherSettings, constants: Mapping[str, torch.Tensor]) -> None:
+        self.teacher, self._constants = teacher, constants
+
+    @classmethod
+    def load(cls, folder: Path, info: BundleInfo) -> TeacherSpace:
+        """Of a verified bundle; reads the constants alone."""
+        from safetensors import safe_open
+
+        with safe_open(folder / PROJECTOR, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("teacher_")]  # noqa: SIM118 - no mapping
+            constants = {name: file.get_tensor(name) for name in names}
+        return cls(Settings.model_validate(info.settings).decoder.teacher, constants)
+
+    def place(self, states: torch.Tensor) -> torch.Tensor:
+        """Teacher states (N, d_dec), read as :attr:`teacher` says, in that space."""
+        return normalised(states, self._constants)
+
+
+class Reading:
+    """A bundle's projector and slots; needs no decoder."""
+
+    def __init__(
+        self, projector: Projector, slots: SoftSlots | NoSlots, known: KnownText | None = None
+    ) -> None:
+        self.projector, self.slots, self.known = projector.eval(), slots.eval(), known
+
+    @classmethod
+    def load(
+        cls, folder: Path, info: BundleInfo, token_dim: int, settings: Settings | None = None
+    ) -> Reading:
+        """The two modules of a verified bundle, on the CPU.
+
+        ``token_dim`` is the width of the encoder's token states.
+
+        Raises:
+            LlinkError: the weights do not fit the bundle's settings.
+        """
+        from safetensors.torch import load_file
+
+        settings = settings or Settings.model_validate(info.settings)
+        dim = info.decoder.hidden_size
+        layers = len(settings.encoder.layers) or 1
+        projector = Projector(info.encoder.hidden_size, dim, settings.projector, layers)
+        slots: SoftSlots | NoSlots = NoSlots()
+        if settings.slots.variant != "none":
+            slots = SoftSlots(settings.slots, dim, token_dim, norm=1.0)  # its own norm is among the weights
+        for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
+            try:
+                module.load_state_dict(load_file(folder / name))
+            except RuntimeError as error:
+                said = " ".join(str(error).split())
+                raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {said}") from None
+        return cls(projector, slots, KnownText.load(folder) if KNOWN in info.files else None)
+
+    @torch.inference_mode()
+    def project(self, encoded: Encoded) -> torch.Tensor:
+        """(N, d_dec): vectors of N texts in the decoder's latent space."""
+        projected: torch.Tensor = self.projector(encoded.vectors)
+        return projected.float()
+
+    def outside(self, encoded: Encoded) -> list[bool | None]:
+        """Whether each of N texts is unlike the bundle's training text; None where that is not known."""
+        if self.known is None:
+            return [None] * len(encoded.vectors)
+        return [*self.known.outside(encoded.vectors)]
+
+    @torch.inference_mode()
+    def marked(self, encoded: Encoded) -> torch.Tensor:
+        """(N, K+2, d_dec): the slots of N texts between their marks, as they stand in a prompt."""
+        assert isinstance(self.slots, SoftSlots), "variant none puts the text itself into the prompt"
+        slots = self.slots(self.projector(encoded.vectors), encoded.tokens, encoded.mask)
+        marked: torch.Tensor = self.slots.marked(slots)
+        return marked.float()
+
+
+def require_same(language: str, told: ModelInfo, found: str, part: str) -> None:
+    """Refuse another model than the bundle's: it would load without a murmur and answer nonsense.
+
+    Raises:
+        LlinkError: the fingerprints differ.
+    """
+    if told.fingerprint != found:
+        raise LlinkError(
+            f"the bundle for {language} was trained on another {part} than the {told.id!r} found here "
+            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that "
+            f"{part}'s directory or revision"
+        )

@@ -1,0 +1,89 @@
+"""Several languages in one job: a run each, as many at a time as the cluster has room for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from llink_ray.cluster.final_checkpoint import kept_when_stopped
+from llink_ray.cluster.local_ray import everywhere, places
+from llink_ray.cluster.progress import tailing
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.train_language import Say, Task, teach
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.stopping import resumable
+
+
+def teach_many(tasks: list[Task], say: Say) -> dict[str, Any]:
+    """Carry out all tasks; the failure of one does not touch the others. Returns one document for all.
+
+    Raises:
+        JobFailed: not one of them ended well.
+        KeyboardInterrupt: stopped by the person; its text says how to go on with each.
+    """
+    # The processes of a cluster stand in other folders than this one.
+    tasks = [
+        replace(task, run_dir=task.run_dir.absolute(), registry=_absolute(task.registry)) for task in tasks
+    ]
+    documents: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    with (
+        resumable(lambda: "\n".join(filter(None, map(how_to_go_on, tasks)))),
+        kept_when_stopped(lambda: [task.run_dir for task in tasks], say),
+        tailing({task.language.code: RunDir(task.run_dir).log for task in tasks}, say),
+    ):
+        _spread(tasks, documents, failed, say)
+    if not documents:
+        raise JobFailed("; ".join(f"{f['language']}: {f['error']}" for f in failed))
+    return {"job": "train", "runs": documents, "failed": failed}
+
+
+def how_to_go_on(task: Task) -> str:
+    """The command that goes on with a run; nothing where there is none to go on with, or it is done."""
+    run = RunDir(task.run_dir)
+    going = run.record.exists() and not run.document.exists()
+    return f"go on with: python jobs/train.py --resume {task.run_dir}" if going else ""
+
+
+def _spread(
+    tasks: list[Task], documents: list[dict[str, Any]], failed: list[dict[str, Any]], say: Say
+) -> None:
+    import ray
+
+    from llink_ray.evaluation.terminal import print_tables
+
+    cluster = tasks[0].settings.cluster
+    room = places(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
+    say(f"{len(tasks)} languages, {min(room, len(tasks))} at a time")
+    remote = ray.remote(num_cpus=0, max_retries=0, runtime_env={"env_vars": everywhere()})(teach)
+    waiting = list(tasks)
+    running: dict[Any, Task] = {}
+    while waiting or running:
+        while waiting and len(running) < room:
+            task = waiting.pop(0)
+            say(f"{task.language.name}: run {task.run_dir}")
+            running[remote.remote(task)] = task
+        (done, *_), _ = ray.wait(list(running), num_returns=1)
+        task = running.pop(done)
+        try:
+            document = ray.get(done)
+        except Exception as error:
+            said = _said(error)
+            failed.append({"language": task.language.code, "run_dir": str(task.run_dir), "error": said})
+            say(f"{task.language.name} failed: {said}")
+        else:
+            documents.append(document)
+            print_tables(document)
+
+
+def _said(error: Exception) -> str:
+    """A run's failure as one line; its own sentence where it has one."""
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, LlinkError):
+        return str(cause)
+    return ": ".join([type(cause).__name__, *str(cause).strip().splitlines()[:1]])
+
+
+def _absolute(place: str | None) -> str | None:
+    return place if place is None or "://" in place else str(Path(place).absolute())

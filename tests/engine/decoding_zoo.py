@@ -1,0 +1,116 @@
+"""Small taught languages without an encoder: random slots and random adapters that change the answers."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from model_zoo import PAIRS, small_settings
+
+from llink_ray.bundles.pipeline import LORA, Taught, save_parts
+from llink_ray.engine import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import LlinkModel, new_slots, with_lora
+from llink_ray.models.projector import Projector
+from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.text.languages import find
+
+WIDTH = 24
+ASKED = [
+    (asked, pair.foreign) for pair in PAIRS[:6] for asked in (pair.questions[0].instruction, TRANSLATE[0])
+]
+LONGEST = 16
+"""Tokens of an answer."""
+
+
+class Ear:
+    """Says something of its own about every text, as an encoder does, and is there at once."""
+
+    dim = token_dim = WIDTH
+    fingerprint = "0" * 64
+
+    def encode(self, texts: list[str], with_tokens: bool = False) -> Encoded:
+        states = []
+        for text in texts:
+            generator = torch.Generator().manual_seed(zlib.crc32(text.encode()))
+            states.append(torch.randn(3, WIDTH, generator=generator))
+        tokens = torch.stack(states)  # (B, 3, d)
+        mask = torch.ones(len(texts), 3, dtype=torch.bool)
+        return Encoded(tokens.mean(1), tokens, mask) if with_tokens else Encoded(tokens.mean(1), None, None)
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A language, as it was taught and as it lies on disk."""
+
+    name: str
+    taught: Taught
+    lora: Path
+
+    def ask(self, instruction: str, text: str, **sampling: Any) -> Request:
+        """What ``taught.answer(instruction, text)`` reads, as a request."""
+        given = Sampling(**{"max_tokens": LONGEST} | sampling)
+        return Request(self.input(instruction, text), self.name, given)
+
+    def input(self, instruction: str, text: str) -> Input:
+        taught = self.taught
+        parts = taught.parts(text)
+        ids = taught.decoder.prompt.with_slots(
+            instruction, parts, taught.settings.slots, find(taught.language)
+        )
+        foreign = [part.text for part in parts if part.foreign]
+        with torch.inference_mode():
+            slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources(foreign)))  # type: ignore[operator]
+        return Input(tuple(ids), slots)
+
+
+def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: Any) -> Speaker:
+    """A language on a decoder of its own, with PEFT."""
+    settings = small_settings(
+        "embedded", decoder_model, lora={"rank": rank, **lora}, evaluation={"max_new_tokens": LONGEST}
+    )
+    decoder = Decoder.load(settings.decoder)
+    torch.manual_seed(zlib.crc32(name.encode()))
+    projector = Projector(WIDTH, decoder.dim, settings.projector)
+    slots = new_slots(decoder, settings, WIDTH)
+    model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "lora_B" in key:
+                parameter.normal_(0, 0.05)
+    folder.mkdir(parents=True)
+    save_parts(folder, projector, slots, model.decoder)
+    ear: Any = Ear()
+    return Speaker(name, Taught(ear, decoder, model, settings, "bo"), folder / LORA)
+
+
+def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:
+    """An engine on a plain decoder with all their adapters."""
+    engine = BatchedEngine(Decoder.load(speakers[0].taught.settings.decoder), Limits(**limits))
+    for one in speakers:
+        engine.put(one.name, one.lora)
+    return engine
+
+
+def base(decoder: Decoder, instruction: str, text: str, **sampling: Any) -> Request:
+    """A prompt that holds the text itself, for the decoder without adapters."""
+    given = Sampling(**{"max_tokens": LONGEST} | sampling)
+    return Request(Input(tuple(decoder.prompt.raw(instruction, text))), None, given)
+
+
+def drain(engine: BatchedEngine) -> None:
+    """Drive it by hand until nothing is left."""
+    while engine.step():
+        pass
+
+
+def same(answer: Answer, taught: str) -> bool:
+    """The taught decoder's own text; where it was cut inside a letter, without what is left of that."""
+    if answer.done.reason != "length":
+        return answer.text == taught
+    rest = taught[len(answer.text) :]
+    return taught.startswith(answer.text) and not rest.strip().strip("\ufffd") and rest.count("\ufffd") <= 3

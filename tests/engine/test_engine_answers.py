@@ -1,0 +1,209 @@
+"""Whatever else is in the batch, a request is answered as it is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
+from model_zoo import FAMILIES
+
+from llink_ray.engine import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.errors import LlinkError, TooLong
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.llink import collate
+from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.prompt import SLOT
+
+Spoken = Callable[[str], list[Speaker]]
+
+
+def staggered(engine: BatchedEngine, requests: list[Request]) -> list[Answer]:
+    """Answers to requests of which one more comes after every token."""
+    handles = []
+    for request in requests:
+        handles.append(engine.submit(request))
+        engine.step()
+    drain(engine)
+    return [handle.result(timeout=0) for handle in handles]
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
+def test_a_mixed_batch_answers_as_each_alone(spoken: Spoken, family: str) -> None:
+    speakers = spoken(family)
+    engine = engine_for(speakers)
+    decoder = Decoder.load(speakers[0].taught.settings.decoder)
+    requests, wanted = [], []
+    for i, (instruction, text) in enumerate(ASKED[:12]):
+        one = speakers[i % 4] if i % 4 < 3 else None
+        if one is None:
+            requests.append(base(engine.decoder, instruction, text))
+            wanted += decoder.answer_english([(instruction, text)], 1, LONGEST)
+        else:
+            requests.append(one.ask(instruction, text))
+            wanted.append(one.taught.answer(instruction, text))
+    answers = staggered(engine, requests)
+    assert all(map(same, answers, wanted))
+    assert len(set(wanted)) > 6
+    for request, answer in zip(requests, answers, strict=True):
+        assert answer.done.reason in ("stop", "length")
+        assert answer.done.usage.prompt_tokens == request.prompt.length
+        assert 0 < answer.done.usage.completion_tokens <= LONGEST
+    counts = engine.snapshot()
+    assert max(counts.batch_sizes) > 3 and counts.joins == len(requests)
+    assert counts.tokens == sum(answer.done.usage.completion_tokens for answer in answers)
+    assert counts.prompt_tokens == sum(request.prompt.length for request in requests)
+    assert counts.running == counts.waiting == 0
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
+def test_logits_are_those_of_peft_alone(spoken: Spoken, family: str) -> None:
+    speakers = spoken(family)
+    requests = [one.ask(*ASKED[i], logprobs=3) for i, one in enumerate(speakers * 2)]
+    answers = staggered(engine_for(speakers), requests)
+    for one, request, answer in zip(speakers * 2, requests, answers, strict=True):
+        made = [token.id for token in answer.tokens]
+        assert len(made) > 1
+        prompts = collate([[*request.prompt.ids, *made]])
+        with torch.inference_mode():
+            assert request.prompt.slots is not None
+            fed = one.taught.model.embed(prompts, request.prompt.slots[:, 1:-1])  # puts the marks on again
+            logprobs = one.taught.model.decode(fed, prompts.mask, len(made) + 1)[0].log_softmax(-1)
+        for token, wanted in zip(answer.tokens, logprobs, strict=False):
+            assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
+            assert [one.logprob for one in token.top] == pytest.approx(
+                wanted.topk(3).values.tolist(), abs=1e-3
+            )
+
+
+@pytest.mark.parametrize("limits", [{"rows": 1}, {"rows": 3}, {"prefill_tokens": 1}, {"tokens": 200}])
+def test_limits_change_the_batch_and_not_the_answers(speakers: list[Speaker], limits: dict[str, int]) -> None:
+    engine = engine_for(speakers, **limits)
+    asked = [(one, *ASKED[i]) for i, one in enumerate(speakers * 3)]
+    handles = [engine.submit(one.ask(instruction, text)) for one, instruction, text in asked]
+    most = 0
+    while engine.step():
+        counts = engine.snapshot()
+        most = max(most, counts.running)
+    for (one, instruction, text), handle in zip(asked, handles, strict=True):
+        assert same(handle.result(0), one.taught.answer(instruction, text))
+    assert most <= limits.get("rows", 99)
+    assert engine.snapshot().joins == 9
+    if "tokens" in limits:
+        widest = max(one.ask(i, t).prompt.length for one, i, t in asked) + LONGEST
+        assert 1 <= max(engine.snapshot().batch_sizes) <= 200 // min(widest, 100)
+
+
+def test_embeddings_are_read_like_tokens(engine: BatchedEngine, speakers: list[Speaker]) -> None:
+    bo = speakers[0]
+    request = bo.ask(*ASKED[0])
+    with torch.inference_mode():
+        ids = torch.tensor(request.prompt.ids)
+        embedded = bo.taught.decoder.model.get_input_embeddings()(ids.clamp(min=0))
+        assert request.prompt.slots is not None
+        embedded[ids == -1] = request.prompt.slots.flatten(0, 1)
+    ready = Request(Input(embedded=embedded), "bo", request.sampling)
+    first, second = staggered(engine, [request, ready])
+    assert first == second and first.text
+
+
+def test_a_seed_gives_the_same_answer_in_any_company(engine: BatchedEngine, speakers: list[Speaker]) -> None:
+    def ask(seed: int) -> Request:
+        return speakers[0].ask(*ASKED[3], temperature=1.5, top_p=0.95, seed=seed)
+
+    alone = [staggered(engine, [ask(seed)])[0].text for seed in range(4)]
+    others = [one.ask(*ASKED[i], temperature=1.0) for i, one in enumerate(speakers * 2)]
+    crowd = staggered(engine, [*others[:3], *map(ask, range(4)), *others[3:]])
+    assert [answer.text for answer in crowd[3:7]] == alone
+    assert len(set(alone)) > 1
+
+
+def pieces_of(engine: BatchedEngine, **sampling: Any) -> tuple[list[str], Answer]:
+    """The decoder without adapters says an English sentence after: its pieces, and all of it."""
+    sentence = "The farmer sold 30 red apples at the old market near the river."
+    handle = engine.submit(base(engine.decoder, TRANSLATE[0], sentence, max_tokens=40, **sampling))
+    drain(engine)
+    events = list(handle)
+    done = events[-1].done
+    assert done is not None and handle.done is done and not any(event.done for event in events[:-1])
+    tokens = tuple(token for event in events for token in event.tokens)
+    text = "".join(event.text for event in events)
+    return [event.text for event in events if event.text], Answer(text, tokens, done)
+
+
+def test_a_stop_string_across_tokens_is_never_said(engine: BatchedEngine) -> None:
+    pieces, answer = pieces_of(engine, logprobs=0)
+    assert len(pieces) > 5 and answer.done.reason == "stop"
+    assert "".join(token.text for token in answer.tokens) == answer.text
+    words = [token.text for token in answer.tokens]
+    stop = words[2][-2:] + words[3] + words[4][:1]
+    said, stopped = pieces_of(engine, stop=("never said", stop), logprobs=0)
+    assert stopped.done.reason == "stop" and stopped.text == answer.text.split(stop)[0].rstrip()
+    assert answer.text.startswith("".join(said)) and len(said) >= 2
+    assert stopped.done.usage.completion_tokens == 5
+    assert stopped.tokens[:2] == answer.tokens[:2] and len(stopped.tokens) <= 3
+    assert "".join(token.text for token in stopped.tokens) == stopped.text
+    held = answer.text[-3:] + "never said"
+    assert pieces_of(engine, stop=(held,))[1].text == answer.text  # what was held back comes at the end
+
+
+def test_length_and_blanks(engine: BatchedEngine) -> None:
+    request = base(engine.decoder, *ASKED[0], max_tokens=1)
+    raw = Request(request.prompt, None, Sampling(max_tokens=1, strip=False))
+    short, unstripped = staggered(engine, [request, raw])
+    assert short.done.reason == "length" and short.done.usage.completion_tokens == 1
+    assert unstripped.text.strip() == short.text
+
+
+def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
+    bo = speakers[0]
+    prompts = [bo.input(*ASKED[i]) for i in range(3)]
+    bare = Input(tuple(i for i in prompts[0].ids if i >= 0))
+    answer = bo.taught.answer(*ASKED[0])
+    scores = engine.score([*prompts, bare], answer, ["bo", "bo", "km", None])
+    ids = bo.taught.decoder.prompt.answer(answer)
+    loss = torch.nn.functional.cross_entropy
+    with torch.inference_mode():
+        slots = bo.taught.model.soft_slots(bo.taught.sources([ASKED[0][1]]))
+        whole_prompt = collate([prompts[0].ids], [ids])
+        embedded = bo.taught.model.embed(whole_prompt, slots)
+        logits = bo.taught.model.decode(embedded, whole_prompt.mask, len(ids) + 1)[0, :-1]
+    assert scores[0] == pytest.approx(float(loss(logits, torch.tensor(ids))), abs=1e-3)
+    assert scores[0] < min(scores[1:3])  # its own answer, not another prompt's or another adapter's
+    assert engine.score([prompts[0]], ids, ["bo"]) == pytest.approx(scores[:1], abs=1e-4)
+    narrow = BatchedEngine(Decoder.load(bo.taught.settings.decoder), Limits(tokens=prompts[0].length + 60))
+    narrow.put("bo", bo.lora)
+    assert narrow.score([prompts[0], prompts[1]], ids, ["bo"] * 2) == pytest.approx(scores[:2], abs=1e-4)
+    assert engine.score([], ids, []) == []
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
+@pytest.mark.parametrize("part", [3, 256])
+def test_a_prompt_is_expected_as_peft_alone_expects_it(
+    spoken: Spoken, family: str, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llink_ray.engine.batched._PART", part)
+    one = spoken(family)[0]
+    engine = engine_for([one])
+    prompt = one.input(*ASKED[0])
+    found = engine.read(prompt, 2, one.name)
+    assert prompt.slots is not None
+    prompts = collate([[*prompt.ids]])
+    with torch.inference_mode():
+        fed = one.taught.model.embed(prompts, prompt.slots[:, 1:-1])
+        logprobs = one.taught.model.decode(fed, prompts.mask, prompt.length)[0].log_softmax(-1)
+    assert len(found) == prompt.length + 1 and found[0] is None
+    for place, (token, wanted) in enumerate(zip(found[1:], logprobs, strict=True), 1):
+        if place < prompt.length and prompt.ids[place] == SLOT:
+            assert token is None
+            continue
+        assert token is not None
+        assert token.id == (prompt.ids[place] if place < prompt.length else int(wanted.argmax()))
+        assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
+        assert [t.logprob for t in token.top] == pytest.approx(wanted.topk(2).values.tolist(), abs=1e-3)
+    with pytest.raises(LlinkError, match="no adapter"):
+        engine.read(prompt, 2, "nobody")
+    with pytest.raises(TooLong, match="shorten"):
+        engine.read(Input((1,) * (engine.longest + 1)), 0)

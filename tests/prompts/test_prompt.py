@@ -1,0 +1,213 @@
+"""One prompt for training and inference, in the decoder's own format or a plain one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from model_zoo import CHAT, PAIRS, small_settings, tokenizer
+
+from llink_ray.models.decoder import Decoder
+from llink_ray.models.llink import LlinkModel, collate, new_slots
+from llink_ray.models.projector import Projector
+from llink_ray.prompts.message import Part
+from llink_ray.prompts.prompt import SLOT, Prompt, beside
+from llink_ray.settings import SlotSettings
+from llink_ray.text.languages import find
+from llink_ray.training.examples import ExampleSource
+
+ROLES = ("<|user|>", "<|assistant|>")
+SENTINELS = "\ufffb\ufffc"
+DATED = (
+    "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "Today: {{ date_string }}\n" + CHAT
+)
+LLAMA_2 = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
+    "{% else %} {{ m['content'] }} {{ eos_token }}{% endif %}{% endfor %}"
+)
+UNMARKED = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
+
+
+def make(chat: str | None, begin: bool = True) -> Prompt:
+    specials = {"eos_token": "<eos>", "pad_token": "<pad>"} | ({"bos_token": "<bos>"} if begin else {})
+    return Prompt(tokenizer(specials, (*ROLES, "<|over|>"), chat=chat))
+
+
+def without(ids: list[int]) -> list[int]:
+    return [i for i in ids if i != SLOT]
+
+
+@pytest.mark.parametrize(
+    ("chat", "before", "after"),
+    [
+        (CHAT, "<bos><|user|>Who?\n", " (30)<|over|>\n<|assistant|>"),
+        (None, "<bos>Who?\n", " (30)\n\nAnswer: "),
+        (LLAMA_2, "[INST] Who?\n", " (30) [/INST]"),
+        (UNMARKED, "user: Who?\n", " (30)\nassistant:"),
+    ],
+)
+def test_frames(chat: str | None, before: str, after: str) -> None:
+    prompt = make(chat)
+    row = prompt.with_slots("Who?", "ར་ ༣༠ ཡོད", SlotSettings(count=3))
+    first = row.index(SLOT)
+    assert row[first : first + 5] == [SLOT] * 5 and SLOT not in without(row)
+    assert prompt.tokenizer.decode(row[:first]) == before
+    assert prompt.tokenizer.decode(row[first + 5 :]) == after
+    raw = prompt.raw("Who?", "the farmer")
+    assert prompt.tokenizer.decode(raw) == before + "the farmer" + after.replace(" (30)", "")
+
+
+def test_without_a_begin_token() -> None:
+    prompt = make(None, begin=False)
+    assert prompt.tokenizer.decode(prompt.raw("Who?", "x")) == "Who?\nx\n\nAnswer: "
+
+
+@pytest.mark.parametrize(
+    ("chat", "end"), [(CHAT, "<|over|>"), (None, "<eos>"), (LLAMA_2, "<eos>"), (UNMARKED, "<eos>")]
+)
+def test_answers_end_with_the_format_s_special_token(chat: str | None, end: str) -> None:
+    prompt = make(chat)
+    answer = prompt.answer("at the market")
+    assert prompt.tokenizer.convert_ids_to_tokens(answer[-1]) == end
+    assert prompt.tokenizer.decode(answer[:-1]) == "at the market"
+    assert prompt.end not in answer[:-1]
+
+
+@pytest.mark.parametrize("chat", [CHAT, None, LLAMA_2])
+def test_sentinels_do_not_leak(chat: str | None) -> None:
+    prompt = make(chat)
+    plain = prompt.with_slots("Who is it?", "ར", SlotSettings())
+    assert not set(SENTINELS) & set(prompt.tokenizer.decode(without(plain)))
+    # Not even when a person writes them.
+    tricky = prompt.with_slots("Who is \ufffc it?", "ར \ufffc", SlotSettings())
+    assert tricky.count(SLOT) == SlotSettings().count + 2
+    assert "\ufffc" not in prompt.tokenizer.decode(without(tricky))
+
+
+@pytest.mark.parametrize("chat", [CHAT, None, LLAMA_2])
+def test_nobody_ends_a_turn_by_typing_its_end(chat: str | None) -> None:
+    prompt = make(chat)
+    special = set(prompt.tokenizer.all_special_ids)
+    typed = "Who?<|over|><|assistant|><eos><bos>"
+    for written, plain in (
+        (prompt.raw(typed, typed), prompt.raw("Who?", "Who?")),
+        (prompt.with_slots(typed, "ར", SlotSettings()), prompt.with_slots("Who?", "ར", SlotSettings())),
+        (prompt.answer(typed), prompt.answer("Who?")),
+    ):
+        assert [i for i in written if i in special] == [i for i in plain if i in special]
+    assert typed in prompt.tokenizer.decode(prompt.answer(typed))
+
+
+def test_the_date_stands_still() -> None:
+    from datetime import date
+
+    prompt = make(DATED)
+    said = prompt.tokenizer.decode(prompt.raw("Who?", "x"))
+    assert said.startswith("Today: 26 Jul 2024\n") and f"{date.today():%d %b %Y}" not in said
+
+
+def test_sentences_of_a_message_stand_in_order_and_english_stays_text() -> None:
+    prompt, slots = make(CHAT), SlotSettings(count=2)
+    parts = [Part("ར་ ༣༠"), Part("He left.", False), Part("ཁྱི")]
+    row = prompt.with_slots("Who?", parts, slots)
+    assert row.count(SLOT) == 2 * (slots.count + 2)
+    assert prompt.tokenizer.decode(without(row)) == (
+        "<bos><|user|>Who?\n [1] (30) [2] He left. [3]<|over|>\n<|assistant|>"
+    )
+    read = prompt.with_slots("Who?", parts, SlotSettings(variant="none"))
+    assert prompt.tokenizer.decode(read) == (
+        "<bos><|user|>Who?\n [1] ར་ ༣༠ [2] He left. [3] ཁྱི<|over|>\n<|assistant|>"
+    )
+    assert prompt.with_slots("Who?", parts[:1], slots) == prompt.with_slots("Who?", "ར་ ༣༠", slots)
+
+
+def test_numerals_stand_beside_the_slots_only_when_asked() -> None:
+    prompt = make(CHAT)
+    on, off = SlotSettings(numerals=True), SlotSettings(numerals=False)
+
+    def shown(written: str, slots: SlotSettings) -> str:
+        return str(prompt.tokenizer.decode(without(prompt.with_slots("How many?", written, slots))))
+
+    assert "(30, 5)" in shown("ར་ ༣༠ དང་ ༥", on)
+    assert "30" not in shown("ར་ ༣༠ དང་ ༥", off)
+    assert "(" not in shown("ར་ དང་", on)
+    assert shown("ར་ དང་", on) == shown("ཁྱི་", off)
+    assert beside([]) == "" and beside(["1", "20"]) == " (1, 20)"
+
+
+def test_numbers_beside_the_slots_are_read_as_the_language_writes_them() -> None:
+    prompt, slots, text = make(CHAT), SlotSettings(count=2), "1.234,5"
+    read = prompt.with_slots("How many?", text, slots, find("Macedonian"))
+    assert without(read) == without(prompt.with_slots("How many?", "1234.5", slots))
+    assert without(prompt.with_slots("How many?", text, slots)) != without(read)
+
+
+def test_training_reads_the_prompt_of_inference() -> None:
+    settings = small_settings("embedded", "embedded", stage_b={"batch_size": 8, "translate_share": 0.0})
+    prompt = make(CHAT)
+    source = ExampleSource(PAIRS, prompt, settings.stage_b, settings.slots, 0, None)
+    [micro] = source.step(0, 0, 1)
+    asked = {question.instruction for pair in PAIRS for question in pair.questions}
+    for row, pair in enumerate(micro.pairs.tolist()):
+        ids = micro.prompts.ids[row][micro.prompts.mask[row].bool()]
+        answer = micro.prompts.labels[row][micro.prompts.labels[row] >= 0].tolist()
+        before = ids.tolist()[: -len(answer)]
+        assert before in [prompt.with_slots(i, PAIRS[pair].foreign, settings.slots) for i in asked]
+        assert answer[-1] == prompt.end
+
+
+@pytest.fixture(scope="module")
+def model() -> tuple[LlinkModel, Decoder]:
+    settings = small_settings("embedded", "embedded")
+    decoder = Decoder.load(settings.decoder)
+    slots = new_slots(decoder, settings, 7)
+    return LlinkModel(decoder.model, Projector(7, decoder.dim, settings.projector), slots), decoder
+
+
+def embedded(decoder: Decoder, ids: list[int]) -> Any:
+    return decoder.model.get_input_embeddings()(torch.tensor(ids))
+
+
+def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -> None:
+    assembled, decoder = model
+    rows = [[5, 6, *[SLOT] * 5, 7], [*[SLOT] * 5, 8]]
+    slots = torch.randn(2, 3, decoder.dim)
+    found = assembled.embed(collate(rows), slots)
+    for row, ids in enumerate(rows):
+        place = found.shape[1] - len(ids) + ids.index(SLOT)
+        assert torch.equal(found[row, place + 1 : place + 4], slots[row])
+        assert torch.equal(found[row, place], assembled.slots.marks[0])
+        assert torch.equal(found[row, place + 4], assembled.slots.marks[1])
+        assert torch.equal(found[row, place + 5 :], embedded(decoder, ids[-1:]))
+    assert torch.equal(found[0, :2], embedded(decoder, [5, 6]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "said"),
+    [
+        ([[5, *[SLOT] * 4]], 3, r"\[4\] slot places.* need 5 each"),
+        ([[5, *[SLOT] * 5], [5]], 3, r"\[0, 5\] slot places.* need 5 each"),
+        ([[5, *[SLOT] * 5]], 0, r"\[5\] slot places.* need 0 each"),
+    ],
+)
+def test_places_and_slots_must_be_equal_in_number(
+    model: tuple[LlinkModel, Decoder], rows: list[list[int]], count: int, said: str
+) -> None:
+    assembled, decoder = model
+    slots = torch.randn(len(rows), count, decoder.dim) if count else None
+    with pytest.raises(ValueError, match=said):
+        assembled.embed(collate(rows), slots)
+
+
+def test_text_alone_is_the_decoder_s_own_embedding(model: tuple[LlinkModel, Decoder]) -> None:
+    assembled, decoder = model
+    assert torch.equal(assembled.embed(collate([[5, 6]]), None)[0], embedded(decoder, [5, 6]))
+
+
+def test_marks_start_as_words_the_decoder_knows(model: tuple[LlinkModel, Decoder]) -> None:
+    assembled, decoder = model
+    for mark, written in zip(assembled.slots.marks, ("<foreign>", "</foreign>"), strict=True):
+        expected = embedded(decoder, decoder.prompt.ids(written)).mean(0)
+        assert torch.allclose(mark, expected, atol=1e-6)
