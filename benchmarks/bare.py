@@ -16,11 +16,11 @@ from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from serve.backend import LocalBackend
 from serve.checks import check_chat
-from serve.decoder_server import Speaker
-from serve.encoder_server import Reader
+from serve.decoder_server import DecoderServer
+from serve.encoder_server import EncoderServer
 from serve.encoders import current_bundles, models_of
 from serve.protocol import ChatRequest
-from serve.service import Plan, Service, Told
+from serve.service import Plan, ResponseMetadata, Service
 from serve.settings import ServeSettings
 from serve.shapes import ChatShape
 
@@ -35,13 +35,18 @@ class Bare:
             current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
         )
         self._settings = settings
-        readers = {
-            name: Reader(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()
+        encoder_servers = {
+            name: EncoderServer(one, settings.registry, settings.cache_bytes)
+            for name, one in encoders.items()
         }
-        self.encoder = next(iter(readers))
-        self.speaker = Speaker(decoder, settings.registry, Limits(**settings.engine.model_dump()))
-        backend = LocalBackend(readers, self.speaker)
-        self.service = Service(settings, backend, list(readers), Prompt(load_tokenizer(decoder)), decoder)
+        self.encoder = next(iter(encoder_servers))
+        self.decoder_server = DecoderServer(
+            decoder, settings.registry, Limits(**settings.engine.model_dump())
+        )
+        backend = LocalBackend(encoder_servers, self.decoder_server)
+        self.service = Service(
+            settings, backend, list(encoder_servers), Prompt(load_tokenizer(decoder)), decoder
+        )
         self._loop = asyncio.new_event_loop()
         self.wait(self.service.catalog.look())
 
@@ -62,20 +67,20 @@ class Bare:
 
     def request(self, plan: Plan) -> Request:
         """As the engine takes it."""
-        return self.wait(self.speaker._request(plan.ask))
+        return self.wait(self.decoder_server._request(plan.ask))
 
     def answer(self, request: Request) -> Answer:
         """The engine alone."""
-        return self.speaker.engine.submit(request).result(60)
+        return self.decoder_server.engine.submit(request).result(60)
 
     def reply(self, plan: Plan, answer: Answer) -> bytes:
         """What is sent back."""
-        whole = ChatShape(plan.model, False).whole(answer, Told(plan, 0))
+        whole = ChatShape(plan.model, False).whole(answer, ResponseMetadata(plan, 0))
         return bytes(JSONResponse(whole.model_dump()).body)
 
     def stop(self) -> None:
         """The decoding thread, too."""
-        self.speaker.engine.stop()
+        self.decoder_server.engine.stop()
         self._loop.close()
 
 

@@ -35,7 +35,7 @@ from llink_ray.evaluation.real.settings import MeasureSettings
 from llink_ray.evaluation.real.systems import Holder
 from llink_ray.evaluation.real.text import held_out_text
 from llink_ray.evaluation.report import section
-from llink_ray.evaluation.table import Sheet, figure, spoken
+from llink_ray.evaluation.table import Table, figure, spoken
 from llink_ray.settings import CorpusSettings, configure
 from llink_ray.stopping import resumable
 from llink_ray.text.languages import find
@@ -92,7 +92,7 @@ def measured(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) 
     }
 
 
-def table(documents: Mapping[str, Mapping[str, Any]]) -> Sheet:
+def table(documents: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each language and figure."""
     rows = []
     for code, document in documents.items():
@@ -105,7 +105,7 @@ def table(documents: Mapping[str, Mapping[str, Any]]) -> Sheet:
             count, chance = figure(told["examples"]), figure(told.get("chance"), 2)
             rows.append((code, spoken(task), count, chance, *cells, between, decides))
     columns = ("language", "task", "n", "chance", "floor", "ceiling", "encoder", "ceiling − floor", "decides")
-    return Sheet("By language", columns, "ll" + "r" * 7, tuple(rows))
+    return Table("By language", columns, "ll" + "r" * 7, tuple(rows))
 
 
 def calibrated(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) -> dict[str, Any]:

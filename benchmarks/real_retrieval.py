@@ -30,7 +30,7 @@ from llink_ray.metrics.bootstrap import Resampled, means, ratio
 from llink_ray.settings import Settings, configure
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, project, sow, validate
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, project, seed_worker, validate
 
 Vectors = npt.NDArray[np.float32]
 PAPER = (
@@ -98,7 +98,7 @@ def train(settings: Settings, languages: Sequence[Loaded]) -> tuple[StageA, list
     data = AlignmentData(inputs, teacher, sentence_numbers(pairs))
     data = begin(projector, data, settings.stage_a, rows("english", "train"))
     stage = StageA(projector, data, settings.stage_a, settings.seed)
-    sow(settings)
+    seed_worker(settings)
     held_out, curve = (rows("foreign", "validation"), rows("teacher", "validation")), []
     start = validate(projector, *held_out)
     stage.consider(start)

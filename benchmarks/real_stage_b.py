@@ -32,7 +32,7 @@ from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
 from llink_ray.training.stage_a import StageA, begin, fresh_projector, validate
-from llink_ray.training.stage_b import Objective, PlainEngine, StageB, gathered, parameter_groups
+from llink_ray.training.stage_b import Objective, PlainEngine, StageB, load_sources, parameter_groups
 
 TEACHERS = {
     "token": ["decoder.teacher={read_out: token, layer: null}", "projector.teacher_norm=none"],
@@ -83,7 +83,7 @@ def run(settings: Settings, pairs: list[Pair], code: str, store: Path, steps: in
     asked = translation_examples(pairs[n:], HELD_OUT)
     rows = tokenise(decoder.prompt, asked, settings.slots, language)
     prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
-    sources = gathered(read, np.arange(n, len(pairs)))
+    sources = load_sources(read, np.arange(n, len(pairs)))
     told, started = [], time.monotonic()
     for step in range(1, steps + 1):
         stage.advance()

@@ -45,9 +45,9 @@ class Overhead:
         from serve.app import APPLICATION
 
         self.bare, self._client = Bare(settings), client
-        self.speaker = serve.get_deployment_handle("speaker", APPLICATION)
+        self.decoder_server = serve.get_deployment_handle("decoder_server", APPLICATION)
         self._reader = serve.get_deployment_handle(self.bare.encoder, APPLICATION)
-        for handle in (self.speaker, self._reader):  # no event loop runs here, unlike in the ingress
+        for handle in (self.decoder_server, self._reader):  # no event loop runs here, unlike in the ingress
             handle._init(_run_router_in_separate_loop=True)
 
     def measure(self, questions: Sequence[str]) -> dict[str, float]:
@@ -73,7 +73,7 @@ class Overhead:
         found["proxy_and_ingress"] = 1e3 * self._client.get("/health").seconds
         wanted = [(plan.used[one.code].ref, one.text) for one in plan.layout.sentences]
         _, found["reader_call"] = timed(lambda: self._reader.read.remote(wanted).result())
-        _, found["speaker_call"] = timed(lambda: self.speaker.answer.remote(ready.ask).result())
+        _, found["speaker_call"] = timed(lambda: self.decoder_server.answer.remote(ready.ask).result())
         return found
 
     def stop(self) -> None:
@@ -83,8 +83,8 @@ class Overhead:
 
 def accounting(overhead: Overhead, client: Client, questions: Sequence[str]) -> dict[str, Any]:
     """Whether usage is what was fed and made, by the engines' own counts."""
-    bare, engine = overhead.bare, overhead.bare.speaker.engine
-    before, made = engine.snapshot(), overhead.speaker.load.remote().result().tokens
+    bare, engine = overhead.bare, overhead.bare.decoder_server.engine
+    before, made = engine.snapshot(), overhead.decoder_server.load.remote().result().tokens
     prompt = completion = same = 0
     for question in questions:
         told = client.chat(question).body
@@ -98,7 +98,7 @@ def accounting(overhead: Overhead, client: Client, questions: Sequence[str]) -> 
         "prompt_tokens": prompt,
         "prompt_tokens_fed": engine.snapshot().prompt_tokens - before.prompt_tokens,
         "completion_tokens": completion,
-        "completion_tokens_made": overhead.speaker.load.remote().result().tokens - made,
+        "completion_tokens_made": overhead.decoder_server.load.remote().result().tokens - made,
         "answers_as_the_bare_engine": same,
     }
 

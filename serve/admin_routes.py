@@ -11,14 +11,14 @@ from starlette.responses import JSONResponse, Response
 
 from llink_ray.errors import LlinkError
 from llink_ray.storage.redact import without_paths
-from serve.catalog import Taught
+from serve.catalog import ServedLanguage
 from serve.errors import ApiError
 from serve.replies import ModelReply, Models
-from serve.request_guard import Edge
+from serve.request_guard import RequestGuard
 from serve.service import AUTO
 
 
-def router(edge: Edge) -> APIRouter:
+def router(edge: RequestGuard) -> APIRouter:
     """The endpoints."""
     routes = APIRouter()
     service, catalog = edge.service, edge.service.catalog
@@ -88,7 +88,7 @@ def router(edge: Edge) -> APIRouter:
     return routes
 
 
-def _bundles(edge: Edge) -> dict[str, Any]:
+def _bundles(edge: RequestGuard) -> dict[str, Any]:
     catalog = edge.service.catalog
     answering = {
         code: {"version": one.ref.version, "digest": one.ref.digest} for code, one in catalog.taught.items()
@@ -97,11 +97,11 @@ def _bundles(edge: Edge) -> dict[str, Any]:
     return {"answering": answering, "refused": refused}
 
 
-def _created(taught: Taught) -> int:
+def _created(taught: ServedLanguage) -> int:
     return int(taught.info.created.timestamp())
 
 
-def _model(taught: Taught, base: str) -> ModelReply:
+def _model(taught: ServedLanguage, base: str) -> ModelReply:
     info = taught.info
     return ModelReply(
         id=f"{AUTO}:{taught.language.code}",

@@ -22,10 +22,10 @@ class _Account:
 
 
 @dataclass(eq=False)
-class Pass:
+class Permit:
     """A place among the requests that run; given back once, however often it is released."""
 
-    _gate: Gate = field(repr=False)
+    _gate: AdmissionController = field(repr=False)
     caller: Caller
     _held: bool = True
 
@@ -36,7 +36,7 @@ class Pass:
             self._gate._leave(self.caller)
 
 
-class Gate:
+class AdmissionController:
     """Lets requests of this replica in; for one event loop."""
 
     def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class Gate:
         self.open = 0
         """Requests that run."""
 
-    def take(self, caller: Caller) -> Pass:
+    def take(self, caller: Caller) -> Permit:
         """A place, to be released when the request has ended, a stream's end included.
 
         A caller may use a whole minute's requests at once; they come back evenly over the minute.
@@ -71,10 +71,10 @@ class Gate:
             account.tokens -= 1
         account.open += 1
         self.open += 1
-        return Pass(self, caller)
+        return Permit(self, caller)
 
     @asynccontextmanager
-    async def enter(self, caller: Caller) -> AsyncIterator[Pass]:
+    async def enter(self, caller: Caller) -> AsyncIterator[Permit]:
         """``take``, for as long as the block lasts.
 
         Raises:

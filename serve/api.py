@@ -14,7 +14,7 @@ from serve import completion_routes as answering
 from serve import embedding_routes as texts
 from serve import handlers, middleware
 from serve.replies import ERRORS
-from serve.request_guard import Edge
+from serve.request_guard import RequestGuard
 from serve.service import Service
 
 _ABOUT = """Every taught language over one English decoder, in the shape of OpenAI's API.
@@ -32,7 +32,7 @@ def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
     Raises:
         LlinkError: keys that cannot be used.
     """
-    edge = Edge(service)
+    edge = RequestGuard(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

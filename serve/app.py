@@ -22,8 +22,8 @@ from llink_ray.settings import DecoderSettings
 from serve import ports
 from serve.api import create_app
 from serve.backend import RayBackend
-from serve.decoder_server import Speaker
-from serve.encoder_server import Reader
+from serve.decoder_server import DecoderServer
+from serve.encoder_server import EncoderServer
 from serve.encoders import current_bundles, models_of
 from serve.service import Service
 from serve.settings import DeploymentSettings, ServeSettings, resolve
@@ -37,11 +37,17 @@ class Ingress:
     """HTTP, and nothing else knows of it."""
 
     def __init__(
-        self, settings: ServeSettings, decoder: DecoderSettings, readers: dict[str, Any], speaker: Any
+        self,
+        settings: ServeSettings,
+        decoder: DecoderSettings,
+        encoder_servers: dict[str, Any],
+        decoder_server: Any,
     ) -> None:
         ports.close()
         prompt = Prompt(load_tokenizer(decoder))
-        self._service = Service(settings, RayBackend(readers, speaker), list(readers), prompt, decoder)
+        self._service = Service(
+            settings, RayBackend(encoder_servers, decoder_server), list(encoder_servers), prompt, decoder
+        )
 
     async def wind_down(self, seconds: float) -> None:
         """See ``Stopping.wind_down``."""
@@ -51,16 +57,16 @@ class Ingress:
         return create_app(self._service, tells_id=False)  # Ray's proxy tells it
 
 
-class SpeakerReplica(Speaker):
-    """A speaker in a process of Ray Serve."""
+class DecoderReplica(DecoderServer):
+    """A decoder server in a process of Ray Serve."""
 
     def __init__(self, *given: Any) -> None:
         ports.close()
         super().__init__(*given)
 
 
-class ReaderReplica(Reader):
-    """A reader in a process of Ray Serve."""
+class EncoderReplica(EncoderServer):
+    """An encoder server in a process of Ray Serve."""
 
     def __init__(self, *given: Any) -> None:
         ports.close()
@@ -83,17 +89,19 @@ def application(settings: ServeSettings) -> Application:
     decoder, encoders = models_of(bundles, settings.decoder, settings.encoders)
     asked = settings.deployments
     limits = Limits(**settings.engine.model_dump())
-    speaker = serve.deployment(SpeakerReplica).options(name="speaker", **_options(asked.speaker))
-    reader = serve.deployment(ReaderReplica).options(**_options(asked.reader))
+    decoder_server = serve.deployment(DecoderReplica).options(
+        name="decoder_server", **_options(asked.decoder_server)
+    )
+    encoder_server = serve.deployment(EncoderReplica).options(**_options(asked.encoder_server))
     ingress = serve.deployment(Ingress).options(name="ingress", **_options(asked.ingress))
-    readers = {
-        name: reader.options(name=name).bind(
+    encoder_servers = {
+        name: encoder_server.options(name=name).bind(
             encoder, settings.registry, settings.cache_bytes, settings.device
         )
         for name, encoder in encoders.items()
     }
-    spoken = speaker.bind(decoder, settings.registry, limits, settings.device)
-    bound: Application = ingress.bind(settings, decoder, readers, spoken)
+    spoken = decoder_server.bind(decoder, settings.registry, limits, settings.device)
+    bound: Application = ingress.bind(settings, decoder, encoder_servers, spoken)
     return bound
 
 

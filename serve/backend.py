@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from llink_ray.engine import Answer, Event, Token
 from llink_ray.errors import LlinkError
-from serve.decoder_server import Speaker
-from serve.encoder_server import Reader
+from serve.decoder_server import DecoderServer
+from serve.encoder_server import EncoderServer
 from serve.values import Ask, BundleRef, Floats, Load, Read, Vectors
 
 T = TypeVar("T", covariant=True)
@@ -67,10 +67,10 @@ class Backend(Protocol):
         """An answer as it comes; asked again elsewhere only while nothing has come."""
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
-        """See ``Speaker.grounding``."""
+        """See ``DecoderServer.grounding``."""
 
     async def expected(self, ask: Ask) -> list[Token | None]:
-        """See ``Speaker.expected``."""
+        """See ``DecoderServer.expected``."""
 
     async def load(self) -> Load:
         """What a decoder replica is at."""
@@ -79,72 +79,72 @@ class Backend(Protocol):
 class LocalBackend:
     """The deployments' objects themselves, in this process."""
 
-    def __init__(self, readers: Mapping[str, Reader], speaker: Speaker) -> None:
-        self.readers, self.speaker = readers, speaker
+    def __init__(self, encoder_servers: Mapping[str, EncoderServer], decoder_server: DecoderServer) -> None:
+        self.encoder_servers, self.decoder_server = encoder_servers, decoder_server
 
     async def prepare(self, encoder: str, ref: BundleRef) -> None:
-        await self.readers[encoder].prepare(ref)
-        await self.speaker.prepare(ref)
+        await self.encoder_servers[encoder].prepare(ref)
+        await self.decoder_server.prepare(ref)
 
     async def read(self, encoder: str, wanted: Wanted) -> Read:
-        return await self.readers[encoder].read(wanted)
+        return await self.encoder_servers[encoder].read(wanted)
 
     async def project(self, encoder: str, wanted: Wanted) -> Vectors:
-        return await self.readers[encoder].project(wanted)
+        return await self.encoder_servers[encoder].project(wanted)
 
     async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
-        return await self.readers[encoder].vectors(texts)
+        return await self.encoder_servers[encoder].vectors(texts)
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
-        return await self.speaker.states(texts, ref)
+        return await self.decoder_server.states(texts, ref)
 
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
-        return await self.speaker.answer(ask)
+        return await self.decoder_server.answer(ask)
 
     def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
-        return self.speaker.stream(ask)
+        return self.decoder_server.stream(ask)
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
-        return await self.speaker.grounding(ask, text)
+        return await self.decoder_server.grounding(ask, text)
 
     async def expected(self, ask: Ask) -> list[Token | None]:
-        return await self.speaker.expected(ask)
+        return await self.decoder_server.expected(ask)
 
     async def load(self) -> Load:
-        return self.speaker.load()
+        return self.decoder_server.load()
 
 
 class RayBackend:
     """Through deployment handles."""
 
-    def __init__(self, readers: Mapping[str, Any], speaker: Any) -> None:
-        self._readers, self._speaker = readers, speaker
+    def __init__(self, encoder_servers: Mapping[str, Any], decoder_server: Any) -> None:
+        self._encoder_servers, self._decoder_server = encoder_servers, decoder_server
 
     async def prepare(self, encoder: str, ref: BundleRef) -> None:
         await asyncio.gather(
-            again(lambda: self._readers[encoder].prepare.remote(ref)),
-            again(lambda: self._speaker.prepare.remote(ref)),
+            again(lambda: self._encoder_servers[encoder].prepare.remote(ref)),
+            again(lambda: self._decoder_server.prepare.remote(ref)),
         )
 
     async def read(self, encoder: str, wanted: Wanted) -> Read:
-        return await again(lambda: self._readers[encoder].read.remote(wanted))
+        return await again(lambda: self._encoder_servers[encoder].read.remote(wanted))
 
     async def project(self, encoder: str, wanted: Wanted) -> Vectors:
-        return await again(lambda: self._readers[encoder].project.remote(wanted))
+        return await again(lambda: self._encoder_servers[encoder].project.remote(wanted))
 
     async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
-        return await again(lambda: self._readers[encoder].vectors.remote(texts))
+        return await again(lambda: self._encoder_servers[encoder].vectors.remote(texts))
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
-        return await again(lambda: self._speaker.states.remote(texts, ref))
+        return await again(lambda: self._decoder_server.states.remote(texts, ref))
 
     async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
-        return await again(lambda: self._speaker.answer.remote(ask))
+        return await again(lambda: self._decoder_server.answer.remote(ask))
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         for left in reversed(range(_TRIES)):
             begun = ended = False
-            events = self._speaker.stream.options(stream=True).remote(ask)
+            events = self._decoder_server.stream.options(stream=True).remote(ask)
             try:
                 async for event in events:
                     begun = True
@@ -161,13 +161,13 @@ class RayBackend:
             await asyncio.sleep(_pause(left))
 
     async def grounding(self, ask: Ask, text: str) -> float | None:
-        return await again(lambda: self._speaker.grounding.remote(ask, text))
+        return await again(lambda: self._decoder_server.grounding.remote(ask, text))
 
     async def expected(self, ask: Ask) -> list[Token | None]:
-        return await again(lambda: self._speaker.expected.remote(ask))
+        return await again(lambda: self._decoder_server.expected.remote(ask))
 
     async def load(self) -> Load:
-        return await again(lambda: self._speaker.load.remote())
+        return await again(lambda: self._decoder_server.load.remote())
 
 
 async def again(call: Callable[[], Calling[T]]) -> T:

@@ -16,7 +16,7 @@ from serve.values import BundleRef
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
+class BundleCache(Generic[T]):
     """By bundle, at most ``most`` versions of a language: the one in use, and the one it gives way to.
 
     A replica that was started anew, or by scaling, needs nobody to tell it what there is.

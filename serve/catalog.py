@@ -21,7 +21,7 @@ from serve.encoders import encoder_name
 from serve.values import BundleRef
 
 _log = logging.getLogger("llink_ray.serve")
-AWAY = (JobFailed, Lost, Overloaded, Full)
+RETRYABLE = (JobFailed, Lost, Overloaded, Full)
 """What may be better at the next look, unlike a damaged bundle."""
 _AGAIN_SECONDS = 60.0
 """After which a refused one is tried once more: ``reload`` reaches one ingress replica of several."""
@@ -30,7 +30,7 @@ _PINNED = 64
 
 
 @dataclass(frozen=True)
-class Taught:
+class ServedLanguage:
     """A language that is served."""
 
     language: Language
@@ -60,7 +60,7 @@ class Catalog:
         count: Callable[[str, str], None] = lambda language, outcome: None,
     ) -> None:
         self._registry, self._backend, self._encoders, self._count = registry, backend, encoders, count
-        self.taught: dict[str, Taught] = {}
+        self.taught: dict[str, ServedLanguage] = {}
         """By code, in alphabetical order; replaced as a whole, so a request keeps the one it began with."""
         self.refused: dict[str, str] = {}
         """``bo v0002`` -> why it does not answer."""
@@ -68,7 +68,7 @@ class Catalog:
         """Whether the registry was read through once."""
         self._unread: dict[str, str] = {}
         self._tried: dict[str, float] = {}  # when those were
-        self._pinned: dict[tuple[str, str], Taught] = {}
+        self._pinned: dict[tuple[str, str], ServedLanguage] = {}
         self._lock = asyncio.Lock()
 
     async def follow(self, seconds: float) -> None:
@@ -134,7 +134,7 @@ class Catalog:
                 self._switch(code, await self._checked(version))
                 return
 
-    async def _checked(self, version: Version) -> Taught:
+    async def _checked(self, version: Version) -> ServedLanguage:
         """A version that was loaded by the models.
 
         Raises:
@@ -147,7 +147,7 @@ class Catalog:
         try:
             found = await self.describe(version)
             await self._backend.prepare(found.encoder, found.ref)
-        except AWAY as error:
+        except RETRYABLE as error:
             _log.warning("%s cannot be loaded now, trying again: %s", name, error)
             raise
         except LlinkError as error:
@@ -160,7 +160,7 @@ class Catalog:
         self._count(version.language, "loaded")
         return found
 
-    async def describe(self, version: Version) -> Taught:
+    async def describe(self, version: Version) -> ServedLanguage:
         """What a published bundle says of itself.
 
         Raises:
@@ -182,9 +182,9 @@ class Catalog:
             )
         ref = BundleRef(version.language, version.name, str(info.digest))
         metrics = await asyncio.to_thread(self._registry.metrics, version)
-        return Taught(find(version.language), ref, info, settings, encoder, metrics)
+        return ServedLanguage(find(version.language), ref, info, settings, encoder, metrics)
 
-    async def pinned(self, code: str, version: str) -> Taught:
+    async def pinned(self, code: str, version: str) -> ServedLanguage:
         """A version by name, whichever answers by default.
 
         Raises:
@@ -201,7 +201,7 @@ class Catalog:
             self._pinned[key] = found
         return self._pinned[key]
 
-    async def _named(self, code: str, version: str) -> Taught:
+    async def _named(self, code: str, version: str) -> ServedLanguage:
         """As ``pinned``, in words for whoever asks: where bundles lie is nobody's business."""
         known = await asyncio.to_thread(self._registry.list, code)
         name = find(code).name
@@ -211,12 +211,12 @@ class Catalog:
             raise LlinkError(f"{name} has no such version here (there are: {there})")
         try:
             return await self._checked(found)
-        except AWAY:
+        except RETRYABLE:
             raise
         except LlinkError:  # told in the log, with everything
             raise LlinkError(f"this version of {name} cannot be loaded here: ask for another") from None
 
-    def _switch(self, code: str, found: Taught | None) -> None:
+    def _switch(self, code: str, found: ServedLanguage | None) -> None:
         others = {known: taught for known, taught in self.taught.items() if known != code}
         if found is not None:
             others[code] = found

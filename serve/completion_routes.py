@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from llink_ray.engine import Done, Event, Sampling
 from llink_ray.errors import TooLong
-from llink_ray.prompts.conversation import NotTaught
+from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.zawgyi import NotUnicode, converted
 from serve import sse
 from serve.checks import check_chat, check_completion
@@ -22,8 +22,8 @@ from serve.handlers import placed, translated
 from serve.merging import merged, together
 from serve.protocol import ChatRequest, CompletionRequest
 from serve.replies import ChatCompletion, Completion
-from serve.request_guard import Edge, Visit, require_good
-from serve.service import Notice, Plan, Told
+from serve.request_guard import RequestContext, RequestGuard, require_good
+from serve.service import Notice, Plan, ResponseMetadata
 from serve.shapes import ChatShape, Shape, TextShape
 
 _GRACE = 1.0
@@ -56,7 +56,7 @@ class _Wanted:
     """Whether the prompts are read as they stand and given back."""
 
 
-def router(edge: Edge) -> APIRouter:
+def router(edge: RequestGuard) -> APIRouter:
     """The two endpoints."""
     routes = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -90,7 +90,7 @@ def router(edge: Edge) -> APIRouter:
     return routes
 
 
-async def _answer(edge: Edge, request: Request, wanted: _Wanted) -> Response:
+async def _answer(edge: RequestGuard, request: Request, wanted: _Wanted) -> Response:
     visit = edge.admit(request)
     try:
         async with visit.within(visit.seconds_left):
@@ -106,7 +106,7 @@ async def _answer(edge: Edge, request: Request, wanted: _Wanted) -> Response:
     return reply
 
 
-async def _begun(visit: Visit, wanted: _Wanted) -> Response:
+async def _begun(visit: RequestContext, wanted: _Wanted) -> Response:
     """The whole answer, or a stream that has its first event: what is refused has a status of its own."""
     service, seconds = visit.edge.service, visit.edge.limits.seconds
     plans = [await _planned(visit, wanted, i) for i in range(len(wanted.said))]
@@ -123,7 +123,7 @@ async def _begun(visit: Visit, wanted: _Wanted) -> Response:
     return JSONResponse(wanted.shape.whole(found).model_dump(), headers=headers)
 
 
-async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
+async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> Plan:
     edge, asked = visit.edge, wanted.asked
     instruction = edge.service.settings.default_instruction
     if asked.llink is not None and asked.llink.default_instruction is not None:
@@ -151,7 +151,7 @@ async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
             instruction=instruction,
             echo=min(most, edge.limits.max_tokens) if wanted.echo else None,
         )
-    except (NotTaught, TooLong, NotUnicode) as error:
+    except (LanguageNotServed, TooLong, NotUnicode) as error:
         raise placed(error, lambda number: wanted.where(place, number)) from None
     visit.understood(plan)
     if most <= edge.limits.max_tokens:
@@ -163,21 +163,21 @@ async def _planned(visit: Visit, wanted: _Wanted, place: int) -> Plan:
 
 
 async def _told(
-    visit: Visit,
+    visit: RequestContext,
     plans: Sequence[Plan],
-    first: tuple[int, Event | Told],
-    events: AsyncGenerator[tuple[int, Event | Told], None],
+    first: tuple[int, Event | ResponseMetadata],
+    events: AsyncGenerator[tuple[int, Event | ResponseMetadata], None],
     wanted: _Wanted,
 ) -> AsyncGenerator[bytes, None]:
     """The stream as it is sent. An error in its middle is an event, and nothing comes after it."""
-    shape, done, told = wanted.shape, dict[int, Done](), dict[int, Told]()
+    shape, done, told = wanted.shape, dict[int, Done](), dict[int, ResponseMetadata]()
     try:
         if (opening := shape.begin()) is not None:
             yield sse.event(opening)
-        item: tuple[int, Event | Told] | None = first
+        item: tuple[int, Event | ResponseMetadata] | None = first
         while item is not None:
             place, event = item
-            if isinstance(event, Told):
+            if isinstance(event, ResponseMetadata):
                 told[place] = event
                 visit.answered(plans[place], done[place].usage, event.grounding)
                 yield sse.event(shape.end(done[place], event, place))
@@ -201,14 +201,14 @@ async def _told(
 
 
 async def _next(
-    visit: Visit, events: AsyncGenerator[tuple[int, Event | Told], None]
-) -> tuple[int, Event | Told] | None:
+    visit: RequestContext, events: AsyncGenerator[tuple[int, Event | ResponseMetadata], None]
+) -> tuple[int, Event | ResponseMetadata] | None:
     """What comes next; the decoder keeps the deadline by itself, unless it is lost."""
     async with visit.within(visit.seconds_left + _GRACE):
         return await anext(events, None)
 
 
-def _note(visit: Visit, error: BaseException) -> None:
+def _note(visit: RequestContext, error: BaseException) -> None:
     """What it came to, for the metrics."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit | Gone):
         visit.outcome = "cancelled"

@@ -19,7 +19,7 @@ from llink_ray.engine import Answer, BatchedEngine, Done, Event, Input, Limits, 
 from llink_ray.models.decoder import Decoder
 from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import DecoderSettings
-from serve.bundle_cache import Shelf
+from serve.bundle_cache import BundleCache
 from serve.values import Ask, BundleRef, Floats, Load
 
 
@@ -32,7 +32,7 @@ class _Loaded:
     space: TeacherSpace
 
 
-class Speaker:
+class DecoderServer:
     """Answers, token by token or whole."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Speaker:
     ) -> None:
         self.engine = BatchedEngine(Decoder.load(decoder, device), limits)
         self.engine.start()
-        self.shelf: Shelf[_Loaded] = Shelf(
+        self.bundles: BundleCache[_Loaded] = BundleCache(
             Registry(registry), self._load, lambda ref: self.engine.remove(ref.name)
         )
 
@@ -55,7 +55,7 @@ class Speaker:
         Raises:
             LlinkError: it cannot be used here.
         """
-        await self.shelf.get(ref)
+        await self.bundles.get(ref)
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """What is new, until the end; leaving it early frees its place in the batch.
@@ -131,7 +131,7 @@ class Speaker:
         Raises:
             JobFailed: a bundle that cannot be used here any more.
         """
-        space = (await self.shelf.used(ref)).space if ref else None
+        space = (await self.bundles.used(ref)).space if ref else None
         states = await asyncio.to_thread(self.engine.states, texts, space.teacher if space else None)
         return (space.place(states) if space else states).numpy()
 
@@ -154,7 +154,7 @@ class Speaker:
             raise RuntimeError("the decoding thread has ended")
 
     async def _request(self, ask: Ask) -> Request:
-        adapter = (await self.shelf.used(ask.adapter)).adapter if ask.adapter else None
+        adapter = (await self.bundles.used(ask.adapter)).adapter if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places

@@ -13,13 +13,13 @@ from llink_ray.engine.text_prompt import Spelled
 from llink_ray.engine.vocabulary import shown
 
 if TYPE_CHECKING:
-    from serve.service import Service, Told
+    from serve.service import ResponseMetadata, Service
 
 NOT_READ = math.nan
 """Log-probability of the first token, and of those that slots stand for: null in the reply."""
 
 
-async def echoed(service: Service, told: Told, spelled: Spelled) -> Answer:
+async def echoed(service: Service, told: ResponseMetadata, spelled: Spelled) -> Answer:
     """The prompt's text and tokens, then what the decoder goes on with.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llink_ray.bundles.slot_encoder import teacher_reads
-from llink_ray.prompts.conversation import NotTaught, reader_of
+from llink_ray.prompts.conversation import LanguageNotServed, reader_of
 from llink_ray.text.detection import detect
 from llink_ray.text.languages import language_of
 from llink_ray.text.normalisation import VERSION, normalise
@@ -88,7 +88,7 @@ async def _projected(service: Service, texts: Sequence[str], model: str) -> tupl
     for place, text in enumerate(texts):
         try:
             codes.append(reader_of(text, known, chosen.forced) if known else None)
-        except (NotTaught, NotUnicode) as error:
+        except (LanguageNotServed, NotUnicode) as error:
             error.place = place
             raise
     groups: dict[str | None, list[int]] = {}

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from llink_ray.engine import Sampling
 from llink_ray.errors import TooLong
-from llink_ray.prompts.conversation import NotTaught
+from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.detection import Span, detect, spans
 from llink_ray.text.languages import DECODER_LANGUAGE, find
 from llink_ray.text.zawgyi import NotUnicode, converted
@@ -29,11 +29,11 @@ from serve.replies import (
     SpanReply,
     Tokenized,
 )
-from serve.request_guard import Edge
-from serve.service import Told, named
+from serve.request_guard import RequestGuard
+from serve.service import ResponseMetadata, named
 
 
-def router(edge: Edge) -> APIRouter:
+def router(edge: RequestGuard) -> APIRouter:
     """The three endpoints."""
     routes = APIRouter(prefix="/v1", tags=["texts"])
     service = edge.service
@@ -48,7 +48,7 @@ def router(edge: Edge) -> APIRouter:
             try:
                 texts = [converted(text) for text in asked.texts] if ours.convert_zawgyi else asked.texts
                 found = await embed(service, texts, asked.model, ours.space, ours.normalize)
-            except (NotTaught, NotUnicode) as error:
+            except (LanguageNotServed, NotUnicode) as error:
                 one = isinstance(asked.input, str)
                 raise placed(error, lambda i: "input" if one else f"input[{i}]") from None
             visit.outcome = "ok"
@@ -86,12 +86,12 @@ def router(edge: Edge) -> APIRouter:
             instruction = service.settings.default_instruction
             try:
                 plan = await service.plan(asked.said, asked.model, Sampling(), instruction=instruction)
-            except (NotTaught, TooLong, NotUnicode) as error:
+            except (LanguageNotServed, TooLong, NotUnicode) as error:
                 text = asked.text is not None
                 raise placed(error, lambda i: "text" if text else f"messages[{i}].content") from None
             visit.understood(plan)
             visit.outcome = "ok"
-        extension = Extension.model_validate(Told(plan, 0).extension())
+        extension = Extension.model_validate(ResponseMetadata(plan, 0).extension())
         return Tokenized(
             model=asked.model,
             prompt_tokens=extension.prompt_tokens,

@@ -11,12 +11,12 @@ import torch
 
 from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.registry import Registry
-from llink_ray.bundles.slot_encoder import Reading, require_same
+from llink_ray.bundles.slot_encoder import SlotEncoder, require_same
 from llink_ray.errors import LlinkError
 from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.settings import EncoderSettings
 from serve.batcher import Batcher
-from serve.bundle_cache import Shelf
+from serve.bundle_cache import BundleCache
 from serve.slot_cache import SlotCache
 from serve.values import BundleRef, Read, ReadText, Vectors
 
@@ -24,7 +24,7 @@ _BATCH = 64
 """Texts read together at most."""
 
 
-class Reader:
+class EncoderServer:
     """An encoder with the projectors and slots of every language that it reads."""
 
     def __init__(
@@ -32,12 +32,12 @@ class Reader:
     ) -> None:
         self.encoder = Encoder.load(encoder, device)
         self.cache = SlotCache(cache_bytes)
-        self.shelf: Shelf[Reading] = Shelf(Registry(registry), self._load)
+        self.bundles: BundleCache[SlotEncoder] = BundleCache(Registry(registry), self._load)
         self._slots_of = Batcher(self._slots, _BATCH)
 
-    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> Reading:
+    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> SlotEncoder:
         require_same(ref.language, info.encoder, self.encoder.fingerprint, "encoder")
-        return Reading.load(folder, info, self.encoder.token_dim)
+        return SlotEncoder.load(folder, info, self.encoder.token_dim)
 
     async def prepare(self, ref: BundleRef) -> None:
         """Load a bundle before anybody asks for it.
@@ -45,7 +45,7 @@ class Reader:
         Raises:
             LlinkError: it cannot be used here.
         """
-        await self.shelf.get(ref)
+        await self.bundles.get(ref)
 
     async def read(self, wanted: Sequence[tuple[BundleRef, str]]) -> Read:
         """Slots of texts, each by its own language's bundle; from the cache where they are in it.
@@ -53,7 +53,7 @@ class Reader:
         Raises:
             JobFailed: a bundle that cannot be used here any more.
         """
-        readings = {ref: await self.shelf.used(ref) for ref, _ in wanted}
+        readings = {ref: await self.bundles.used(ref) for ref, _ in wanted}
         found = {one: self.cache.get(*one) for one in wanted}
         missing = [one for one, read in found.items() if read is None]
         hits = sum(found[one] is not None for one in wanted)
@@ -70,7 +70,7 @@ class Reader:
         Raises:
             JobFailed: a bundle that cannot be used here any more.
         """
-        readings = {ref: await self.shelf.used(ref) for ref, _ in wanted}
+        readings = {ref: await self.bundles.used(ref) for ref, _ in wanted}
 
         def work() -> Vectors:
             rows = []
@@ -98,7 +98,7 @@ class Reader:
 
         return await asyncio.to_thread(work)
 
-    def _slots(self, wanted: Sequence[tuple[Reading, str]]) -> list[ReadText]:
+    def _slots(self, wanted: Sequence[tuple[SlotEncoder, str]]) -> list[ReadText]:
         texts = [text for _, text in wanted]
         encoded = self.encoder.encode(texts, with_tokens=True)
         characters = self.encoder.characters_read(texts)

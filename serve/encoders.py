@@ -17,7 +17,7 @@ def encoder_name(settings: EncoderSettings) -> str:
     """Name of the deployment for an encoder used this way: another pooling or prompt is another reader."""
     read = settings.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:8]
-    return f"reader-{re.sub('[^A-Za-z0-9._-]+', '-', settings.model)}-{digest}"
+    return f"encoder_server-{re.sub('[^A-Za-z0-9._-]+', '-', settings.model)}-{digest}"
 
 
 def current_bundles(registry: Registry) -> list[BundleInfo]:

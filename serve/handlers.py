@@ -21,7 +21,7 @@ from serve.fields import OWN
 from serve.logs import request_id
 
 if TYPE_CHECKING:
-    from llink_ray.prompts.conversation import NotTaught
+    from llink_ray.prompts.conversation import LanguageNotServed
     from llink_ray.text.zawgyi import NotUnicode
 
 _log = logging.getLogger("llink_ray.serve")
@@ -77,7 +77,7 @@ def translated(error: Exception, quietly: bool = False) -> ApiError:
 def _known() -> Translation:
     """A class stands for those derived from it, as in ``except``; what is nowhere is unexpected."""
     from llink_ray.engine.request import Full
-    from llink_ray.prompts.conversation import NotTaught
+    from llink_ray.prompts.conversation import LanguageNotServed
     from serve.backend import Lost, Overloaded
     from serve.service import NoSuchModel
 
@@ -86,7 +86,7 @@ def _known() -> Translation:
         RequestValidationError: lambda error: of_validation(error.errors()),
         HTTPException: of_http,
         NoSuchModel: lambda error: ApiError.model_not_found(str(error)),
-        NotTaught: lambda error: ApiError.language_not_taught(str(error)),
+        LanguageNotServed: lambda error: ApiError.language_not_taught(str(error)),
         Full: lambda error: ApiError.rate_limited(str(error)),
         Overloaded: lambda error: ApiError.overloaded(str(error)),
         Lost: lambda error: ApiError.overloaded(str(error)),
@@ -112,7 +112,7 @@ def unexpected(error: Exception) -> ApiError:
     return ApiError.internal()
 
 
-def placed(error: NotTaught | TooLong | NotUnicode, where: Callable[[int], str]) -> ApiError:
+def placed(error: LanguageNotServed | TooLong | NotUnicode, where: Callable[[int], str]) -> ApiError:
     """What is wrong with one text of several, by the name that ``where`` gives it."""
     told = translated(error)
     if error.place is not None:

@@ -30,7 +30,7 @@ def install(app: FastAPI, settings: ServeSettings, ring: KeyRing, *, tells_id: b
     logs.to_stderr()
     limits = settings.limits
     app.add_middleware(Bodies, most=limits.body_bytes, seconds=min(limits.body_seconds, limits.seconds))
-    app.add_middleware(Guard, ring=ring)
+    app.add_middleware(KeyGuard, ring=ring)
     app.add_middleware(HeadAsGet)
     if settings.http.cors_origins:
         app.add_middleware(
@@ -121,7 +121,7 @@ def _allow_head(headers: MutableHeaders) -> None:
         headers["allow"] = ", ".join([*allowed, "HEAD"])
 
 
-class Guard:
+class KeyGuard:
     """Nobody without a key gets further, whatever the body is: it is not read before."""
 
     def __init__(self, app: ASGIApp, ring: KeyRing) -> None:

@@ -12,21 +12,21 @@ from starlette.requests import Request
 from llink_ray.engine import Done, Usage
 from llink_ray.storage.redact import without_paths
 from serve import key_files, logs
-from serve.admission import Gate, Pass
+from serve.admission import AdmissionController, Permit
 from serve.errors import ApiError
 from serve.keys import CALLER
 from serve.service import Plan, Service
 
 
-class Edge:
+class RequestGuard:
     """What all endpoints pass through."""
 
     def __init__(self, service: Service) -> None:
         self.service, self.limits = service, service.settings.limits
         self.ring = key_files.load(service.settings)
-        self.gate = Gate(self.limits.in_flight)
+        self.admission = AdmissionController(self.limits.in_flight)
 
-    def admit(self, request: Request) -> Visit:
+    def admit(self, request: Request) -> RequestContext:
         """Let a request in whose key was looked at (``middleware.Guard``).
 
         Raises:
@@ -34,10 +34,10 @@ class Edge:
         """
         if self.service.stopping.begun:
             raise ApiError.stopping()
-        return Visit(self, request, self.gate.take(request.scope[CALLER]))
+        return RequestContext(self, request, self.admission.take(request.scope[CALLER]))
 
     @asynccontextmanager
-    async def visit(self, request: Request) -> AsyncIterator[Visit]:
+    async def visit(self, request: Request) -> AsyncIterator[RequestContext]:
         """``admit``, for as long as the block lasts, within the deadline.
 
         Raises:
@@ -52,12 +52,12 @@ class Edge:
 
 
 @dataclass
-class Visit:
+class RequestContext:
     """A request that was let in; ``leave`` it at its very end."""
 
-    edge: Edge
+    edge: RequestGuard
     request: Request
-    held: Pass
+    held: Permit
     began: float = field(init=False)
     """When it came in, which is before its body was read."""
     labels: tuple[str, str] | None = None

@@ -23,7 +23,7 @@ from llink_ray.storage.redact import model_name
 from llink_ray.text.languages import find, language_of
 from llink_ray.text.normalisation import visible
 from serve.backend import Backend
-from serve.catalog import AWAY, Catalog, Taught
+from serve.catalog import RETRYABLE, Catalog, ServedLanguage
 from serve.echo import echoed
 from serve.grounding import in_words, unlike_training
 from serve.metrics import Metrics
@@ -46,7 +46,7 @@ class Chosen:
 
     model: str
     """The one name that it is counted under: people write a language in many ways."""
-    taught: dict[str, Taught]
+    taught: dict[str, ServedLanguage]
     """Languages that may be read, by code; none for the base."""
     forced: str | None = None
     """Language that everything foreign is read as."""
@@ -77,7 +77,7 @@ class Plan:
     layout: Layout
     ask: Ask
     """Without its slots yet."""
-    used: dict[str, Taught]
+    used: dict[str, ServedLanguage]
     """Bundles that read or speak, by code."""
     raw_tokens: int
     """Prompt tokens with the text itself in it."""
@@ -91,7 +91,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Told:
+class ResponseMetadata:
     """What is said about an answer beside it: the extension ``llink``."""
 
     plan: Plan
@@ -177,7 +177,7 @@ def named(code: str | None) -> dict[str, Any]:
     }
 
 
-def _span(span: FoundSpan, used: dict[str, Taught]) -> dict[str, Any]:
+def _span(span: FoundSpan, used: dict[str, ServedLanguage]) -> dict[str, Any]:
     return {
         **named(span.code),
         "message": span.message,
@@ -238,11 +238,11 @@ class Service:
         else:
             self.answered = True
 
-    async def _try_language(self, taught: Taught) -> None:
+    async def _try_language(self, taught: ServedLanguage) -> None:
         """One that reads nothing must not keep the others from being served."""
         try:
             await self.backend.read(taught.encoder, [(taught.ref, taught.language.own_name)])
-        except AWAY:
+        except RETRYABLE:
             raise
         except LlinkError as error:
             _log.error("%s %s cannot be read with: %s", taught.ref.language, taught.ref.version, error)
@@ -267,7 +267,7 @@ class Service:
             if at:
                 pinned = await self.catalog.pinned(code, version)
                 return Chosen(f"{AUTO}:{code}", {**taught, code: pinned}, code)
-        except AWAY:
+        except RETRYABLE:
             raise
         except LlinkError as error:
             raise NoSuchModel(f"model {model!r}: {error}") from None
@@ -345,11 +345,11 @@ class Service:
         ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
         return Plan(chosen.model, layout, ask, used, raw, notices, tuple(placed.order))
 
-    async def read(self, plan: Plan) -> Told:
+    async def read(self, plan: Plan) -> ResponseMetadata:
         """The plan with its slots, how many texts were in the cache, and how much of each was read."""
         wanted = plan.layout.sentences
         if not wanted:
-            return Told(plan, 0)
+            return ResponseMetadata(plan, 0)
         made: dict[int, ReadText] = {}
         hits = 0
         by_encoder: dict[str, list[int]] = {}
@@ -364,9 +364,11 @@ class Service:
         rows = np.concatenate([made[i].slots for i in plan.order])
         read = tuple(made[i].characters for i in range(len(wanted)))
         outside = tuple(made[i].outside for i in range(len(wanted)))
-        return Told(replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read, outside=outside)
+        return ResponseMetadata(
+            replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read, outside=outside
+        )
 
-    async def answer(self, plan: Plan) -> tuple[Answer, Told]:
+    async def answer(self, plan: Plan) -> tuple[Answer, ResponseMetadata]:
         """The whole answer.
 
         Raises:
@@ -378,8 +380,8 @@ class Service:
         answer, grounding = await self.backend.answer(told.plan.ask)
         return answer, replace(told, grounding=grounding)
 
-    async def stream(self, plan: Plan) -> AsyncGenerator[Event | Told, None]:
-        """The answer as it comes; ``Told`` last, behind the event that ends it.
+    async def stream(self, plan: Plan) -> AsyncGenerator[Event | ResponseMetadata, None]:
+        """The answer as it comes; ``ResponseMetadata`` last, behind the event that ends it.
 
         Raises:
             LlinkError: as the backend.

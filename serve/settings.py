@@ -115,9 +115,9 @@ class DeploymentsSettings(Section):
 
     ingress: DeploymentSettings = DeploymentSettings(num_cpus=0.2, max_ongoing_requests=1_024)
     """HTTP, keys, limits, routing."""
-    reader: DeploymentSettings = DeploymentSettings(num_cpus=0.3)
+    encoder_server: DeploymentSettings = DeploymentSettings(num_cpus=0.3)
     """Encoder, projectors and slots; one deployment for each encoder."""
-    speaker: DeploymentSettings = DeploymentSettings(num_cpus=0.5, max_ongoing_requests=512)
+    decoder_server: DeploymentSettings = DeploymentSettings(num_cpus=0.5, max_ongoing_requests=512)
     """The base decoder with every language's adapter."""
 
 

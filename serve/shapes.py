@@ -16,9 +16,9 @@ from llink_ray.engine.vocabulary import letter_starts
 from serve import replies
 from serve.logs import request_id
 from serve.replies import finite
-from serve.service import Told
+from serve.service import ResponseMetadata
 
-Answers = Sequence[tuple[Answer, Told]]
+Answers = Sequence[tuple[Answer, ResponseMetadata]]
 
 
 class Shape(Protocol):
@@ -33,7 +33,7 @@ class Shape(Protocol):
     def part(self, event: Event, place: int) -> BaseModel | None:
         """New text of a choice; None where there is none."""
 
-    def end(self, done: Done, told: Told, place: int) -> BaseModel:
+    def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
         """Why a choice ended."""
 
     def usage(self, done: Sequence[Done]) -> BaseModel:
@@ -47,7 +47,7 @@ def usage_of(done: Sequence[Done]) -> replies.Usage:
     )
 
 
-def extension_of(told: Told) -> replies.Extension:
+def extension_of(told: ResponseMetadata) -> replies.Extension:
     """What is ours."""
     return replies.Extension.model_validate(told.extension())
 
@@ -86,7 +86,7 @@ class ChatShape:
             return None
         return self._chunk(replies.Delta(content=event.text), self._of(event.tokens))
 
-    def end(self, done: Done, told: Told, place: int) -> BaseModel:
+    def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
         last = self._chunk(replies.Delta(), finish=_finish(done))
         last.llink = extension_of(told)
         return last
@@ -158,7 +158,7 @@ class TextShape:
         choice = self._choice(event.text, event.tokens, place)
         return replies.Completion(**self._named, choices=[choice])
 
-    def end(self, done: Done, told: Told, place: int) -> BaseModel:
+    def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
         last = replies.Completion(**self._named, choices=[self._choice("", (), place, _finish(done))])
         last.llink = extension_of(told)
         return last

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
-from llink_ray.bundles.pipeline import Taught, save_parts
+from llink_ray.bundles.pipeline import LlinkPipeline, save_parts
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.decoder import Decoder
@@ -192,7 +192,7 @@ def small_settings(encoder_model: str, decoder_model: str, **changes: Any) -> Se
 class Lesson:
     """A short training of both stages in this process, as a person would write it in a notebook."""
 
-    taught: Taught
+    taught: LlinkPipeline
     teacher: torch.Tensor
     """(N, d_dec) of the pairs' English."""
     stage_a: list[dict[str, float]]
@@ -220,7 +220,7 @@ def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
         engine, optimizer, source, in_memory(encoded), teacher, settings.stage_b, torch.device("cpu")
     )
     stage_b = [second.advance() for _ in range(settings.stage_b.steps)]
-    return Lesson(Taught(encoder, decoder, model, settings, "bo"), teacher, stage_a, stage_b)
+    return Lesson(LlinkPipeline(encoder, decoder, model, settings, "bo"), teacher, stage_a, stage_b)
 
 
 def in_memory(encoded: Encoded) -> Features:
@@ -232,7 +232,7 @@ def in_memory(encoded: Encoded) -> Features:
     return Features("", "", ShardedRows([encoded.vectors.numpy()]), tokens)
 
 
-def write_taught(path: Path, taught: Taught, known: KnownText | None = None, **changes: Any) -> Path:
+def write_taught(path: Path, taught: LlinkPipeline, known: KnownText | None = None, **changes: Any) -> Path:
     """A bundle of a short training; ``known`` says what text it was trained on."""
     settings, model = taught.settings, taught.model
     fields: dict[str, Any] = {

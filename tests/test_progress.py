@@ -13,7 +13,7 @@ from pyarrow import fs
 from llink_ray.cluster.progress import into_log, tailing
 from llink_ray.corpus.read import read
 from llink_ray.progress import bytes_in, telling, track
-from llink_ray.storage.object_store import Store
+from llink_ray.storage.object_store import ObjectStore
 
 
 @pytest.fixture
@@ -109,15 +109,15 @@ def test_copies_to_and_from_a_store(
     lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(bytes(5 << 20))
-    store = Store(tmp_path / "store")
+    store = ObjectStore(tmp_path / "store")
     sound = "c036cbb7553a909f8b8877d4461924307f27ecb66cff928eeeafd569c3887e29"
-    block = Store._block
+    block = ObjectStore._block
 
-    def slow(store: Store, stream: fs.NativeFile) -> bytes:
+    def slow(store: ObjectStore, stream: fs.NativeFile) -> bytes:
         time.sleep(0.06)
         return block(store, stream)
 
-    monkeypatch.setattr(Store, "_block", slow)
+    monkeypatch.setattr(ObjectStore, "_block", slow)
     with telling(lines.append):
         store.upload(tmp_path / "file", "bo/file", sound)
         store.download("bo/file", tmp_path / "copy")

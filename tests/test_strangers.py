@@ -17,7 +17,7 @@ from llink_ray.bundles.bundle import INDEX, read_bundle, write_bundle
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import LlinkError
 from llink_ray.models.locate import fingerprint
-from llink_ray.storage.junk_files import is_leftover
+from llink_ray.storage.junk_files import is_junk
 
 LEFT = [".DS_Store", "._slots.safetensors", "Thumbs.db", "desktop.ini", ".nfs0000000004a5", "README.md~"]
 
@@ -171,7 +171,7 @@ def test_leftovers_do_not_get_into_a_new_bundle(tmp_path: Path) -> None:
     (tmp_path / "bo").mkdir()
     (tmp_path / "bo" / ".DS_Store").write_text("x")
     written = write_bundle(tmp_path / "bo", make_info(), with_leftovers)
-    assert not any(is_leftover(Path(name).name) for name in read_bundle(written).files)
+    assert not any(is_junk(Path(name).name) for name in read_bundle(written).files)
 
 
 def test_a_models_fingerprint_is_that_of_the_model(tmp_path: Path) -> None:
@@ -188,4 +188,4 @@ def test_a_models_fingerprint_is_that_of_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "v0001", "bo", "adapter_model.safetensors", "a.b~c", "thumbs"])
 def test_names_that_are_somebodys_data(name: str) -> None:
-    assert not is_leftover(name)
+    assert not is_junk(name)

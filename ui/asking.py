@@ -13,7 +13,7 @@ from ui import notices, render, tasks
 from ui.answering import Answering, Live, Stream, Work
 from ui.api import Api, ApiError, Delta, Done
 from ui.conversation import Conversation, Message
-from ui.conversation_store import Shelf
+from ui.conversation_store import ConversationStore
 from ui.served import Served
 from ui.settings import UiSettings
 from ui.view import Updates, View
@@ -54,7 +54,7 @@ class Asking:
         request: gr.Request,
     ) -> AsyncIterator[Updates]:
         """What was written, sent."""
-        p, shelf = self.view.parts, Shelf.from_json(stored)
+        p, shelf = self.view.parts, ConversationStore.from_json(stored)
         written, passage = written or "", passage or ""
         if self._is_busy(request) or (task == "chat" and not written.strip()):
             yield {p.error: gr.skip()}
@@ -84,7 +84,7 @@ class Asking:
         self, stored: Any, model: str, compare: bool, other: str | None, memory: bool, request: gr.Request
     ) -> AsyncIterator[Updates]:
         """The last message once more."""
-        shelf = Shelf.from_json(stored)
+        shelf = ConversationStore.from_json(stored)
         if self._is_busy(request):
             yield {self.view.parts.error: gr.skip()}
             return
@@ -133,7 +133,7 @@ class Asking:
         return Wanted(requests, (model, other) if other else (model,))
 
     async def _answers(
-        self, shelf: Shelf, wanted: Wanted, request: gr.Request
+        self, shelf: ConversationStore, wanted: Wanted, request: gr.Request
     ) -> AsyncGenerator[Updates, None]:
         """Ask, and show what comes."""
         p, session = self.view.parts, str(request.session_hash)
@@ -191,7 +191,9 @@ class Asking:
 
         return look
 
-    async def _ended(self, shelf: Shelf, answers: Sequence[Answering], names: Sequence[str]) -> Updates:
+    async def _ended(
+        self, shelf: ConversationStore, answers: Sequence[Answering], names: Sequence[str]
+    ) -> Updates:
         problem = next((answer.error for answer in answers if answer.error), None)
         messages = [await self._message(answer, name) for answer, name in zip(answers, names, strict=True)]
         if not messages[0].text and answers[0].error:

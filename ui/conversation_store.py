@@ -18,20 +18,20 @@ _TITLE = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class ConversationStore:
     """Conversations, the newest first; one of them is open. Never empty."""
 
     conversations: tuple[Conversation, ...]
     open_id: str
 
     @classmethod
-    def fresh(cls) -> Shelf:
+    def fresh(cls) -> ConversationStore:
         """One conversation with nothing in it."""
         first = Conversation.new()
         return cls((first,), first.id)
 
     @classmethod
-    def from_json(cls, data: Any) -> Shelf:
+    def from_json(cls, data: Any) -> ConversationStore:
         """What the browser had; what is damaged or foreign in it is left out."""
         found = list[Conversation]()
         stored = data.get("conversations") if isinstance(data, dict) else None
@@ -74,28 +74,28 @@ class Shelf:
         """The conversation that is shown."""
         return next(one for one in self.conversations if one.id == self.open_id)
 
-    def opened(self, conversation_id: Any) -> Shelf:
+    def opened(self, conversation_id: Any) -> ConversationStore:
         """With another one shown; the same where there is none of that name."""
         known = any(one.id == conversation_id for one in self.conversations)
         return replace(self, open_id=conversation_id) if known else self
 
-    def added(self) -> Shelf:
+    def added(self) -> ConversationStore:
         """With an empty one shown; an empty one that is there already is taken."""
         empty = next((one for one in self.conversations if not one.messages), None)
         if empty is not None:
             return self.opened(empty.id)
         new = Conversation.new()
-        return Shelf((new, *self.conversations), new.id)
+        return ConversationStore((new, *self.conversations), new.id)
 
-    def with_open(self, conversation: Conversation) -> Shelf:
+    def with_open(self, conversation: Conversation) -> ConversationStore:
         """With the shown one in a new state, which brings it to the top."""
         rest = tuple(one for one in self.conversations if one.id != self.open_id)
-        return Shelf((conversation, *rest), conversation.id)
+        return ConversationStore((conversation, *rest), conversation.id)
 
-    def deleted(self) -> Shelf:
+    def deleted(self) -> ConversationStore:
         """Without the shown one."""
         rest = tuple(one for one in self.conversations if one.id != self.open_id)
-        return Shelf(rest, rest[0].id) if rest else Shelf.fresh()
+        return ConversationStore(rest, rest[0].id) if rest else ConversationStore.fresh()
 
     @property
     def titles(self) -> list[tuple[str, str]]:

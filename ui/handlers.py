@@ -11,7 +11,7 @@ import gradio as gr
 from llink_ray.errors import LlinkError
 from ui import notices, tasks
 from ui.conversation import Conversation, Message
-from ui.conversation_store import Shelf
+from ui.conversation_store import ConversationStore
 from ui.settings import UiSettings
 from ui.view import Updates, View
 from ui.votes import Votes
@@ -26,7 +26,7 @@ class Handlers:
 
     def load(self, stored: Any) -> Updates:
         """A page was opened: what the browser keeps is there at once."""
-        return self.view.rest(Shelf.from_json(stored))
+        return self.view.rest(ConversationStore.from_json(stored))
 
     async def look(self) -> Updates:
         """What the API offers. That may take a while, in which somebody may have asked something."""
@@ -36,30 +36,30 @@ class Handlers:
 
     def undo(self, stored: Any) -> Updates:
         """Without the last message and its answer; the message goes back into the field."""
-        shelf = Shelf.from_json(stored)
+        shelf = ConversationStore.from_json(stored)
         last = next((m.text for m in reversed(shelf.open.messages) if m.role == "user"), "")
         return self.view.rest(shelf.with_open(shelf.open.undone())) | {self.parts.written: last}
 
     def clear(self, stored: Any) -> Updates:
         """The conversation, empty."""
-        shelf = Shelf.from_json(stored)
+        shelf = ConversationStore.from_json(stored)
         return self.view.rest(shelf.with_open(Conversation(shelf.open_id, "", ())))
 
     def new(self, stored: Any) -> Updates:
         """Another conversation."""
-        return self.view.rest(Shelf.from_json(stored).added()) | {self.parts.written: ""}
+        return self.view.rest(ConversationStore.from_json(stored).added()) | {self.parts.written: ""}
 
     def delete(self, stored: Any) -> Updates:
         """Without the open conversation."""
-        return self.view.rest(Shelf.from_json(stored).deleted())
+        return self.view.rest(ConversationStore.from_json(stored).deleted())
 
     def choose(self, stored: Any, wanted: str) -> Updates:
         """One of the list."""
-        return self.view.rest(Shelf.from_json(stored).opened(wanted))
+        return self.view.rest(ConversationStore.from_json(stored).opened(wanted))
 
     def cancel(self, stored: Any) -> Updates:
         """An edit is left."""
-        return self.view.rest(Shelf.from_json(stored)) | {self.parts.written: ""}
+        return self.view.rest(ConversationStore.from_json(stored)) | {self.parts.written: ""}
 
     def clicked(self, stored: Any, event: gr.EventData) -> Updates:
         """Something within the messages: edit, or an example."""
@@ -67,7 +67,7 @@ class Handlers:
         to_chat = {p.task: "chat", p.passage: gr.update(visible=False)}
         if isinstance(data.get("example"), str):
             return to_chat | {p.written: data["example"]}
-        messages, place = Shelf.from_json(stored).open.messages, data.get("edit")
+        messages, place = ConversationStore.from_json(stored).open.messages, data.get("edit")
         if not isinstance(place, int) or not 0 <= place < len(messages) or messages[place].role != "user":
             return {p.error: gr.skip()}
         note = notices.hint("Change the message below and send it: what came after it goes.")
@@ -80,12 +80,12 @@ class Handlers:
 
     def as_markdown(self, stored: Any) -> tuple[str, str, str]:
         """Name, kind and text of the export."""
-        one = Shelf.from_json(stored).open
+        one = ConversationStore.from_json(stored).open
         return f"llink-{one.id}.md", "text/markdown;charset=utf-8", one.markdown()
 
     def as_json(self, stored: Any) -> tuple[str, str, str]:
         """The same as JSON."""
-        one = Shelf.from_json(stored).open
+        one = ConversationStore.from_json(stored).open
         text = json.dumps(one.to_json(), ensure_ascii=False, indent=2)
         return f"llink-{one.id}.json", "application/json;charset=utf-8", text
 
@@ -95,7 +95,7 @@ class Handlers:
         """A handler for one of the three: the better answer is the one that the conversation goes on with."""
 
         def vote(stored: Any, pair: Any, consent: bool) -> Updates:
-            shelf = Shelf.from_json(stored)
+            shelf = ConversationStore.from_json(stored)
             if not pair:
                 return self.view.rest(shelf)
             left, right = (Message.from_json(one) for one in pair["messages"])
@@ -112,7 +112,7 @@ class Handlers:
         """A handler for up or down, of the last answer."""
 
         def thumb(stored: Any, consent: bool) -> Updates:
-            shelf = Shelf.from_json(stored)
+            shelf = ConversationStore.from_json(stored)
             shelf = shelf.with_open(shelf.open.with_vote(choice))
             problem = self._kept(consent, "thumb", shelf.open, choice=choice)
             return self.view.rest(shelf, problem=problem, note=self._thanks(consent))

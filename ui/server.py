@@ -115,7 +115,7 @@ def application(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     hosts = None if passwords else frozenset(settings.hosts)
-    app.add_middleware(Around, most=settings.body_bytes, hosts=hosts, ending=ending)
+    app.add_middleware(HostGuard, most=settings.body_bytes, hosts=hosts, ending=ending)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         build(settings, api),
@@ -156,7 +156,7 @@ def _here(location: str) -> str:
     return urlunsplit(("", "", f"/{parts.path.lstrip('/')}", parts.query, parts.fragment))
 
 
-class Around:
+class HostGuard:
     """Around every request: the host it names, a bound on its body, headers that keep the page to itself.
 
     ``hosts`` are the names beside loopback's that may be asked for; None lets all in. Where nobody logs in, a

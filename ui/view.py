@@ -10,7 +10,7 @@ import gradio as gr
 from ui import examples, models, notices, render
 from ui.answering import Answering
 from ui.conversation import Conversation
-from ui.conversation_store import Shelf
+from ui.conversation_store import ConversationStore
 from ui.parts import Parts
 from ui.served import Served
 from ui.settings import UiSettings
@@ -26,7 +26,12 @@ class View:
         self.votes = settings.votes is not None
 
     def rest(
-        self, shelf: Shelf, *, problem: Exception | str | None = None, note: str = "", held: bool = False
+        self,
+        shelf: ConversationStore,
+        *,
+        problem: Exception | str | None = None,
+        note: str = "",
+        held: bool = False,
     ) -> Updates:
         """Nothing is on its way; ``held`` keeps the last answer back, since it stands in a column."""
         p, conversation = self.parts, shelf.open
@@ -58,7 +63,7 @@ class View:
             p.stop: gr.update(visible="hidden"),
         }
 
-    def busy(self, shelf: Shelf, two: bool) -> Updates:
+    def busy(self, shelf: ConversationStore, two: bool) -> Updates:
         """An answer is awaited, or two."""
         p, off = self.parts, gr.update(interactive=False)
         found: Updates = {

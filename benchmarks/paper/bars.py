@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from llink_ray.evaluation.baselines import BASE, OURS
 from llink_ray.evaluation.judge import Summary
-from llink_ray.evaluation.table import DASH, Sheet
-from paper.figures import Spread, Told, both, over, pooled
+from llink_ray.evaluation.table import DASH, Table
+from paper.figures import Document, Spread, both, over, pooled
 
 PAPER, FINETUNE = "paper-recipe", "finetune"
 
@@ -45,7 +45,7 @@ def _preferred(what: str, found: Summary | None, least: float) -> Bar:
     return Bar(what, wanted, told, found.rate.rate >= least and found.rate.low > 0.5, found.rate.rate)
 
 
-def bars(documents: Sequence[Told]) -> list[Bar]:
+def bars(documents: Sequence[Document]) -> list[Bar]:
     """Every bar that comparisons with the baselines can be held to; means decide."""
 
     def against_paper(key: str, how: Callable[[float, float], float]) -> Spread | None:
@@ -105,7 +105,7 @@ def bars(documents: Sequence[Told]) -> list[Bar]:
     ]
 
 
-def bars_sheet(found: Sequence[Bar]) -> Sheet:
+def bars_sheet(found: Sequence[Bar]) -> Table:
     """As a table."""
     said = {True: "yes", False: "no", None: DASH}
     rows = tuple((bar.what, bar.wanted, bar.found, said[bar.reached]) for bar in found)
@@ -113,4 +113,4 @@ def bars_sheet(found: Sequence[Bar]) -> Sheet:
         "Mean, and from least to most over languages and seeds. Preferred: judge by known answers, both "
         "orders, ties set aside, all contests together, 95 % interval. Speed has benchmarks of its own."
     )
-    return Sheet("Bars", ("", "wanted", "found", "reached"), "llll", rows, note)
+    return Table("Bars", ("", "wanted", "found", "reached"), "llll", rows, note)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from llink_ray.evaluation.baselines import OURS
-from llink_ray.evaluation.comparison import Contestant
+from llink_ray.evaluation.comparison import Baseline
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.judge.summary import Length, bootstrap
 from llink_ray.evaluation.table import figure
 
-Told = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 _DRAWN = (
     *(f"retrieval.{key}" for key in ("r1", "r10")),
@@ -47,7 +47,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     return Spread(sum(known) / len(known), min(known), max(known), len(known))
 
 
-def value(document: Told, contestant: str, key: str) -> float | None:
+def value(document: Document, contestant: str, key: str) -> float | None:
     """``answers.exact`` of a contestant; None where it has no such figure."""
     found: Any = document["contestants"].get(contestant)
     for part in key.split("."):
@@ -55,13 +55,13 @@ def value(document: Told, contestant: str, key: str) -> float | None:
     return found if isinstance(found, int | float) else None
 
 
-def over(documents: Sequence[Told], contestant: str, key: str) -> Spread | None:
+def over(documents: Sequence[Document], contestant: str, key: str) -> Spread | None:
     """One figure of one contestant in all comparisons."""
     return spread(value(document, contestant, key) for document in documents)
 
 
 def both(
-    documents: Sequence[Told],
+    documents: Sequence[Document],
     one: tuple[str, str],
     other: tuple[str, str],
     how: Callable[[float, float], float],
@@ -71,7 +71,7 @@ def both(
     return spread(how(a, b) for a, b in pairs if a is not None and b is not None)
 
 
-def pooled(documents: Sequence[Told], name: str) -> Summary | None:
+def pooled(documents: Sequence[Document], name: str) -> Summary | None:
     """The judge on ours against another, all contests of all comparisons together."""
     told = [document["judge"][name] for document in documents if name in document["judge"]]
     if not told:
@@ -92,7 +92,7 @@ def pooled(documents: Sequence[Told], name: str) -> Summary | None:
     )
 
 
-def _length(told: Sequence[Told], side: str) -> Length | None:
+def _length(told: Sequence[Document], side: str) -> Length | None:
     """Mean length of a side's answers, each comparison by its contests."""
     known = [(one["contests"], one[side]) for one in told if one[side]]
     total = sum(contests for contests, _ in known)
@@ -102,7 +102,7 @@ def _length(told: Sequence[Told], side: str) -> Length | None:
     return Length(letters, words)
 
 
-def averaged(documents: Sequence[Told], name: str) -> Contestant:
+def averaged(documents: Sequence[Document], name: str) -> Baseline:
     """A contestant with the mean of each figure; pairs of retrieval are added up."""
     figures: dict[str, Any] = {}
     for key in _DRAWN:
@@ -113,4 +113,4 @@ def averaged(documents: Sequence[Told], name: str) -> Contestant:
     figures["retrieval"]["count"] = int(sum(count for count in held_out if count is not None))
     if figures["slots"] is not None:
         figures["slots"] = round(figures["slots"])
-    return Contestant(name, figures, ())
+    return Baseline(name, figures, ())

@@ -14,9 +14,9 @@ from llink_ray.evaluation.comparison import described, judge_sheet
 from llink_ray.evaluation.comparison_report import Found, draw_comparison
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.report import PLOTS, escape, section
-from llink_ray.evaluation.table import Sheet
+from llink_ray.evaluation.table import Table
 from paper.bars import Bar, bars_sheet
-from paper.figures import Told, averaged, over, pooled
+from paper.figures import Document, averaged, over, pooled
 from paper.plan import Step
 from paper.sheets import COLUMNS, by_contestant, by_language
 
@@ -26,10 +26,10 @@ class Measured:
     """One part: its steps, and every comparison they made."""
 
     steps: Sequence[Step]
-    by_language: Mapping[str, Sequence[Told]]
+    by_language: Mapping[str, Sequence[Document]]
 
     @property
-    def documents(self) -> list[Told]:
+    def documents(self) -> list[Document]:
         """Of all languages and seeds."""
         return [document for told in self.by_language.values() for document in told]
 
@@ -66,7 +66,7 @@ def collect(steps: Sequence[Step]) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
     for name in dict.fromkeys(step.part for step in steps):
         own = [step for step in steps if step.part == name]
-        told: dict[str, list[Told]] = {}
+        told: dict[str, list[Document]] = {}
         for step in own:
             document = step.document()
             if document is None:
@@ -103,7 +103,7 @@ def body(
     return lines
 
 
-def _section(sheet: Sheet) -> list[str]:
+def _section(sheet: Table) -> list[str]:
     heading, *rest = section(sheet)
     return [f"#{heading}", *rest]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llink_ray.evaluation.table import DASH, Sheet
+from llink_ray.evaluation.table import DASH, Table
 from llink_ray.text.languages import find
-from paper.figures import Told, over
+from paper.figures import Document, over
 
 COLUMNS = (
     ("R@1", "retrieval.r1", 3),
@@ -22,11 +22,11 @@ COLUMNS = (
 """Heading, figure, decimals."""
 
 
-Row = tuple[tuple[str, ...], Sequence[Told], str]
+Row = tuple[tuple[str, ...], Sequence[Document], str]
 """Labels, comparisons, contestant."""
 
 
-def figures_sheet(title: str, rows: Sequence[Row], note: str) -> Sheet:
+def figures_sheet(title: str, rows: Sequence[Row], note: str) -> Table:
     """The rows with their figures; columns that nobody has a figure for are left out."""
     cells = []
     for labels, documents, name in rows:
@@ -35,7 +35,7 @@ def figures_sheet(title: str, rows: Sequence[Row], note: str) -> Sheet:
     width = len(rows[0][0])
     heads = [*[""] * width, *(head for head, _, _ in COLUMNS)]
     kept = [i for i in range(len(heads)) if i < width or any(row[i] != DASH for row in cells)]
-    return Sheet(
+    return Table(
         title,
         tuple(heads[i] for i in kept),
         "".join("l" if i < width else "r" for i in kept),
@@ -44,13 +44,13 @@ def figures_sheet(title: str, rows: Sequence[Row], note: str) -> Sheet:
     )
 
 
-def by_contestant(title: str, documents: Sequence[Told], names: Sequence[str]) -> Sheet:
+def by_contestant(title: str, documents: Sequence[Document], names: Sequence[str]) -> Table:
     """Each contestant over all languages and seeds."""
     note = "Mean, and from least to most over languages and seeds. Seconds: training and measuring."
     return figures_sheet(title, [((name,), documents, name) for name in names], note)
 
 
-def by_language(documents: Mapping[str, Sequence[Told]], names: Sequence[str]) -> Sheet:
+def by_language(documents: Mapping[str, Sequence[Document]], names: Sequence[str]) -> Table:
     """Each contestant in each language, over seeds."""
     rows = [((find(code).name, name), told, name) for code, told in documents.items() for name in names]
     return figures_sheet("By language", rows, "")

@@ -37,9 +37,9 @@ from llink_ray.bundles.manifest import (
 )
 from llink_ray.bundles.model_card import model_card
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.storage.atomic import staged
-from llink_ray.storage.junk_files import is_leftover
-from llink_ray.storage.redact import model_name, portable_tree
+from llink_ray.storage.atomic import atomic_directory
+from llink_ray.storage.junk_files import is_junk
+from llink_ray.storage.redact import model_name, redact_tree
 
 __all__ = [
     "FORMAT_VERSION",
@@ -74,7 +74,9 @@ def write_bundle(destination: Path, info: BundleInfo, write_files: Callable[[Pat
         JobFailed: the disk refused, or ``write_files`` left something out; the temporary directory is gone.
     """
     destination = Path(destination)
-    with staged(destination, what="the bundle", elsewhere="name another place with --output") as directory:
+    with atomic_directory(
+        destination, what="the bundle", elsewhere="name another place with --output"
+    ) as directory:
         _refuse_other_things(destination)
         write_files(directory)
         (directory / _PEFT_CARD).unlink(missing_ok=True)
@@ -86,7 +88,7 @@ def write_bundle(destination: Path, info: BundleInfo, write_files: Callable[[Pat
         for name in names:
             if name.endswith(".json"):
                 _make_portable(directory / name, f"{where}: {name}")
-        sealed = info.portable().sealed({name: _sha256(directory / name) for name in names})
+        sealed = info.redact().sealed({name: _sha256(directory / name) for name in names})
         (directory / INDEX).write_text(sealed.to_json(), encoding="utf-8")
     return destination
 
@@ -186,7 +188,7 @@ def _refuse_other_things(destination: Path) -> None:
     """A bundle may be replaced by a bundle; a person's other files may not."""
     other_folder = destination.is_dir() and not (destination / INDEX).is_file()
     if destination.is_file() or (
-        other_folder and any(not is_leftover(entry.name) for entry in destination.iterdir())
+        other_folder and any(not is_junk(entry.name) for entry in destination.iterdir())
     ):
         raise LlinkError(
             f"{destination} exists and is not a bundle: name another place with --output, or remove it"
@@ -204,8 +206,8 @@ def _names_on_disk(directory: Path, where: str) -> list[str]:
         raise _unreadable(str(error.filename), where, error) from error
 
     for folder, folders, files in os.walk(directory, onerror=refuse):
-        folders[:] = [entry for entry in folders if not is_leftover(entry)]
-        for entry in (*folders, *(entry for entry in files if not is_leftover(entry))):
+        folders[:] = [entry for entry in folders if not is_junk(entry)]
+        for entry in (*folders, *(entry for entry in files if not is_junk(entry))):
             path = Path(folder, entry)
             name = path.relative_to(directory).as_posix()
             mode = path.lstat().st_mode
@@ -228,7 +230,7 @@ def _make_portable(path: Path, where: str) -> None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise JobFailed(f"{where} is not JSON") from error
-    clean = portable_tree(content)
+    clean = redact_tree(content)
     if clean != content:
         path.write_text(json.dumps(clean, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from llink_ray.errors import LlinkError
-from llink_ray.storage.redact import model_name, portable_tree
+from llink_ray.storage.redact import model_name, redact_tree
 from llink_ray.text import normalisation
 
 FORMAT_VERSION = 1
@@ -127,13 +127,13 @@ class BundleInfo(_Record):
             del fields["normalisation"]
         return fields
 
-    def portable(self) -> BundleInfo:
+    def redact(self) -> BundleInfo:
         """The same record without paths of this machine or keys inside addresses."""
         models = {
             name: model.model_copy(update={"id": model_name(model.id)})
             for name, model in (("encoder", self.encoder), ("decoder", self.decoder))
         }
-        return self.model_copy(update={**models, "settings": portable_tree(self.settings)})
+        return self.model_copy(update={**models, "settings": redact_tree(self.settings)})
 
     def sealed(self, files: dict[str, str]) -> BundleInfo:
         """The same record with ``files`` and the digest over everything."""

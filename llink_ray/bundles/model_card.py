@@ -26,7 +26,7 @@ _RETRIEVAL_COLUMNS = (
 
 def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
     """The card as Markdown. ``metrics`` has the keys of the job's last line; any of them may be missing."""
-    info = info.portable()
+    info = info.redact()
     language = f"{info.language_name} ({info.language})" if info.language_name else info.language
     slots = f"{info.slots.count}, {info.slots.variant}"
     return "\n".join(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LORA = "lora"
 
 
-class Taught:
+class LlinkPipeline:
     """Encoder, projector, slots, decoder and adapters of one language, ready to answer.
 
     Texts are in that language; where ``settings.stage_b.source`` is ``english``, in English.
@@ -170,7 +170,7 @@ def _by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 
 def load(
     bundle: str | Path, device: str = "cpu", encoder: str | None = None, decoder: str | None = None
-) -> Taught:
+) -> LlinkPipeline:
     """Verify a bundle and put it to work.
 
     ``encoder`` and ``decoder`` name the models where the bundle's own names don't lead to them here, as
@@ -181,7 +181,7 @@ def load(
     """
     from peft import PeftModel
 
-    from llink_ray.bundles.slot_encoder import Reading, require_same
+    from llink_ray.bundles.slot_encoder import SlotEncoder, require_same
     from llink_ray.models.decoder import Decoder
     from llink_ray.models.encoder import Encoder
     from llink_ray.models.llink import LlinkModel
@@ -200,11 +200,11 @@ def load(
     speaker = Decoder.load(settings.decoder, device)
     require_same(info.language, info.encoder, reader.fingerprint, "encoder")
     require_same(info.language, info.decoder, speaker.fingerprint, "decoder")
-    reading = Reading.load(folder, info, reader.token_dim, settings)
+    reading = SlotEncoder.load(folder, info, reader.token_dim, settings)
     with plainly():
         adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
     model = LlinkModel(adapted, reading.projector, reading.slots).to(device)
-    return Taught(reader, speaker, model, settings, info.language, info.normalisation, reading.known)
+    return LlinkPipeline(reader, speaker, model, settings, info.language, info.normalisation, reading.known)
 
 
 def save_parts(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:

@@ -36,8 +36,8 @@ from pyarrow import fs
 from llink_ray.bundles.bundle import INDEX, BundleInfo, check_bundle, parse_info, read_bundle
 from llink_ray.bundles.manifest import LANGUAGE_CODE
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.storage.atomic import staged
-from llink_ray.storage.object_store import Store
+from llink_ray.storage.atomic import atomic_directory
+from llink_ray.storage.object_store import ObjectStore
 
 _PIN = "current.json"
 _CLAIMS = "claims"
@@ -87,7 +87,7 @@ class Registry:
         Raises:
             LlinkError: ``uri`` is not an address that pyarrow knows.
         """
-        self._store = Store(uri, filesystem)
+        self._store = ObjectStore(uri, filesystem)
         self.name = self._store.name
 
     def list(self, language: str | None = None) -> Versions:
@@ -191,7 +191,9 @@ class Registry:
             return copy
         shutil.rmtree(copy, ignore_errors=True)
         elsewhere = "name another cache folder"
-        with staged(copy, what="the copy of the bundle", elsewhere=elsewhere, first_wins=True) as folder:
+        with atomic_directory(
+            copy, what="the copy of the bundle", elsewhere=elsewhere, first_wins=True
+        ) as folder:
             for name in info.files:
                 self._store.download(f"{found.folder}/{name}", folder / name)
             check_bundle(folder, info, found.location)

@@ -54,7 +54,7 @@ class TeacherSpace:
         return normalised(states, self._constants)
 
 
-class Reading:
+class SlotEncoder:
     """A bundle's projector and slots; needs no decoder."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Reading:
     @classmethod
     def load(
         cls, folder: Path, info: BundleInfo, token_dim: int, settings: Settings | None = None
-    ) -> Reading:
+    ) -> SlotEncoder:
         """The two modules of a verified bundle, on the CPU.
 
         ``token_dim`` is the width of the encoder's token states.

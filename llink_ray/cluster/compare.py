@@ -10,14 +10,14 @@ from typing import Any
 
 from llink_ray.cluster.checks import check_output
 from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
-from llink_ray.cluster.local_ray import connect, everywhere
+from llink_ray.cluster.local_ray import connect, ray_env_vars
 from llink_ray.cluster.progress import into_log, tailing
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.train_language import Task, teach
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation import comparison as compared
 from llink_ray.evaluation.baselines import BASE, OURS, settings_of, stage_a_of
-from llink_ray.evaluation.comparison import Contestant
+from llink_ray.evaluation.comparison import Baseline
 from llink_ray.evaluation.comparison_report import Found, print_comparison, write_comparison
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
 from llink_ray.progress import telling
@@ -122,7 +122,7 @@ def _taught(name: str, task: Task) -> dict[str, Any]:
     return teach(task, say)
 
 
-def _measured(name: str, document: Mapping[str, Any], task: Task) -> Contestant:
+def _measured(name: str, document: Mapping[str, Any], task: Task) -> Baseline:
     slots = task.settings.slots
     count = None if slots.variant == "none" else slots.count
     return compared.from_run(name, document, _answers(task.run_dir), count)
@@ -146,7 +146,7 @@ def _answers(run_dir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _base(folder: Path, ours: Task, document: Mapping[str, Any], own: Contestant) -> Contestant:
+def _base(folder: Path, ours: Task, document: Mapping[str, Any], own: Baseline) -> Baseline:
     """The decoder as it came, asked what ours was asked; kept, as it takes a while."""
     run, questions = RunDir(folder), [(row["instruction"], row["text"]) for row in own.answers]
     path = folder / f"{BASE}.json"
@@ -178,14 +178,14 @@ def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) 
     remote = ray.remote(
         num_cpus=settings.cluster.cpus_per_worker,
         num_gpus=settings.cluster.gpus_per_worker,
-        runtime_env={"env_vars": everywhere()},
+        runtime_env={"env_vars": ray_env_vars()},
     )(answer)
     given: list[str] = ray.get(remote.remote())
     return given
 
 
 def _judged(
-    settings: JudgeSettings, own: Contestant, others: Sequence[Contestant], ours: Task, folder: Path
+    settings: JudgeSettings, own: Baseline, others: Sequence[Baseline], ours: Task, folder: Path
 ) -> dict[str, Summary]:
     meanings = {pair.foreign: pair.english for pair in RunDir(ours.run_dir).read_pairs("test")}
     found = {}

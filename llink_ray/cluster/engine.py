@@ -14,7 +14,7 @@ from llink_ray.errors import JobFailed
 from llink_ray.models.llink import LlinkModel
 from llink_ray.settings import Settings
 from llink_ray.training.deepspeed import config
-from llink_ray.training.sampler import fitting
+from llink_ray.training.sampler import effective_batch_size
 from llink_ray.training.stage_b import Objective, parameter_groups
 
 _TAG = "stage_b"
@@ -39,7 +39,7 @@ def wrap(model: LlinkModel, settings: Settings, examples: int, workers: int, bf1
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False)
     stage = settings.stage_b
-    share = fitting(stage.batch_size, examples, workers) // workers
+    share = effective_batch_size(stage.batch_size, examples, workers) // workers
     micro = min(stage.micro_batch_size or share, share)
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=(0.9, 0.98), foreach=False)
     engine, *_ = deepspeed.initialize(

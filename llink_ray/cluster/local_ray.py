@@ -238,7 +238,7 @@ def _short_folder(run_tmp: Path | None) -> Iterator[Path]:
                 place.rmdir()
 
 
-def everywhere() -> dict[str, str]:
+def ray_env_vars() -> dict[str, str]:
     """Environment that processes of the cluster want, as it is here inside :func:`connect`."""
     return {name: os.environ[name] for name in _EVERYWHERE if name in os.environ}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.cluster.final_checkpoint import kept_when_stopped
-from llink_ray.cluster.local_ray import everywhere, places
+from llink_ray.cluster.local_ray import places, ray_env_vars
 from llink_ray.cluster.progress import tailing
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.train_language import Say, Task, teach
@@ -56,7 +56,7 @@ def _spread(
     cluster = tasks[0].settings.cluster
     room = places(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
     say(f"{len(tasks)} languages, {min(room, len(tasks))} at a time")
-    remote = ray.remote(num_cpus=0, max_retries=0, runtime_env={"env_vars": everywhere()})(teach)
+    remote = ray.remote(num_cpus=0, max_retries=0, runtime_env={"env_vars": ray_env_vars()})(teach)
     waiting = list(tasks)
     running: dict[Any, Task] = {}
     while waiting or running:

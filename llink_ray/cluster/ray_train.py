@@ -27,7 +27,7 @@ def fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from llink_ray.cluster.user_errors import NoSecondTry
+    from llink_ray.cluster.user_errors import StopOnUserError
     from llink_ray.cluster.worker import train
 
     cluster = settings.cluster
@@ -49,7 +49,7 @@ def fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
             storage_path=str(run.path.resolve()),
             failure_config=FailureConfig(max_failures=cluster.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=settings.checkpoint.keep),
-            callbacks=[NoSecondTry()],
+            callbacks=[StopOnUserError()],
         ),
     )
     # Ray Train's own answer to Ctrl-C waits for a controller that may be busy for minutes, then exits with 0.

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.cluster.job import say
-from llink_ray.cluster.local_ray import everywhere, places
+from llink_ray.cluster.local_ray import places, ray_env_vars
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.sweep_trial import Told, world_name
+from llink_ray.cluster.sweep_trial import TrialContext, world_name
 from llink_ray.cluster.train_language import Task, extract_run, prepare_run
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.prompts.instructions import TRANSLATE_KIND
@@ -41,7 +41,7 @@ def search_in(folder: Path, record: dict[str, Any], started: float) -> dict[str,
         JobFailed: no trial was finished.
     """
     from llink_ray.cluster.sweep_loggers import loggers
-    from llink_ray.cluster.sweep_table import Table
+    from llink_ray.cluster.sweep_table import TrialTable
     from llink_ray.cluster.sweep_tune import carry_out
     from llink_ray.sweeps.report import report as sweep_report
 
@@ -56,13 +56,13 @@ def search_in(folder: Path, record: dict[str, Any], started: float) -> dict[str,
         prune=record["scheduler"] == "asha",
         window=record["window"],
     )
-    told = Told(
+    told = TrialContext(
         folder=str(folder.resolve()),
         bases=record["bases"],
         languages={study: search.languages_of(study) for study in search.studies},
         looks=record["looks"],
         stage_b=record["stage_b"],
-        environment=everywhere(),
+        environment=ray_env_vars(),
     )
     say(f"sweep {folder}")
     RunDir(folder).write_json(folder / RECORD, record)
@@ -73,7 +73,7 @@ def search_in(folder: Path, record: dict[str, Any], started: float) -> dict[str,
     at_a_time = room(settings, record["stage_b"])
     at_a_time = min(at_a_time, record["at_a_time"] or at_a_time)
     ready = time.monotonic()
-    with Table(plan, folder) as table:
+    with TrialTable(plan, folder) as table:
         carry_out(
             plan,
             told,
@@ -120,7 +120,7 @@ def _resources(settings: Settings, stage_b: bool) -> dict[str, float]:
     return {name: amount for name, amount in wanted.items() if amount}
 
 
-def _possible(told: Told, trial: Trial) -> None:
+def _possible(told: TrialContext, trial: Trial) -> None:
     for language in told.languages[trial.study]:
         told.settings(language, trial.config)
 
@@ -162,7 +162,7 @@ def _check_pairs(run: RunDir, names: Sequence[str]) -> None:
         )
 
 
-def _closed(folder: Path, record: Mapping[str, Any], plan: Plan, told: Told) -> dict[str, Any]:
+def _closed(folder: Path, record: Mapping[str, Any], plan: Plan, told: TrialContext) -> dict[str, Any]:
     for left in (*(folder / "trials").glob("*/ray"), *(folder / "trials").glob("*/draft")):
         shutil.rmtree(left, ignore_errors=True)  # checkpoints of those that were given up
     studies: dict[str, Any] = {}
@@ -200,7 +200,7 @@ def _told(plan: Plan, trial: Trial) -> dict[str, Any]:
     return {"trial": trial.name, "config": trial.config, "metrics": last}
 
 
-def _write_best(folder: Path, plan: Plan, told: Told, study: str, trial: Trial) -> None:
+def _write_best(folder: Path, plan: Plan, told: TrialContext, study: str, trial: Trial) -> None:
     codes = plan.search.languages_of(study)
     only = len(plan.search.studies) == 1
     for code in codes:

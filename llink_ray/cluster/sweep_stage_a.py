@@ -16,7 +16,7 @@ from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, sow, validate
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, seed_worker, validate
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Alignment:
         encoded = shared.encoded_english
         data = begin(projector, data, self.settings, MappedRows(encoded, n) if encoded is not None else None)
         self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
-        sow(settings)
+        seed_worker(settings)
         self._chance = self._drawn()
         self.loss = math.nan
 

@@ -21,7 +21,7 @@ from llink_ray.sweeps.results import write_results
 _ROWS = 12
 
 
-class Table:
+class TrialTable:
     """Follows a plan; keeps ``results.parquet`` and ``tensorboard/`` up to date while it does."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
@@ -32,7 +32,7 @@ class Table:
         self._progress = track("sweep", "trials", plan.search.trials * len(plan.search.studies))
         self._progress.reach(len(self._told))
 
-    def __enter__(self) -> Table:
+    def __enter__(self) -> TrialTable:
         if self._live:
             self._live.start()
         else:

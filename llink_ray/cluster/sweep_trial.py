@@ -17,7 +17,7 @@ from llink_ray.sweeps.space import tree
 
 
 @dataclass(frozen=True)
-class Told:
+class TrialContext:
     """What all trials of a sweep are told; plain data, put in Ray's object store once."""
 
     folder: str
@@ -74,7 +74,7 @@ def world_name(language: str, settings: Settings) -> str:
     return f"{language}-{hashlib.sha256(json.dumps(frozen).encode()).hexdigest()[:8]}"
 
 
-def run_trial(config: dict[str, Any], told: Told) -> None:
+def run_trial(config: dict[str, Any], told: TrialContext) -> None:
     """The trainable: reports at every evaluation; what goes wrong is a report too, so that the sweep goes on.
 
     A report holds ``step``, ``seconds``, and ``figures`` by language; a last one may hold ``cause``.
@@ -99,7 +99,7 @@ def run_trial(config: dict[str, Any], told: Told) -> None:
         tune.report({"cause": cause_of(error), "seconds": time.monotonic() - started})
 
 
-def _stage_a(told: Told, by_language: Mapping[str, Settings], started: float) -> None:
+def _stage_a(told: TrialContext, by_language: Mapping[str, Settings], started: float) -> None:
     import torch
 
     from llink_ray.cluster.sweep_stage_a import Alignment
@@ -145,7 +145,7 @@ class Clock:
         self.laps[name] = self.laps.get(name, 0.0) + time.monotonic() - self._since
 
 
-def _both_stages(told: Told, name: str, by_language: Mapping[str, Settings], started: float) -> None:
+def _both_stages(told: TrialContext, name: str, by_language: Mapping[str, Settings], started: float) -> None:
     from llink_ray.cluster.sweep_fit import run_both_stages
 
     for code, settings in by_language.items():

@@ -12,7 +12,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from llink_ray.cluster.sweep_trial import Told, run_trial
+from llink_ray.cluster.sweep_trial import TrialContext, run_trial
 from llink_ray.sweeps.journal import Report, Trial
 from llink_ray.sweeps.plan import Plan
 
@@ -22,7 +22,7 @@ Changed = Callable[[], None]
 
 def carry_out(
     plan: Plan,
-    told: Told,
+    told: TrialContext,
     resources: dict[str, float],
     at_a_time: int,
     changed: Changed,

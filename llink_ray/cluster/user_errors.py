@@ -9,7 +9,7 @@ from ray.train import UserCallback
 from llink_ray.errors import LlinkError
 
 
-class NoSecondTry(UserCallback):  # type: ignore[misc]
+class StopOnUserError(UserCallback):  # type: ignore[misc]
     """Ends a run at a worker's own sentence to a person, which another try would only repeat.
 
     Lost workers and everything else are left to ``cluster.max_failures``.

@@ -31,8 +31,8 @@ from llink_ray.training import history
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.collective import from_first, world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, sow, validate
-from llink_ray.training.stage_b import StageB, gathered
+from llink_ray.training.stage_a import StageA, begin, fresh_projector, seed_worker, validate
+from llink_ray.training.stage_b import StageB, load_sources
 
 
 def train(config: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ class Run:
         from_first([*projector.buffers(), *projector.parameters()])
         projector.to(self.device)
         stage = StageA(projector, data, settings, self.settings.seed)
-        sow(self.settings, self.rank)
+        seed_worker(self.settings, self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
         self._rewind("a", stage.step)
@@ -176,7 +176,7 @@ class Run:
         stage = StageB(
             engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
         )
-        sow(settings, self.rank)
+        seed_worker(settings, self.rank)
         if folder is not None:
             stage.step = checkpoints.restore_stage_b(folder, engine)
         self._rewind("b", stage.step)
@@ -224,7 +224,7 @@ class Run:
             part = rows[start : start + 32]
             prompts = collate([r.prompt for r in part], [r.answer for r in part])
             rows_of = [offset + pair for r in part for pair in r.pairs]
-            sources = gathered(self.features["foreign"], np.array(rows_of))
+            sources = load_sources(self.features["foreign"], np.array(rows_of))
             batches.append((prompts, sources))
         return batches
 

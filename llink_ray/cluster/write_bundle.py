@@ -29,7 +29,7 @@ from llink_ray.models.known_text import MOST, KnownText
 from llink_ray.models.llink import LlinkModel
 from llink_ray.models.locate import weights_of
 from llink_ray.settings import Settings
-from llink_ray.storage.atomic import staged
+from llink_ray.storage.atomic import atomic_directory
 from llink_ray.text.normalisation import FIRST
 
 
@@ -39,7 +39,7 @@ def draft(run: RunDir, model: LlinkModel) -> None:
     Raises:
         JobFailed: the disk refused.
     """
-    with staged(run.draft, "the trained weights", "start a run with --output elsewhere") as folder:
+    with atomic_directory(run.draft, "the trained weights", "start a run with --output elsewhere") as folder:
         save_parts(folder, model.projector, model.slots, model.decoder)
 
 

@@ -80,7 +80,7 @@ class Sampling:
     logprobs: int | None = None
     """How many likeliest alternatives come with each token; None: no log-probabilities at all."""
     strip: bool = True
-    """Leave out blanks around the answer, as ``Taught.answer`` does."""
+    """Leave out blanks around the answer, as ``LlinkPipeline.answer`` does."""
 
     def __post_init__(self) -> None:
         wrong = (

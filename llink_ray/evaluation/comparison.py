@@ -8,39 +8,41 @@ from typing import Any
 
 from llink_ray.evaluation.baselines import BASE, OURS, known
 from llink_ray.evaluation.judge import Contest, Summary
-from llink_ray.evaluation.table import DASH, Sheet, figure, signed
+from llink_ray.evaluation.table import DASH, Table, figure, signed
 from llink_ray.metrics.answers import Answer, score
 
-Told = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 # The vectors that stand for a text when a contestant is done, the last of these that it has.
 _FINAL = ("base", "stage_a", "direct", "stage_ab")
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Baseline:
     """One system with its figures and answers."""
 
     name: str
     figures: dict[str, Any]
     """``retrieval``, ``answers``, ``tokens``; of a trained one ``slots`` (their number), ``slot_gain``,
     ``passages``, ``mixed``, ``unseen``, ``seconds``, ``run_dir``."""
-    answers: Sequence[Told]
+    answers: Sequence[Document]
     """Rows of ``answers.json``: ``text``, ``kind``, ``instruction``, ``expected``, ``given``."""
 
 
 _TOLD = ("answers", "passages", "mixed", "unseen", "slot_gain", "tokens", "seconds", "run_dir")
 
 
-def from_run(name: str, document: Told, answers: Sequence[Told], slots: int | None = None) -> Contestant:
+def from_run(
+    name: str, document: Document, answers: Sequence[Document], slots: int | None = None
+) -> Baseline:
     """A contestant that was trained, from its job's document, its answers and its number of slots."""
     retrieval = document["retrieval"]
     final = next(key for key in reversed(_FINAL) if key in retrieval)
     figures = {key: document.get(key) for key in _TOLD}
-    return Contestant(name, {"retrieval": retrieval[final], "slots": slots, **figures}, answers)
+    return Baseline(name, {"retrieval": retrieval[final], "slots": slots, **figures}, answers)
 
 
-def untouched(ours: Told, asked: Sequence[Told], given: Sequence[str]) -> Contestant:
+def untouched(ours: Document, asked: Sequence[Document], given: Sequence[str]) -> Baseline:
     """The decoder as it came, from its answers to the raw text; ``ours`` is our run's document."""
     rows = [{**row, "given": text} for row, text in zip(asked, given, strict=True)]
     answers = [Answer(r["kind"], r["instruction"], r["expected"], r["given"]) for r in rows]
@@ -50,10 +52,10 @@ def untouched(ours: Told, asked: Sequence[Told], given: Sequence[str]) -> Contes
         "answers": score(answers),
         "tokens": {"raw": raw, "slots": raw, "ratio": 1.0},
     }
-    return Contestant(BASE, figures, rows)
+    return Baseline(BASE, figures, rows)
 
 
-def contests(ours: Contestant, other: Contestant, meanings: Mapping[str, str]) -> list[Contest]:
+def contests(ours: Baseline, other: Baseline, meanings: Mapping[str, str]) -> list[Contest]:
     """Every question that both were asked; ``meanings`` are the English of the texts."""
     theirs = {(row["text"], row["instruction"]): row["given"] for row in other.answers}
     return [
@@ -77,7 +79,7 @@ def described(name: str) -> str:
     return "our run" if name == OURS else str(known()[name]["is"])
 
 
-def figures_sheet(contestants: Sequence[Contestant]) -> Sheet:
+def figures_sheet(contestants: Sequence[Baseline]) -> Table:
     """A row for each contestant."""
     columns = ("", "R@1", "R@10", "exact", "numbers", "chrF", "gain", "tokens")
     rows = []
@@ -100,10 +102,10 @@ def figures_sheet(contestants: Sequence[Contestant]) -> Sheet:
         "Held-out text. R: retrieval, foreign to English. Exact: answers to questions. "
         "Gain: nats a token lost when the slots are zeroed. Tokens: of the decoder's prompt."
     )
-    return Sheet("Comparison", columns, "l" + "r" * (len(columns) - 1), tuple(rows), note)
+    return Table("Comparison", columns, "l" + "r" * (len(columns) - 1), tuple(rows), note)
 
 
-def judge_sheet(summaries: Mapping[str, Summary], judge: str) -> Sheet | None:
+def judge_sheet(summaries: Mapping[str, Summary], judge: str) -> Table | None:
     """How often our run was preferred over each other."""
     rows = [(name, *preferences(found)) for name, found in summaries.items()]
     if not rows:
@@ -112,7 +114,7 @@ def judge_sheet(summaries: Mapping[str, Summary], judge: str) -> Sheet | None:
     note = (
         f"Judge: {judge}. Both orders; a win that flips with the order is a tie. Preferred: ties set aside."
     )
-    return Sheet("Judge", columns, "lrrrr", tuple(rows), note)
+    return Table("Judge", columns, "lrrrr", tuple(rows), note)
 
 
 PREFERENCES = ("won / lost / tied", "preferred [95 %]", "ties half", "words")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llink_ray.evaluation.baselines import OURS, other_counts
-from llink_ray.evaluation.comparison import Contestant
+from llink_ray.evaluation.comparison import Baseline
 from llink_ray.evaluation.drawing import (
     COLOURS,
     GREY,
@@ -34,9 +34,9 @@ _QUALITIES = (
 """Title, where the figure stands, its decimals, and the best there can be."""
 
 
-def counts(contestants: Sequence[Contestant]) -> dict[int, Contestant]:
+def counts(contestants: Sequence[Baseline]) -> dict[int, Baseline]:
     """Ours and those that differ from it in the number of slots alone, by that number."""
-    found: dict[int, Contestant] = {}
+    found: dict[int, Baseline] = {}
     for contestant in contestants:  # ours comes first, and stands for its number
         number = contestant.figures.get("slots")
         if number and contestant.name in (OURS, *other_counts()):
@@ -44,7 +44,7 @@ def counts(contestants: Sequence[Contestant]) -> dict[int, Contestant]:
     return dict(sorted(found.items()))
 
 
-def by_slots(contestants: Sequence[Contestant], path: Path) -> Path | None:
+def by_slots(contestants: Sequence[Baseline], path: Path) -> Path | None:
     """Answers, translations and retrieval by tokens of the prompt, with the number of slots above.
 
     None with fewer than two numbers of slots.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llink_ray.evaluation.comparison import Contestant
+from llink_ray.evaluation.comparison import Baseline
 from llink_ray.evaluation.drawing import COLOURS, GREY, INK, PALE, blank, literal, save, style
 from llink_ray.evaluation.intervals import wilson
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.table import figure
 
 
-def figure_bars(contestants: Sequence[Contestant], path: Path) -> Path:
+def figure_bars(contestants: Sequence[Baseline], path: Path) -> Path:
     """R@1, exact answers and right numbers of each contestant."""
     rows = list(contestants)[::-1]  # drawn from the bottom up
     shown = [
@@ -39,7 +39,7 @@ def figure_bars(contestants: Sequence[Contestant], path: Path) -> Path:
         return save(drawing, path)
 
 
-def retrieval_bars(contestants: Sequence[Contestant], path: Path) -> Path:
+def retrieval_bars(contestants: Sequence[Baseline], path: Path) -> Path:
     """R@1 of each contestant with its 95 % interval over the held-out pairs."""
     rows = list(contestants)[::-1]  # drawn from the bottom up
     found = [(c.figures["retrieval"]["r1"], c.figures["retrieval"]["count"]) for c in rows]

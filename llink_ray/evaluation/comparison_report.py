@@ -8,11 +8,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from llink_ray.evaluation import comparison_curves, comparison_plots
-from llink_ray.evaluation.comparison import Contestant, described, figures_sheet, judge_sheet
+from llink_ray.evaluation.comparison import Baseline, described, figures_sheet, judge_sheet
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.plots import Records
 from llink_ray.evaluation.report import NAME, PLOTS, escape, section
-from llink_ray.evaluation.table import Sheet
+from llink_ray.evaluation.table import Table
 from llink_ray.storage.atomic import disk_refused
 
 
@@ -20,7 +20,7 @@ from llink_ray.storage.atomic import disk_refused
 class Found:
     """What a comparison came to."""
 
-    contestants: Sequence[Contestant]
+    contestants: Sequence[Baseline]
     """Ours first."""
     summaries: Mapping[str, Summary] = field(default_factory=dict)
     """Ours against each other, by its name; empty where nobody judged."""
@@ -29,7 +29,7 @@ class Found:
     curves: Mapping[str, Records] = field(default_factory=dict)
     """Histories of those whose Stage A differs, the first of each kind."""
 
-    def sheets(self) -> list[Sheet]:
+    def sheets(self) -> list[Table]:
         """Figures, and the judge's where there is one."""
         judged = judge_sheet(self.summaries, self.judge)
         return [figures_sheet(self.contestants), *([judged] if judged else [])]

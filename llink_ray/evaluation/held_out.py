@@ -19,7 +19,7 @@ from llink_ray.prompts.instructions import as_shown, evaluation_examples
 from llink_ray.settings import Settings
 from llink_ray.text.languages import Language
 from llink_ray.training.examples import tokenise
-from llink_ray.training.stage_b import gathered
+from llink_ray.training.stage_b import load_sources
 
 
 class HeldOut:
@@ -94,4 +94,6 @@ class HeldOut:
 
     def _slots(self, held_out: np.ndarray[tuple[int], np.dtype[np.int64]]) -> torch.Tensor:
         """Slots (n, K, d) of held-out pairs by their places."""
-        return self.model.soft_slots(gathered(self.foreign, self.offset + held_out).to(self.decoder.device))
+        return self.model.soft_slots(
+            load_sources(self.foreign, self.offset + held_out).to(self.decoder.device)
+        )

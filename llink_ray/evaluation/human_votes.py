@@ -13,7 +13,7 @@ from rich.console import Console
 from llink_ray.evaluation.comparison import PREFERENCES, preferences
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.judge.votes import Pair, read, summaries, thumbs
-from llink_ray.evaluation.table import Sheet, figure
+from llink_ray.evaluation.table import Table, figure
 from llink_ray.evaluation.terminal import render
 
 
@@ -38,18 +38,18 @@ def people(path: str | Path) -> dict[str, Any]:
     }
 
 
-def votes_sheet(voted: Mapping[Pair, Summary]) -> Sheet | None:
+def votes_sheet(voted: Mapping[Pair, Summary]) -> Table | None:
     """How often people preferred one side to the other."""
     if not voted:
         return None
     rows = tuple((f"{a} against {b}", *preferences(summary)) for (a, b), summary in voted.items())
     note = "Judge: people, who saw both answers once, under their names. Preferred: ties set aside."
-    return Sheet("Votes", ("answers of", *PREFERENCES), "lrrrr", rows, note)
+    return Table("Votes", ("answers of", *PREFERENCES), "lrrrr", rows, note)
 
 
-def thumbs_sheet(liked: Mapping[str, Counter[str]]) -> Sheet | None:
+def thumbs_sheet(liked: Mapping[str, Counter[str]]) -> Table | None:
     """How often people liked one answer by itself."""
     if not liked:
         return None
     rows = tuple((side, figure(count["up"]), figure(count["down"])) for side, count in liked.items())
-    return Sheet("Thumbs", ("answers of", "up", "down"), "lrr", rows)
+    return Table("Thumbs", ("answers of", "up", "down"), "lrr", rows)

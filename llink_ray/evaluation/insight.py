@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.attention import PARTS, attention, layout
 from llink_ray.models.llink import collate
 from llink_ray.text.languages import find
@@ -57,7 +57,7 @@ class Insight:
     others: list[str]
     """The B - 1 texts that it is compared with."""
     answer: str
-    """What ``Taught.answer`` says."""
+    """What ``LlinkPipeline.answer`` says."""
     answer_tokens: list[str]
     """T tokens said; the one that ended the answer too, unless it was cut."""
     columns: list[str]
@@ -91,8 +91,10 @@ class Insight:
 
 
 @torch.inference_mode()
-def insight(taught: Taught, instruction: str, text: str, others: Sequence[str] = (), top: int = 5) -> Insight:
-    """Look at one text, answered as :meth:`Taught.answer` does; ``others`` are only compared with it.
+def insight(
+    taught: LlinkPipeline, instruction: str, text: str, others: Sequence[str] = (), top: int = 5
+) -> Insight:
+    """Look at one text, answered as :meth:`LlinkPipeline.answer` does; ``others`` are only compared with it.
 
     ``top`` is how many vocabulary tokens each slot is shown with.
     """
@@ -156,13 +158,13 @@ def readable(tokenizer: Any, token: int) -> str:
     return str(tokenizer.convert_ids_to_tokens(token) or "")
 
 
-def _pieces(taught: Taught, text: str) -> tuple[list[str], int]:
+def _pieces(taught: LlinkPipeline, text: str) -> tuple[list[str], int]:
     """The encoder's tokens of a text as :meth:`Encoder.encode` reads it, and how many are unknown."""
     tokenizer, (ids,) = taught.encoder.tokenizer, taught.encoder.token_ids([text])
     return [readable(tokenizer, i) for i in ids], sum(i == tokenizer.unk_token_id for i in ids)
 
 
-def _in_words(taught: Taught, slots: torch.Tensor, top: int) -> list[Slot]:
+def _in_words(taught: LlinkPipeline, slots: torch.Tensor, top: int) -> list[Slot]:
     """Slots (K, d) as vocabulary tokens."""
     decoder = taught.decoder
     table, head = taught.model.decoder.get_input_embeddings(), taught.model.decoder.get_output_embeddings()

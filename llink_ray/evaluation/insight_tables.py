@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from llink_ray.evaluation.attention import PARTS
 from llink_ray.evaluation.insight import Insight, Near
-from llink_ray.evaluation.table import Sheet
+from llink_ray.evaluation.table import Table
 from llink_ray.evaluation.terminal import render
 
 NARROW = {"marks": "marks", "numerals": "nums", "instruction": "instr", "answer": "said"}
@@ -49,7 +49,7 @@ def percent(share: float) -> str:
     return str(int(share * 100 + 0.5) or "·")
 
 
-def _given_sheet(seen: Insight) -> Sheet:
+def _given_sheet(seen: Insight) -> Table:
     more = len(seen.pieces) - MOST
     pieces = " ".join(visible(piece) for piece in seen.pieces[:MOST]) + (
         f" … {more} more" if more > 0 else ""
@@ -63,7 +63,7 @@ def _given_sheet(seen: Insight) -> Sheet:
         ("prompt tokens", f"{seen.tokens_slots} with slots, {seen.tokens_raw} with the raw text"),
         ("encoder read", f"{counted}: {pieces}"),
     )
-    return Sheet(f"What the decoder was given ({seen.language})", ("", ""), "ll", rows)
+    return Table(f"What the decoder was given ({seen.language})", ("", ""), "ll", rows)
 
 
 def _shares(
@@ -78,9 +78,9 @@ def _shares(
     return tuple(table)
 
 
-def _tight(sheet: Sheet) -> Group:
+def _tight(sheet: Table) -> Group:
     """A sheet of many narrow columns, two blanks between them."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name in sheet.columns:
         table.add_column(Text(name), justify="right" if name else "left", no_wrap=True)
     for row in sheet.rows:
@@ -91,9 +91,9 @@ def _tight(sheet: Sheet) -> Group:
     return Group(*parts)
 
 
-def _attention_sheets(seen: Insight, room: int) -> list[Sheet]:
+def _attention_sheets(seen: Insight, room: int) -> list[Table]:
     if seen.attention_missing:
-        return [Sheet("Attention", ("", ""), "ll", (("", f"none: {seen.attention_missing}"),))]
+        return [Table("Attention", ("", ""), "ll", (("", f"none: {seen.attention_missing}"),))]
     count, tokens = len(seen.slots), len(seen.answer_tokens)
     rows = [(visible(t), shares) for t, shares in zip(seen.answer_tokens, seen.attention, strict=True)]
     by_token = _shares(rows[:MOST], count, room)
@@ -107,26 +107,26 @@ def _attention_sheets(seen: Insight, room: int) -> list[Sheet]:
     by_layer = _shares(layers, count, room)
     align = "l" + "r" * (len(by_token[0]) - 1)
     return [
-        Sheet("Attention by answer token: slots, other parts", by_token[0], align, by_token[1:], note),
-        Sheet("Attention by layer", by_layer[0], align, by_layer[1:], "Per cent, mean over answer tokens."),
+        Table("Attention by answer token: slots, other parts", by_token[0], align, by_token[1:], note),
+        Table("Attention by layer", by_layer[0], align, by_layer[1:], "Per cent, mean over answer tokens."),
     ]
 
 
-def _words_sheet(seen: Insight) -> Sheet:
+def _words_sheet(seen: Insight) -> Table:
     def listed(near: Sequence[Near]) -> str:
         return " ".join(f"{visible(n.token)}({n.score:.2f})" for n in near)  # a score never leaves its token
 
     rows = tuple((str(i + 1), listed(s.nearest), listed(s.read)) for i, s in enumerate(seen.slots))
     note = "Nearest: cosine to input embeddings. Read: what the output rows would say of the slot."
-    return Sheet("Slots in words", ("slot", "nearest", "read"), "lll", rows, note)
+    return Table("Slots in words", ("slot", "nearest", "read"), "lll", rows, note)
 
 
-def _matrix_sheet(title: str, cosines: Sequence[Sequence[float]], room: int, note: str) -> Sheet:
+def _matrix_sheet(title: str, cosines: Sequence[Sequence[float]], room: int, note: str) -> Table:
     """Every cosine where they fit, else what stands out of them."""
     size = len(cosines)
     if 4 + 7 * size <= room:
         rows = tuple((str(i + 1), *(f"{c:z.2f}" for c in row)) for i, row in enumerate(cosines))
-        return Sheet(title, ("", *(str(i + 1) for i in range(size))), "l" + "r" * size, rows, note)
+        return Table(title, ("", *(str(i + 1) for i in range(size))), "l" + "r" * size, rows, note)
     pairs = sorted((cosines[i][j], i + 1, j + 1) for i in range(size) for j in range(i))
     (least, *_), (most, *_) = pairs[0], pairs[-1]
     rows = (
@@ -134,10 +134,10 @@ def _matrix_sheet(title: str, cosines: Sequence[Sequence[float]], room: int, not
         (f"most alike ({pairs[-1][2]} and {pairs[-1][1]})", f"{most:z.2f}"),
         (f"least alike ({pairs[0][2]} and {pairs[0][1]})", f"{least:z.2f}"),
     )
-    return Sheet(title, ("", "cosine"), "lr", rows, note)
+    return Table(title, ("", "cosine"), "lr", rows, note)
 
 
-def insight_sheets(seen: Insight, width: int = 80) -> list[Sheet]:
+def insight_sheets(seen: Insight, width: int = 80) -> list[Table]:
     """Everything in the insight as tables that fit ``width`` columns (80 or more)."""
     room = width - 2  # tables stand two columns in
     texts = [seen.text, *seen.others]
@@ -153,7 +153,7 @@ def insight_sheets(seen: Insight, width: int = 80) -> list[Sheet]:
         listed = tuple(
             (str(i + 1), visible(text, 60).replace("·", " ")) for i, text in enumerate(texts[:MOST])
         )
-        made.append(Sheet("Texts", ("", ""), "rl", listed))
+        made.append(Table("Texts", ("", ""), "rl", listed))
     return made
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.passages import passages
 from llink_ray.metrics.answers import Answer, score
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 def measure(
-    taught: Taught,
+    taught: LlinkPipeline,
     pairs: Sequence[Pair],
     teacher: npt.NDArray[np.float32],
     raw_states: npt.NDArray[np.float32],
@@ -69,7 +69,7 @@ def measure(
 
 
 def measure_apart(
-    taught: Taught,
+    taught: LlinkPipeline,
     pairs: Sequence[Pair],
     teacher: npt.NDArray[np.float32],
     raw_states: npt.NDArray[np.float32],
@@ -86,7 +86,7 @@ def measure_apart(
 
 
 def _retrieval(
-    taught: Taught,
+    taught: LlinkPipeline,
     pairs: Sequence[Pair],
     teacher: npt.NDArray[np.float32],
     raw_states: npt.NDArray[np.float32],
@@ -103,7 +103,7 @@ def _retrieval(
     return {name: retrieval(vectors, targets).as_dict() for name, vectors in found.items()}
 
 
-def _answers(taught: Taught, pairs: Sequence[Pair]) -> tuple[list[Example], list[Answer]]:
+def _answers(taught: LlinkPipeline, pairs: Sequence[Pair]) -> tuple[list[Example], list[Answer]]:
     """What is asked, of the text that stands in the prompt, and what is answered."""
     settings, shown = taught.settings.evaluation, as_shown(pairs, taught.settings.stage_b.source)
     asked = evaluation_examples(shown, settings.answers, taught.settings.seed)
@@ -125,7 +125,7 @@ def _fidelity(answers: Sequence[Answer], texts: Sequence[str], code: str) -> dic
     return fidelity(pairs, find(code))
 
 
-def _vectors(taught: Taught, texts: Sequence[str], size: int) -> dict[str, npt.NDArray[np.float32]]:
+def _vectors(taught: LlinkPipeline, texts: Sequence[str], size: int) -> dict[str, npt.NDArray[np.float32]]:
     """What stands for each text in the decoder's latent space, (n, d_dec), by the system that made it.
 
     Projected vectors and mean slots; without slots, the adapted decoder's state after the raw text.
@@ -150,7 +150,7 @@ def _vectors(taught: Taught, texts: Sequence[str], size: int) -> dict[str, npt.N
     return {name: np.concatenate(vectors) for name, vectors in parts.items()}
 
 
-def slot_gain(taught: Taught, examples: Sequence[Example]) -> dict[str, float]:
+def slot_gain(taught: LlinkPipeline, examples: Sequence[Example]) -> dict[str, float]:
     """Nats a token that slots are worth: loss with them ablated minus loss with them (METHOD: slot gain).
 
     ``zero`` puts zeros, ``shuffle`` the slots of another text, in their place.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus.pair import Pair
 from llink_ray.metrics.answers import exact
 from llink_ray.prompts.instructions import Example, evaluation_examples, in_passages
@@ -14,7 +14,7 @@ LONGEST = 6
 """Sentences of the longest passage, or fewer where ``slots.max_sentences`` is less."""
 
 
-def passages(taught: Taught, pairs: Sequence[Pair]) -> dict[str, Any]:
+def passages(taught: LlinkPipeline, pairs: Sequence[Pair]) -> dict[str, Any]:
     """``passages`` and ``mixed`` of the metrics; empty for a decoder that takes a message as one text.
 
     ``passages``: ``exact``, ``count``, and both in ``by_sentences``. ``mixed``: ``exact`` of messages of one
@@ -41,7 +41,7 @@ def passages(taught: Taught, pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-def _right(taught: Taught, examples: Sequence[Example]) -> list[bool]:
+def _right(taught: LlinkPipeline, examples: Sequence[Example]) -> list[bool]:
     given = taught.answer_all([(e.instruction, e.text) for e in examples])
     return [exact(example.answer, text) for example, text in zip(examples, given, strict=True)]
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from llink_ray.errors import JobFailed
 from llink_ray.evaluation import plots
-from llink_ray.evaluation.table import DASH, Sheet, sheets
+from llink_ray.evaluation.table import DASH, Table, sheets
 
 NAME = "report.md"
 PLOTS = "plots"
@@ -26,7 +26,7 @@ def escape(text: str) -> str:
     return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def _table(sheet: Sheet) -> list[str]:
+def _table(sheet: Table) -> list[str]:
     lines = [
         "| " + " | ".join(escape(name) for name in sheet.columns) + " |",
         "|" + "|".join(" ---: " if align == "r" else " :--- " for align in sheet.align) + "|",
@@ -35,7 +35,7 @@ def _table(sheet: Sheet) -> list[str]:
     return lines
 
 
-def section(sheet: Sheet) -> list[str]:
+def section(sheet: Table) -> list[str]:
     """Lines of Markdown: heading, table, note."""
     lines = [f"## {escape(sheet.title)}", "", *_table(sheet), ""]
     return [*lines, escape(sheet.note), ""] if sheet.note else lines

@@ -26,7 +26,7 @@ ABLATIONS = {"zero": "zeroed", "shuffle": "shuffled", "mean": "mean slot"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Table:
     """A titled table; ``align`` has ``l`` or ``r`` for each column, and empty column names mean no head."""
 
     title: str
@@ -88,7 +88,7 @@ def _model(value: object) -> str:
     return f"{name} @ {revision}" if revision else str(name)
 
 
-def run_sheet(metrics: Metrics) -> Sheet:
+def run_sheet(metrics: Metrics) -> Table:
     """What ran: language, preset, models with revisions, corpus hash, seed, commit, steps, time, places."""
     steps, seconds = metrics.get("steps"), metrics.get("seconds")
     if isinstance(steps, Mapping):
@@ -106,10 +106,10 @@ def run_sheet(metrics: Metrics) -> Sheet:
         "bundle": metrics.get("bundle"),
     }
     rows = ((name, str(value)) for name, value in found.items() if value is not None)
-    return Sheet("Run", ("", ""), "ll", tuple(rows))
+    return Table("Run", ("", ""), "ll", tuple(rows))
 
 
-def retrieval_sheet(metrics: Metrics) -> Sheet | None:
+def retrieval_sheet(metrics: Metrics) -> Table | None:
     """Foreign -> English retrieval, a row for each system."""
     found = _section(metrics, "retrieval")
     names = [n for n in SYSTEMS if found.get(n)] + [n for n in found if n not in SYSTEMS and found[n]]
@@ -128,10 +128,10 @@ def retrieval_sheet(metrics: Metrics) -> Sheet | None:
     if found.get("stage_a") and found.get("stage_ab"):
         change = found["stage_ab"]["r1"] - found["stage_a"]["r1"]
         note = _sentences([note, f"Stage B changes R@1 by {signed(change)}."])
-    return Sheet("Retrieval", ("", "R@1", "R@5", "R@10", "MRR", "rank"), "lrrrrr", rows, note)
+    return Table("Retrieval", ("", "R@1", "R@5", "R@10", "MRR", "rank"), "lrrrrr", rows, note)
 
 
-def answers_sheet(metrics: Metrics) -> Sheet | None:
+def answers_sheet(metrics: Metrics) -> Table | None:
     """Answers by type of question, all questions, and the decoder on the English text itself."""
     found = _section(metrics, "answers")
     by_type = _section(found, "by_type")
@@ -158,10 +158,10 @@ def answers_sheet(metrics: Metrics) -> Sheet | None:
         signature = found.get("chrf_signature") or "unsigned"
         note.append(f"Translations: chrF {figure(found['chrf'], 1)} ({signature}).")
     columns = ("question", "n", "exact", "F1", "numbers")
-    return Sheet("Answers on held-out text", columns, "lrrrr", tuple(rows), _sentences(note))
+    return Table("Answers on held-out text", columns, "lrrrr", tuple(rows), _sentences(note))
 
 
-def passages_sheet(metrics: Metrics) -> Sheet | None:
+def passages_sheet(metrics: Metrics) -> Table | None:
     """Questions about one sentence of several, by how many there are, and beside English text."""
     found, mixed = _section(metrics, "passages"), _section(metrics, "mixed")
     if not found.get("count"):
@@ -174,10 +174,10 @@ def passages_sheet(metrics: Metrics) -> Sheet | None:
     if mixed.get("count"):
         rows.append(("foreign and English", figure(mixed["count"]), figure(mixed["exact"])))
         rows.append(("the same, foreign alone", figure(mixed["count"]), figure(mixed["alone"])))
-    return Sheet("One sentence of several", ("message", "n", "exact"), "lrr", tuple(rows))
+    return Table("One sentence of several", ("message", "n", "exact"), "lrr", tuple(rows))
 
 
-def fidelity_sheet(metrics: Metrics) -> Sheet | None:
+def fidelity_sheet(metrics: Metrics) -> Table | None:
     """Numbers in translations against numbers in their sources."""
     found = _section(metrics, "fidelity")
     if found.get("f1") is None:
@@ -187,20 +187,20 @@ def fidelity_sheet(metrics: Metrics) -> Sheet | None:
         f"Of {figure(found.get('source_numbers'))} numbers in the texts translated. "
         "Faithful: the share of translations with no number that is not in the text."
     )
-    return Sheet("Numbers in translations", ("", "share"), "lr", rows, note)
+    return Table("Numbers in translations", ("", "share"), "lr", rows, note)
 
 
-def gain_sheet(metrics: Metrics) -> Sheet | None:
+def gain_sheet(metrics: Metrics) -> Table | None:
     """Slot gain for each ablation."""
     found = {k: v for k, v in _section(metrics, "slot_gain").items() if k in ABLATIONS and v is not None}
     if not found:
         return None
     rows = tuple((label, signed(found[key])) for key, label in ABLATIONS.items() if key in found)
     note = "Loss with the slots ablated minus loss with them: above 0, the slots are used."
-    return Sheet("Slot gain", ("slots", "nats a token"), "lr", rows, note)
+    return Table("Slot gain", ("slots", "nats a token"), "lr", rows, note)
 
 
-def tokens_sheet(metrics: Metrics) -> Sheet | None:
+def tokens_sheet(metrics: Metrics) -> Table | None:
     """Decoder prompt tokens a message, raw text against slots."""
     found = _section(metrics, "tokens")
     if found.get("raw") is None and found.get("slots") is None:
@@ -208,10 +208,10 @@ def tokens_sheet(metrics: Metrics) -> Sheet | None:
     rows = (("raw text", figure(found.get("raw"), 1)), ("slots", figure(found.get("slots"), 1)))
     ratio = found.get("ratio")
     note = f"Raw text takes {figure(ratio, 1)} times the tokens." if ratio is not None else ""
-    return Sheet("Decoder prompt tokens", ("message as", "tokens"), "lr", rows, note)
+    return Table("Decoder prompt tokens", ("message as", "tokens"), "lr", rows, note)
 
 
-def corpus_sheet(metrics: Metrics) -> Sheet | None:
+def corpus_sheet(metrics: Metrics) -> Table | None:
     """Pairs kept and dropped, by reason, with the first lines dropped for it."""
     found = _section(metrics, "corpus")
     if found.get("kept") is None and found.get("dropped") is None:
@@ -221,17 +221,17 @@ def corpus_sheet(metrics: Metrics) -> Sheet | None:
     for reason, dropped in reasons:
         lines = ", ".join(str(line) for line in dropped.get("first_lines", ()) if line)
         rows.append((f"· {spoken(reason)}", figure(dropped.get("count")), lines))
-    return Sheet("Corpus", ("pairs", "count", "first lines"), "lrl", tuple(rows))
+    return Table("Corpus", ("pairs", "count", "first lines"), "lrl", tuple(rows))
 
 
-def sources_sheet(metrics: Metrics) -> Sheet | None:
+def sources_sheet(metrics: Metrics) -> Table | None:
     """Pairs by source and split; an unnamed source is a dash."""
     found = _section(_section(metrics, "corpus"), "sources")
     rows = tuple((name or DASH, *(figure(counts.get(s)) for s in SPLITS)) for name, counts in found.items())
-    return Sheet("Sources", ("pairs from", *SPLITS), "l" + "r" * len(SPLITS), rows)
+    return Table("Sources", ("pairs from", *SPLITS), "l" + "r" * len(SPLITS), rows)
 
 
-def unseen_sheet(metrics: Metrics) -> Sheet | None:
+def unseen_sheet(metrics: Metrics) -> Table | None:
     """The test pairs beside pairs of sources that were held out of training."""
     found = _section(metrics, "unseen")
     if not found:
@@ -246,10 +246,10 @@ def unseen_sheet(metrics: Metrics) -> Sheet | None:
         if other.get(key) is not None:
             rows.append((label, figure(own.get(key), digits), figure(other.get(key), digits)))
     note = f"{figure(found.get('pairs'))} pairs of sources that were held out of training."
-    return Sheet("Unseen sources", ("", "test", "unseen"), "lrr", tuple(rows), note)
+    return Table("Unseen sources", ("", "test", "unseen"), "lrr", tuple(rows), note)
 
 
-def sheets(metrics: Metrics) -> list[Sheet]:
+def sheets(metrics: Metrics) -> list[Table]:
     """All sheets that these metrics can fill, in the order they are read."""
     made = (
         run_sheet(metrics),

@@ -8,15 +8,15 @@ from typing import Any
 from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from llink_ray.evaluation.table import Sheet, sheets
+from llink_ray.evaluation.table import Table, sheets
 
 
-def render(sheet: Sheet) -> Group:
+def render(sheet: Table) -> Group:
     """One sheet; every cell is taken literally, long ones fold, so 60 columns are enough."""
-    table = Table(box=box.SIMPLE_HEAD, show_header=any(sheet.columns), pad_edge=False, show_edge=False)
+    table = RichTable(box=box.SIMPLE_HEAD, show_header=any(sheet.columns), pad_edge=False, show_edge=False)
     for place, (name, align) in enumerate(zip(sheet.columns, sheet.align, strict=True)):
         right = align == "r"
         table.add_column(

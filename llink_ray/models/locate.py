@@ -13,7 +13,7 @@ from typing import Any
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.pretrained.catalogue import find_model, pair_with
 from llink_ray.models.pretrained.prepared import HUB, prepared, read_source
-from llink_ray.storage.junk_files import is_leftover
+from llink_ray.storage.junk_files import is_junk
 
 _TOKENIZERS = frozenset(
     {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "vocab.bpe"}
@@ -80,7 +80,7 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
 
 def _hidden(file: Path, root: str) -> bool:
     """Caches and marks that tools and desktops leave beside a model are not the model."""
-    return any(is_leftover(part) for part in file.relative_to(root).parts)
+    return any(is_junk(part) for part in file.relative_to(root).parts)
 
 
 @lru_cache(maxsize=16)

@@ -34,7 +34,7 @@ class Expander(nn.Module):
         return slots
 
 
-class Reader(nn.Module):
+class CrossAttentionBlock(nn.Module):
     """One layer of the resampler: slots look at token states, then think."""
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -92,7 +92,9 @@ class SoftSlots(nn.Module):
         self.reads_tokens = settings.variant == "resampler"
         if self.reads_tokens:
             self.into = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, decoder_dim))
-            self.readers = nn.ModuleList(Reader(decoder_dim, settings.heads) for _ in range(settings.layers))
+            self.readers = nn.ModuleList(
+                CrossAttentionBlock(decoder_dim, settings.heads) for _ in range(settings.layers)
+            )
         self.norm = nn.LayerNorm(decoder_dim)
         self.marks = nn.Parameter(torch.zeros(2, decoder_dim))
         self.register_buffer("embedding_norm", torch.tensor([norm]))

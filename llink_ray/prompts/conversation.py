@@ -35,7 +35,7 @@ _READ = ("user", "system", "developer")
 """Roles whose text is looked at; what the decoder itself said stays as it was."""
 
 
-class NotTaught(LlinkError):
+class LanguageNotServed(LlinkError):
     """Text in a language that nobody taught."""
 
     place: int | None = None
@@ -143,7 +143,7 @@ def lay_out(
         try:
             one = _Message(number, written, taught, forced, unknown, forms or {})
             one.check_length(taught)
-        except (NotTaught, TooLong, NotUnicode) as error:
+        except (LanguageNotServed, TooLong, NotUnicode) as error:
             error.place = number
             raise
         found += one.spans
@@ -192,7 +192,7 @@ def lay_out_text(
         try:
             one = _Message(0, text[begin:end], taught, forced, unknown, forms or {})
             one.check_length(taught)
-        except (NotTaught, TooLong, NotUnicode) as error:
+        except (LanguageNotServed, TooLong, NotUnicode) as error:
             error.place = 0
             raise
         pieces, spans = iter(one.pieces), list[FoundSpan]()
@@ -291,7 +291,7 @@ class _Message:
         if span.code in taught:
             return span.code
         if unknown == "refuse" and letters > 1:  # one alone is a formula's, or a name for itself
-            raise NotTaught(find(span.code) if span.code else span.other, list(taught))
+            raise LanguageNotServed(find(span.code) if span.code else span.other, list(taught))
         return None
 
     def _add(

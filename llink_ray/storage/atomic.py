@@ -19,7 +19,9 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextmanager
-def staged(destination: Path, what: str, elsewhere: str, *, first_wins: bool = False) -> Iterator[Path]:
+def atomic_directory(
+    destination: Path, what: str, elsewhere: str, *, first_wins: bool = False
+) -> Iterator[Path]:
     """A new directory beside ``destination`` that takes its name when the block ends well.
 
     Files are flushed to the disk before the rename, so a power cut leaves the old or the new directory.

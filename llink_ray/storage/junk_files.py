@@ -13,6 +13,6 @@ _LEFTOVER = re.compile(
 )
 
 
-def is_leftover(name: str) -> bool:
+def is_junk(name: str) -> bool:
     """Whether a file or folder of this name (not a path) is such a thing."""
     return _LEFTOVER.fullmatch(name) is not None

@@ -16,14 +16,14 @@ from pyarrow import fs
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.progress import track
 from llink_ray.storage.atomic import disk_refused, sync_file
-from llink_ray.storage.redact import portable
+from llink_ray.storage.redact import redact
 
 _OBJECT_STORES = frozenset({"s3", "gs", "gcs", "abfs", "abfss"})
 """A PUT is atomic there, and folders are only prefixes that one may be forbidden to create."""
 _BLOCK = 1 << 20  # bytes
 
 
-class Store:
+class ObjectStore:
     """A folder on a local path or at any address that pyarrow knows. Paths are relative to it, with ``/``."""
 
     name: str
@@ -43,7 +43,7 @@ class Store:
             self._files, root = filesystem, text
             self.name = f"{filesystem.type_name}:{text}"
         elif "://" in text:
-            self.name = text if text.startswith("file://") else portable(text)
+            self.name = text if text.startswith("file://") else redact(text)
             try:
                 self._files, root = fs.FileSystem.from_uri(text)
             except (OSError, ValueError, pa.ArrowException) as error:

@@ -21,7 +21,7 @@ _WRITTEN = re.compile(
 _ABSOLUTE = re.compile(r"(?:/|~[^/\\]*[/\\]|\\\\|[A-Za-z]:[/\\])")
 
 
-def portable(text: str) -> str:
+def redact(text: str) -> str:
     """``text`` as it may be shown elsewhere: an absolute path becomes its last part, an address loses
     its user, password and query (``s3://key:secret@bucket/x?token=…`` becomes ``s3://bucket/x``)."""
     if _ADDRESS.match(text):
@@ -48,21 +48,21 @@ def model_name(model: str) -> str:
     directory = Path(model).expanduser()
     if directory.is_dir():
         return Path(os.path.abspath(directory)).name  # noqa: PTH100 - resolve() would follow symlinks
-    return portable(model)
+    return redact(model)
 
 
-def portable_tree(value: Any, key: str = "") -> Any:
+def redact_tree(value: Any, key: str = "") -> Any:
     """JSON-like ``value`` with every string made portable; model ids and paths are known by their key."""
     if isinstance(value, dict):
-        return {name: portable_tree(item, str(name)) for name, item in value.items()}
+        return {name: redact_tree(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [portable_tree(item, key) for item in value]
+        return [redact_tree(item, key) for item in value]
     if isinstance(value, str):
         if key in _MODEL_KEYS:
             return model_name(value)
         if key in _PATH_KEYS and not _ADDRESS.match(value):
             return _last_part(value)
-        return portable(value)
+        return redact(value)
     return value
 
 

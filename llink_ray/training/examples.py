@@ -16,7 +16,7 @@ from llink_ray.prompts.instructions import Example, as_shown, in_passages, train
 from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.text.languages import Language
-from llink_ray.training.sampler import bucketed, fitting
+from llink_ray.training.sampler import bucketed, effective_batch_size
 
 LONGEST_ANSWER = 256
 """Answer tokens kept in training; longer ones are cut and, having no end, don't teach to stop there."""
@@ -61,7 +61,7 @@ def sentence_numbers(pairs: Sequence[Pair]) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Micro:
+class MicroBatch:
     """One forward's worth of one worker."""
 
     prompts: Prompts
@@ -105,12 +105,12 @@ class ExampleSource:
         )
         examples = tokenise(self.prompt, drawn, self.slots, self.language)
         lengths = np.array([len(e.prompt) + len(e.answer) for e in examples])
-        size = fitting(s.batch_size, len(examples), workers)
+        size = effective_batch_size(s.batch_size, len(examples), workers)
         return examples, bucketed(lengths, size, self.seed, epoch)
 
-    def step(self, step: int, rank: int, workers: int) -> list[Micro]:
+    def step(self, step: int, rank: int, workers: int) -> list[MicroBatch]:
         """The micro-batches of ``rank`` in 0-based ``step``."""
-        size = fitting(self.settings.batch_size, self.count, workers)
+        size = effective_batch_size(self.settings.batch_size, self.count, workers)
         epoch, place = divmod(step, self.count // size)
         examples, batches = self._epoch(epoch, workers)
         batch = [examples[i] for i in batches[place]]
@@ -121,11 +121,11 @@ class ExampleSource:
         share = workers * len(parts)
         return [self._micro(part, share / tokens, share / rows) for part in parts]
 
-    def _micro(self, examples: list[Tokenised], scale: float, row_scale: float) -> Micro:
+    def _micro(self, examples: list[Tokenised], scale: float, row_scale: float) -> MicroBatch:
         said = [words for e in examples for words in e.words]
         words = torch.full((len(said), max(1, *map(len, said))), -1)
         for i, row in enumerate(said):
             words[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
         pairs = torch.tensor([pair for e in examples for pair in e.pairs])
-        return Micro(prompts, words, self._sentences[pairs], pairs, scale, row_scale)
+        return MicroBatch(prompts, words, self._sentences[pairs], pairs, scale, row_scale)

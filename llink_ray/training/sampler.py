@@ -41,7 +41,7 @@ def bucketed(lengths: Indices, batch_size: int, seed: int, epoch: int, pool: int
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def fitting(batch_size: int, count: int, workers: int) -> int:
+def effective_batch_size(batch_size: int, count: int, workers: int) -> int:
     """The batch size, or for a small corpus the largest that fits and divides by the workers.
 
     Raises:

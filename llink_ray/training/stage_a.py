@@ -15,7 +15,7 @@ from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData, Rows
 from llink_ray.training.collective import gather, share, sum_gradients, world
 from llink_ray.training.queue import Queue
-from llink_ray.training.sampler import batch, fitting
+from llink_ray.training.sampler import batch, effective_batch_size
 from llink_ray.training.schedule import anneal, warm_cosine
 
 _CONSTANTS_FROM = 131_072
@@ -101,7 +101,7 @@ def _spread(count: int) -> torch.Tensor:
     return torch.linspace(0, count - 1, _CONSTANTS_FROM, dtype=torch.float64).long()
 
 
-def sow(settings: Settings, rank: int = 0) -> None:
+def seed_worker(settings: Settings, rank: int = 0) -> None:
     """What chance a worker's dropout has, from here on."""
     torch.manual_seed(settings.seed * 1_000 + rank)
 
@@ -120,7 +120,7 @@ class StageA:
         pairs = data.pairs or len(data.foreign)
         self.steps, self.warmup = settings.planned_steps(pairs), settings.planned_warmup(pairs)
         self.best = Best()
-        self.batch_size = fitting(settings.batch_size, len(data.foreign), world()[1])
+        self.batch_size = effective_batch_size(settings.batch_size, len(data.foreign), world()[1])
         self.optimizer = torch.optim.AdamW(
             projector.parameters(),
             lr=settings.learning_rate,

@@ -17,7 +17,7 @@ from llink_ray.models.slots import NoSlots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.collective import gather, means, row_counts, world
-from llink_ray.training.examples import ExampleSource, Micro
+from llink_ray.training.examples import ExampleSource, MicroBatch
 from llink_ray.training.schedule import warm_cosine
 
 Ablate = Callable[[torch.Tensor], torch.Tensor]
@@ -58,8 +58,8 @@ class Objective(nn.Module):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of a micro-batch (scalar) and its parts.
 
-        ``teacher`` is (N, d_dec), ``words`` (N, W), ``sentences`` (N,), as in :class:`Micro`; without them
-        the supervised part alone, in nats. B prompts hold N foreign sentences.
+        ``teacher`` is (N, d_dec), ``words`` (N, W), ``sentences`` (N,), as in :class:`MicroBatch`; without
+        them the supervised part alone, in nats. B prompts hold N foreign sentences.
         """
         s, model = self.settings, self.model
         projected = model.project(sources)  # (N, d)
@@ -249,12 +249,12 @@ class StageB:
         self.engine.train()
         return nats / max(1, predicted)
 
-    def _gathered(self, micro: Micro) -> tuple[Sources, torch.Tensor]:
-        sources = gathered(self.foreign, micro.pairs.numpy())
+    def _gathered(self, micro: MicroBatch) -> tuple[Sources, torch.Tensor]:
+        sources = load_sources(self.foreign, micro.pairs.numpy())
         return sources.to(self.device), self.teacher[micro.pairs].to(self.device)
 
 
-def gathered(features: Features, rows: npt.NDArray[np.int64]) -> Sources:
+def load_sources(features: Features, rows: npt.NDArray[np.int64]) -> Sources:
     """Features of some rows as the model takes them."""
     tokens, mask = (None, None)
     if features.tokens is not None:

@@ -28,7 +28,7 @@ from llink_ray.bundles.bundle import (
 )
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
-from llink_ray.storage.redact import portable, portable_tree
+from llink_ray.storage.redact import redact, redact_tree
 from llink_ray.text.normalisation import FIRST, VERSION
 
 
@@ -287,15 +287,15 @@ def test_no_path_and_no_key_of_the_trainers_machine_gets_into_a_bundle(tmp_path:
     ],
 )
 def test_what_is_shown_of_a_string(text: str, shown: str) -> None:
-    assert portable(text) == shown
-    assert portable_tree({"list": [text, 1, None], "deep": ({"x": text},)}) == {
+    assert redact(text) == shown
+    assert redact_tree({"list": [text, 1, None], "deep": ({"x": text},)}) == {
         "list": [shown, 1, None],
         "deep": [{"x": shown}],
     }
 
 
 def test_a_relative_path_to_a_corpus_keeps_its_name_only() -> None:
-    assert portable_tree({"corpus": {"path": "../norbu/pairs.tsv"}}) == {"corpus": {"path": "pairs.tsv"}}
+    assert redact_tree({"corpus": {"path": "../norbu/pairs.tsv"}}) == {"corpus": {"path": "pairs.tsv"}}
 
 
 def test_model_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

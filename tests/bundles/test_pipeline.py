@@ -15,7 +15,7 @@ from model_zoo import write_taught as write
 
 import llink_ray
 from llink_ray.bundles.bundle import ModelInfo, read_bundle
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.prompts.message import Part
@@ -44,11 +44,11 @@ def bundle(lesson: Lesson, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded(bundle: Path) -> Taught:
+def loaded(bundle: Path) -> LlinkPipeline:
     return llink_ray.load(bundle)
 
 
-def test_a_loaded_bundle_answers_the_same(lesson: Lesson, loaded: Taught) -> None:
+def test_a_loaded_bundle_answers_the_same(lesson: Lesson, loaded: LlinkPipeline) -> None:
     for ask in (lambda t: t.translate(TEXTS), lambda t: t.answer("Who sold the apples?", TEXTS)):
         assert ask(loaded) == ask(lesson.taught)
     assert np.allclose(loaded.embed(TEXTS), lesson.taught.embed(TEXTS), atol=1e-6)
@@ -57,7 +57,7 @@ def test_a_loaded_bundle_answers_the_same(lesson: Lesson, loaded: Taught) -> Non
     assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.decoder.parameters())
 
 
-def test_a_fresh_process_answers_the_same(bundle: Path, loaded: Taught) -> None:
+def test_a_fresh_process_answers_the_same(bundle: Path, loaded: LlinkPipeline) -> None:
     process = python(ANSWER, str(bundle), json.dumps(TEXTS))
     out, errors = process.communicate(timeout=250)
     assert process.returncode == 0, errors[-2_000:]
@@ -69,7 +69,7 @@ def test_a_fresh_process_answers_the_same(bundle: Path, loaded: Taught) -> None:
     assert found["language"] == "bo"
 
 
-def test_one_text_or_several(loaded: Taught) -> None:
+def test_one_text_or_several(loaded: LlinkPipeline) -> None:
     one = loaded.translate(TEXTS[0])
     assert isinstance(one, str) and loaded.translate([TEXTS[0]]) == [one]
     assert isinstance(loaded.answer("Who?", TEXTS[0]), str)
@@ -92,7 +92,7 @@ def unseen(text: str) -> list[str]:
     ]
 
 
-def test_what_nobody_sees_changes_nothing(loaded: Taught) -> None:
+def test_what_nobody_sees_changes_nothing(loaded: LlinkPipeline) -> None:
     for code in phrasebook.languages():
         loaded.language = code
         for text in (pair.foreign for pair in phrasebook.pairs(code, 40, 991)):
@@ -109,7 +109,7 @@ def test_what_nobody_sees_changes_nothing(loaded: Taught) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", phrasebook.languages())
-def test_forty_answers_are_the_same_after_twelve_changes(loaded: Taught, code: str) -> None:
+def test_forty_answers_are_the_same_after_twelve_changes(loaded: LlinkPipeline, code: str) -> None:
     loaded.language = code
     asked = [(pair.questions[0].instruction, pair.foreign) for pair in phrasebook.pairs(code, 60, 991)]
     plain = loaded.answer_all(asked[:40])
@@ -119,7 +119,7 @@ def test_forty_answers_are_the_same_after_twelve_changes(loaded: Taught, code: s
     loaded.language = "bo"
 
 
-def test_a_font_s_encoding_is_refused_and_read_once_it_is_converted(loaded: Taught) -> None:
+def test_a_font_s_encoding_is_refused_and_read_once_it_is_converted(loaded: LlinkPipeline) -> None:
     loaded.language, text = "my", "ျမန္မာႏိုင္ငံမွာ ေနတယ္။"
     for ask in (loaded.translate, loaded.embed, loaded.parts):
         with pytest.raises(LlinkError, match="Burmese in Zawgyi"):
@@ -137,12 +137,12 @@ def test_an_older_bundle_reads_what_it_was_trained_on(lesson: Lesson, tmp_path: 
     assert newer.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Part("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
 
 
-def test_nothing_asked_nothing_answered(loaded: Taught) -> None:
+def test_nothing_asked_nothing_answered(loaded: LlinkPipeline) -> None:
     assert loaded.translate([]) == loaded.answer("Who?", []) == loaded.answer_all([]) == []
     assert loaded.embed([]).shape == (0, loaded.decoder.dim)
 
 
-def test_vectors(loaded: Taught) -> None:
+def test_vectors(loaded: LlinkPipeline) -> None:
     vectors = loaded.embed(TEXTS)
     assert vectors.shape == (6, loaded.decoder.dim) and vectors.dtype == np.float32
     assert np.allclose(vectors, loaded.embed(TEXTS, batch_size=4), atol=1e-4)

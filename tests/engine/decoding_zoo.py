@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from model_zoo import PAIRS, small_settings
 
-from llink_ray.bundles.pipeline import LORA, Taught, save_parts
+from llink_ray.bundles.pipeline import LORA, LlinkPipeline, save_parts
 from llink_ray.engine import Answer, BatchedEngine, Input, Limits, Request, Sampling
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
@@ -48,7 +48,7 @@ class Speaker:
     """A language, as it was taught and as it lies on disk."""
 
     name: str
-    taught: Taught
+    taught: LlinkPipeline
     lora: Path
 
     def ask(self, instruction: str, text: str, **sampling: Any) -> Request:
@@ -85,7 +85,7 @@ def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: 
     folder.mkdir(parents=True)
     save_parts(folder, projector, slots, model.decoder)
     ear: Any = Ear()
-    return Speaker(name, Taught(ear, decoder, model, settings, "bo"), folder / LORA)
+    return Speaker(name, LlinkPipeline(ear, decoder, model, settings, "bo"), folder / LORA)
 
 
 def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:

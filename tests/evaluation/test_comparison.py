@@ -12,7 +12,7 @@ import pytest
 from llink_ray.evaluation import comparison_curves, comparison_plots
 from llink_ray.evaluation.baselines import other_counts, settings_of, stage_a_of
 from llink_ray.evaluation.comparison import (
-    Contestant,
+    Baseline,
     contests,
     figures_sheet,
     from_run,
@@ -56,7 +56,7 @@ def test_each_system_is_judged_by_its_last_vectors() -> None:
     assert direct.figures["retrieval"]["r1"] == 0.3
 
 
-def base() -> Contestant:
+def base() -> Baseline:
     told = document(base=0.01, stage_a=0.8, stage_ab=0.9)
     return untouched(told, rows("the cook", "12", "at home"), ["the cook", "13", "nowhere"])
 
@@ -69,7 +69,7 @@ def test_the_untouched_decoder_is_scored_on_its_own_answers_and_pays_for_raw_tex
 
 
 def test_contests_pair_answers_to_the_same_question_and_skip_what_one_was_not_asked() -> None:
-    other = Contestant("finetune", {}, rows("the king", "12", "at sea")[::-1][:2])
+    other = Baseline("finetune", {}, rows("the king", "12", "at sea")[::-1][:2])
     held = contests(OURS, other, {"b": "There are 12."})
     assert [(c.source, c.answer_a, c.answer_b, c.meaning) for c in held] == [
         ("b", "12", "12", "There are 12."),
@@ -100,7 +100,7 @@ def test_the_tables_and_pictures(tmp_path: Path, monkeypatch: Any) -> None:
     assert comparison_plots.judge_bars({}, tmp_path / "none.png") is None
 
 
-def trained(name: str, slots: int | None, tokens: float) -> Contestant:
+def trained(name: str, slots: int | None, tokens: float) -> Baseline:
     told = {**document(base=0.01, stage_a=0.8, stage_ab=0.9), "tokens": {"raw": 100.0, "slots": tokens}}
     return from_run(name, told, [], slots)
 

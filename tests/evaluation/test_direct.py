@@ -10,7 +10,7 @@ import torch
 from model_zoo import PAIRS, Lesson, learn, small_settings, write_taught
 
 import llink_ray
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.measure import measure, measure_apart
 from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.llink import collate
@@ -90,7 +90,7 @@ def test_the_ceiling_is_measured_on_the_english(lesson: Lesson) -> None:
     taught, pairs = lesson.taught, list(PAIRS[:20])
     stage_b = taught.settings.stage_b.model_copy(update={"source": "english"})
     settings = taught.settings.model_copy(update={"stage_b": stage_b})
-    reader = Taught(taught.encoder, taught.decoder, taught.model, settings, "bo")
+    reader = LlinkPipeline(taught.encoder, taught.decoder, taught.model, settings, "bo")
     teacher, raw = (
         taught.decoder.teacher_states(texts).numpy()
         for texts in ([p.english for p in pairs], [p.foreign for p in pairs])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from model_zoo import FAMILIES, PAIRS, Lesson, learn, small_settings, write_bert, write_decoder
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.attention import eager, layout
 from llink_ray.evaluation.insight import Insight, insight, readable
 from llink_ray.models.llink import collate
@@ -23,7 +23,7 @@ SAID = "do not say where they look"
 
 
 @pytest.fixture(scope="module", params=["embedded", *FAMILIES])
-def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Taught:
+def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LlinkPipeline:
     """The embedded decoder is a Llama."""
     folder = tmp_path_factory.mktemp("models")
     if request.param == "embedded":
@@ -35,24 +35,24 @@ def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @torch.inference_mode()
-def slots_of(taught: Taught, texts: list[str]) -> torch.Tensor:
+def slots_of(taught: LlinkPipeline, texts: list[str]) -> torch.Tensor:
     """(B, K, d), each text read alone."""
     return torch.cat([taught.model.soft_slots(taught.sources([text])) for text in texts])
 
 
 @pytest.fixture(scope="module")
-def seen(taught: Taught) -> Insight:
+def seen(taught: LlinkPipeline) -> Insight:
     return insight(taught, ASK, TEXT, OTHERS, top=4)
 
 
-def test_the_answer_is_the_one_given(taught: Taught, seen: Insight) -> None:
+def test_the_answer_is_the_one_given(taught: LlinkPipeline, seen: Insight) -> None:
     assert seen.answer == taught.answer(ASK, TEXT)
     assert 1 <= len(seen.answer_tokens) <= taught.settings.evaluation.max_new_tokens
     assert seen.tokens_raw == len(taught.decoder.prompt.raw(ASK, TEXT))
     assert seen.tokens_slots == len(taught.decoder.prompt.with_slots(ASK, TEXT, taught.settings.slots))
 
 
-def test_every_row_of_attention_adds_up(taught: Taught, seen: Insight) -> None:
+def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) -> None:
     layers = taught.decoder.model.config.num_hidden_layers
     assert len(seen.attention_by_layer) == layers
     assert seen.columns == ["1", "2", "3", "marks", "numerals", "instruction", "answer"]
@@ -66,7 +66,7 @@ def test_every_row_of_attention_adds_up(taught: Taught, seen: Insight) -> None:
     assert all(row[-1] > 0 for row in seen.attention[1:])
 
 
-def test_attention_is_the_one_of_the_generation_itself(taught: Taught, seen: Insight) -> None:
+def test_attention_is_the_one_of_the_generation_itself(taught: LlinkPipeline, seen: Insight) -> None:
     model, decoder = taught.model, taught.decoder
     row = decoder.prompt.with_slots(ASK, TEXT, taught.settings.slots)
     prompts, start = collate([row]), row.index(SLOT)
@@ -91,7 +91,7 @@ def test_attention_is_the_one_of_the_generation_itself(taught: Taught, seen: Ins
             assert found[6] == pytest.approx(float(last[len(row) :].sum()), abs=1e-5)
 
 
-def test_the_decoder_is_left_as_it_was(taught: Taught, seen: Insight) -> None:
+def test_the_decoder_is_left_as_it_was(taught: LlinkPipeline, seen: Insight) -> None:
     assert taught.decoder.model.config._attn_implementation == "sdpa"
     with pytest.raises(KeyError), eager(taught.decoder.model):
         assert taught.decoder.model.config._attn_implementation == "eager"
@@ -99,7 +99,7 @@ def test_the_decoder_is_left_as_it_was(taught: Taught, seen: Insight) -> None:
     assert taught.decoder.model.config._attn_implementation == "sdpa"
 
 
-def test_the_lane_is_told_apart_from_what_follows(taught: Taught) -> None:
+def test_the_lane_is_told_apart_from_what_follows(taught: LlinkPipeline) -> None:
     prompt, settings = taught.decoder.prompt, taught.settings.slots
     for text in ("ཁྱི 30", "ཁྱི ༣༠ 7", "ཁྱི"):
         found = layout(prompt, ASK, text, settings)
@@ -115,7 +115,7 @@ def test_the_lane_is_told_apart_from_what_follows(taught: Taught) -> None:
         assert "How many? Who?" in rest and "30" not in rest
 
 
-def test_slots_are_put_in_words(taught: Taught, seen: Insight) -> None:
+def test_slots_are_put_in_words(taught: LlinkPipeline, seen: Insight) -> None:
     model, tokenizer = taught.model, taught.decoder.tokenizer
     slots = slots_of(taught, [TEXT])[0].double()
     embed = model.decoder.get_input_embeddings()
@@ -133,7 +133,7 @@ def test_slots_are_put_in_words(taught: Taught, seen: Insight) -> None:
 
 
 def test_a_slot_that_is_a_word_s_embedding_is_that_word(
-    taught: Taught, monkeypatch: pytest.MonkeyPatch
+    taught: LlinkPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = taught.model.decoder.get_input_embeddings()
     ids = [taught.decoder.prompt.ids(word)[0] for word in ("farmer", "river", "Monday")]
@@ -148,7 +148,7 @@ def test_a_slot_that_is_a_word_s_embedding_is_that_word(
     assert found.between == [pytest.approx([1, 1], abs=1e-5)] * 2
 
 
-def test_similarities(taught: Taught, seen: Insight) -> None:
+def test_similarities(taught: LlinkPipeline, seen: Insight) -> None:
     slots = slots_of(taught, [TEXT, *OTHERS])
     assert [len(row) for row in seen.within] == [3] * 3
     assert [len(row) for row in seen.between] == [6] * 6
@@ -201,7 +201,7 @@ def test_a_decoder_without_adapters_is_looked_at_too(lesson: Lesson) -> None:
     fresh = learn(small_settings("embedded", "embedded")).taught
     plain = fresh.model.decoder.unload()
     bare = LlinkModel(plain, fresh.model.projector, fresh.model.slots)
-    taught = Taught(fresh.encoder, fresh.decoder, bare, fresh.settings, "bo")
+    taught = LlinkPipeline(fresh.encoder, fresh.decoder, bare, fresh.settings, "bo")
     found = insight(taught, ASK, TEXT)
     assert found.answer == taught.answer(ASK, TEXT) and not found.attention_missing
     assert found.attention != insight(lesson.taught, ASK, TEXT).attention

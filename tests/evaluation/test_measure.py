@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_zoo import Lesson, learn, small_settings
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.evaluation.measure import measure, slot_gain
@@ -104,7 +104,7 @@ def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: lis
     assert measured[0]["tokens"]["slots"] < raw
 
 
-def nats(taught: Taught, example: Example, slots: torch.Tensor) -> tuple[float, int]:
+def nats(taught: LlinkPipeline, example: Example, slots: torch.Tensor) -> tuple[float, int]:
     """Loss of one answer with given slots (1, K, d), token by token."""
     [row] = tokenise(taught.decoder.prompt, [example], taught.settings.slots, None)
     prompts = collate([row.prompt], [row.answer])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from model_zoo import FAMILIES, PAIRS, Lesson
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import IGNORED, Sources, collate
 from llink_ray.prompts.instructions import training_examples
@@ -81,7 +81,7 @@ def test_encoder(lesson: Lessons, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vectors(lesson: Lessons, name: str) -> None:
-    taught: Taught = lesson(name).taught
+    taught: LlinkPipeline = lesson(name).taught
     texts = [pair.foreign for pair in PAIRS]
     whole = torch.from_numpy(taught.embed(texts, batch_size=16))
     assert torch.allclose(whole, torch.from_numpy(taught.embed(texts, batch_size=1)), atol=1e-4)

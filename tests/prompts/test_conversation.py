@@ -9,7 +9,7 @@ import pytest
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.conversation import NotTaught, lay_out
+from llink_ray.prompts.conversation import LanguageNotServed, lay_out
 from llink_ray.prompts.message import message_parts
 from llink_ray.prompts.prompt import PLACE, SLOT, Prompt
 from llink_ray.settings import DecoderSettings, SlotSettings
@@ -98,7 +98,7 @@ def test_english_stays_text_and_goes_to_the_base() -> None:
     ],
 )
 def test_a_language_that_nobody_can_teach_here(text: str, called: str) -> None:
-    with pytest.raises(NotTaught, match=rf"{called}.*taught: Tibetan \(bo\). Write English") as told:
+    with pytest.raises(LanguageNotServed, match=rf"{called}.*taught: Tibetan \(bo\). Write English") as told:
         lay_out([("user", "Hi"), ("user", text)], {"bo": SLOTS})
     assert told.value.place == 1
     assert lay_out([("user", text)], {"bo": SLOTS}, unknown="text").sentences == ()
@@ -116,7 +116,7 @@ def test_letters_of_formulas_and_names_are_not_another_language() -> None:
 
 
 def test_a_language_that_nobody_taught() -> None:
-    with pytest.raises(NotTaught, match=r"Khmer \(km\).*taught: Tibetan \(bo\).*--lang=km"):
+    with pytest.raises(LanguageNotServed, match=r"Khmer \(km\).*taught: Tibetan \(bo\).*--lang=km"):
         lay_out([("user", KM)], {"bo": SLOTS})
     found = lay_out([("user", f"Who? {KM}")], {"bo": SLOTS}, unknown="text")
     assert found.said == (("user", f"Who? {KM}"),) and found.spans[1].code == "km"

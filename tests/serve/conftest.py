@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from serve_zoo import LANGUAGES, Running, teach, up
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
 
 # A line for each request goes to stderr itself, past pytest, unless somebody else takes it.
@@ -17,14 +17,16 @@ logging.getLogger("llink_ray.serve.access").addHandler(logging.NullHandler())
 
 
 @pytest.fixture(scope="session")
-def lessons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Taught]]:
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, LlinkPipeline]]:
     """Bundle and taught decoder of each language."""
     folder = tmp_path_factory.mktemp("lessons")
     return {code: (folder / code, teach(folder / code, code)) for code in LANGUAGES}
 
 
 @pytest.fixture(scope="session")
-def registry(lessons: dict[str, tuple[Path, Taught]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def registry(
+    lessons: dict[str, tuple[Path, LlinkPipeline]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A registry with a version of each."""
     root = tmp_path_factory.mktemp("registry")
     for bundle, _ in lessons.values():

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from llink_ray.errors import JobFailed, LlinkError
 from serve import checks, handlers, logs, middleware, sse
-from serve.admission import Gate
+from serve.admission import AdmissionController
 from serve.backend import Overloaded
 from serve.errors import ApiError
 from serve.keys import CALLER, KeyRing
@@ -24,11 +24,14 @@ from serve.settings import ServeSettings
 
 
 def edge(
-    settings: ServeSettings | None = None, ring: KeyRing | None = None, tells_id: bool = True, **gate: Any
+    settings: ServeSettings | None = None,
+    ring: KeyRing | None = None,
+    tells_id: bool = True,
+    **admission: Any,
 ) -> FastAPI:
     """Echoes what it was asked, behind everything that the edge has."""
     settings, ring = settings or ServeSettings(), ring or KeyRing()
-    places = Gate(settings.limits.in_flight, **gate)
+    places = AdmissionController(settings.limits.in_flight, **admission)
     app = FastAPI(responses=ERRORS, redirect_slashes=False)
     middleware.install(app, settings, ring, tells_id=tells_id)
     handlers.install(app)
@@ -73,14 +76,14 @@ def edge(
 
         return StreamingResponse(events(), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
 
-    app.state.gate = places
+    app.state.admission = places
     return app
 
 
 def raised(how: str) -> Exception:
     """An exception of each family."""
     from llink_ray.engine.request import Full
-    from llink_ray.prompts.conversation import NotTaught
+    from llink_ray.prompts.conversation import LanguageNotServed
     from llink_ray.text.languages import find
 
     return {
@@ -88,7 +91,7 @@ def raised(how: str) -> Exception:
         "wrong": LlinkError("a \ud800 of wrong use"),
         "failed": JobFailed("secret"),
         "closed": Overloaded("closed: come back"),
-        "language": NotTaught(find("my"), ["bo"]),
+        "language": LanguageNotServed(find("my"), ["bo"]),
         "late": ApiError.deadline(1.5),
         "model": ApiError.model_not_found("there is no model 'x'"),
     }.get(how) or RuntimeError("secret")

@@ -11,15 +11,15 @@ import torch
 from listening import listening
 from model_zoo import learn, small_settings, write_taught
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
 from llink_ray.engine import Limits
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from serve.api import create_app
 from serve.backend import LocalBackend
-from serve.decoder_server import Speaker
-from serve.encoder_server import Reader
+from serve.decoder_server import DecoderServer
+from serve.encoder_server import EncoderServer
 from serve.encoders import current_bundles, models_of
 from serve.service import Service
 from serve.settings import ServeSettings, resolve
@@ -29,7 +29,7 @@ KM = "កសិករលក់ផ្លែប៉ោម៣០។"
 LANGUAGES = ("bo", "km")
 
 
-def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> Taught:
+def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> LlinkPipeline:
     """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder."""
     settings = small_settings(
         "embedded", "embedded", slots={"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
@@ -65,10 +65,16 @@ def service_of(settings: ServeSettings) -> Service:
     decoder, encoders = models_of(
         current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
     )
-    readers = {name: Reader(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()}
-    speaker = Speaker(decoder, settings.registry, Limits(**settings.engine.model_dump()))
+    encoder_servers = {
+        name: EncoderServer(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()
+    }
+    decoder_server = DecoderServer(decoder, settings.registry, Limits(**settings.engine.model_dump()))
     return Service(
-        settings, LocalBackend(readers, speaker), list(readers), Prompt(load_tokenizer(decoder)), decoder
+        settings,
+        LocalBackend(encoder_servers, decoder_server),
+        list(encoder_servers),
+        Prompt(load_tokenizer(decoder)),
+        decoder,
     )
 
 
@@ -79,10 +85,10 @@ class Running:
         self.service, self.url = service, url
 
     @property
-    def speaker(self) -> Speaker:
+    def decoder_server(self) -> DecoderServer:
         backend: Any = self.service.backend
-        speaker: Speaker = backend.speaker
-        return speaker
+        decoder_server: DecoderServer = backend.decoder_server
+        return decoder_server
 
 
 @contextmanager
@@ -95,4 +101,4 @@ def up(registry: Path, *assignments: str, environment: dict[str, str] | None = N
         with listening(create_app(service), lambda: service.answered) as url:
             yield Running(service, url)
     finally:
-        service.backend.speaker.engine.stop()  # type: ignore[attr-defined]
+        service.backend.decoder_server.engine.stop()  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from serve.admission import Gate
+from serve.admission import AdmissionController
 from serve.errors import ApiError
 from serve.keys import Caller
 
@@ -21,7 +21,7 @@ class Clock:
         return self.now
 
 
-def refused(gate: Gate, caller: Caller) -> tuple[int, str]:
+def refused(gate: AdmissionController, caller: Caller) -> tuple[int, str]:
     with pytest.raises(ApiError) as error:
         gate.take(caller)
     return error.value.status, error.value.headers["retry-after"]
@@ -29,7 +29,7 @@ def refused(gate: Gate, caller: Caller) -> tuple[int, str]:
 
 def test_a_minute_s_requests_come_back_evenly() -> None:
     clock = Clock()
-    gate, ada = Gate(10, clock), Caller("ada", requests_per_minute=3)
+    gate, ada = AdmissionController(10, clock), Caller("ada", requests_per_minute=3)
     for _ in range(3):
         gate.take(ada).release()
     assert refused(gate, ada) == (429, "20")
@@ -45,7 +45,7 @@ def test_a_minute_s_requests_come_back_evenly() -> None:
 
 
 def test_callers_do_not_share() -> None:
-    gate = Gate(10, Clock())
+    gate = AdmissionController(10, Clock())
     ada, bob, eve = Caller("ada", 1, 1), Caller("bob", 1, 1), Caller("eve")
     places = [gate.take(ada), gate.take(bob), gate.take(eve), gate.take(eve)]
     assert gate.open == 4
@@ -57,7 +57,7 @@ def test_callers_do_not_share() -> None:
 
 
 def test_places_of_a_caller_are_freed_whatever_happens() -> None:
-    gate, ada = Gate(10), Caller("ada", concurrent=2)
+    gate, ada = AdmissionController(10), Caller("ada", concurrent=2)
 
     async def fail() -> None:
         async with gate.enter(ada), gate.enter(ada):
@@ -83,7 +83,7 @@ def test_places_of_a_caller_are_freed_whatever_happens() -> None:
 
 
 def test_all_places_taken_is_503_and_costs_the_caller_nothing() -> None:
-    gate, ada = Gate(1, Clock()), Caller("ada", requests_per_minute=1)
+    gate, ada = AdmissionController(1, Clock()), Caller("ada", requests_per_minute=1)
     place = gate.take(Caller("bob"))
     assert refused(gate, ada) == (503, "1")
     place.release()

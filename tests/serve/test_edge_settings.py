@@ -21,7 +21,7 @@ def test_the_defaults_fit_a_small_machine() -> None:
     assert (
         sum(
             d.num_cpus * d.max_replicas
-            for d in (deployments.ingress, deployments.reader, deployments.speaker)
+            for d in (deployments.ingress, deployments.reader, deployments.decoder_server)
         )
         <= 2
     )
@@ -52,7 +52,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
             "deployments.reader.min_replicas=2",
             "deployments.reader.*max_replicas is 1, less than min_replicas = 2",
         ),
-        ("deployments.speaker.num_gpus=-1", "deployments.speaker.num_gpus = -1: "),
+        ("deployments.decoder_server.num_gpus=-1", "deployments.decoder_server.num_gpus = -1: "),
         ("http.cors_origins=['*', 'https://a.example']", "'*' alone means every page"),
     ],
 )

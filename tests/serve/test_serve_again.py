@@ -66,14 +66,14 @@ class Events:
         self.cancelled = True
 
 
-class Speaker:
+class DecoderServer:
     """A handle whose calls have these outcomes, one after the other."""
 
     def __init__(self, *outcomes: Events) -> None:
         self.outcomes, self.calls = list(outcomes), 0
         self.stream = self
 
-    def options(self, stream: bool) -> Speaker:
+    def options(self, stream: bool) -> DecoderServer:
         assert stream
         return self
 
@@ -133,10 +133,10 @@ def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
     assert call.cancelled
 
 
-def heard(speaker: Speaker, most: int = 9) -> list[Event]:
+def heard(decoder_server: DecoderServer, most: int = 9) -> list[Event]:
     async def run() -> list[Event]:
         found = []
-        stream: AsyncGenerator[Event, None] = RayBackend({}, speaker).stream(_ASK)
+        stream: AsyncGenerator[Event, None] = RayBackend({}, decoder_server).stream(_ASK)
         async with aclosing(stream) as events:
             async for event in events:
                 found.append(event)
@@ -148,19 +148,19 @@ def heard(speaker: Speaker, most: int = 9) -> list[Event]:
 
 
 def test_a_stream_is_asked_for_again_only_while_nothing_of_it_came() -> None:
-    speaker = Speaker(Events(_GONE[0]), Events(_GONE[1]), Events(Event("a"), _END))
-    assert heard(speaker) == [Event("a"), _END] and speaker.calls == 3
-    begun = Speaker(Events(Event("a"), _GONE[0]), Events(Event("a"), _END))
+    decoder_server = DecoderServer(Events(_GONE[0]), Events(_GONE[1]), Events(Event("a"), _END))
+    assert heard(decoder_server) == [Event("a"), _END] and decoder_server.calls == 3
+    begun = DecoderServer(Events(Event("a"), _GONE[0]), Events(Event("a"), _END))
     with pytest.raises(Lost):
         heard(begun)
     assert begun.calls == 1
-    full = Speaker(Events(Full("wait")))
+    full = DecoderServer(Events(Full("wait")))
     with pytest.raises(Full):
         heard(full)
 
 
 def test_a_stream_that_is_left_is_cancelled_and_one_that_ended_is_not() -> None:
     left, whole = Events(Event("a"), _END), Events(Event("a"), _END)
-    heard(Speaker(left), most=1)
-    heard(Speaker(whole))
+    heard(DecoderServer(left), most=1)
+    heard(DecoderServer(whole))
     assert left.cancelled and not whole.cancelled

@@ -15,13 +15,13 @@ import openai
 import pytest
 from serve_zoo import BO, KM, Running, up
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.prompts.conversation import lay_out
 from llink_ray.settings import SlotSettings
 from serve.service import Plan, Told
 from serve.values import Ask
 
-Lessons = dict[str, tuple[Path, Taught]]
+Lessons = dict[str, tuple[Path, LlinkPipeline]]
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_the_two_languages_differ(lessons: Lessons) -> None:
 
 
 def test_usage_is_what_was_fed_and_made(client: openai.OpenAI, api: Running) -> None:
-    before = api.speaker.engine.snapshot()
+    before = api.decoder_server.engine.snapshot()
     told = ask(client, f"How many? {BO}", max_tokens=5)
-    after = api.speaker.engine.snapshot()
+    after = api.decoder_server.engine.snapshot()
     assert after.prompt_tokens - before.prompt_tokens == told.usage.prompt_tokens
     assert after.tokens - before.tokens == told.usage.completion_tokens
     assert told.usage.total_tokens == told.usage.prompt_tokens + told.usage.completion_tokens
@@ -231,7 +231,7 @@ def test_grounding_is_told_on_request(client: openai.OpenAI) -> None:
 def test_an_answer_that_was_cut_where_nothing_more_fits_has_its_grounding(
     client: openai.OpenAI, api: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, more = api.speaker.engine, {"extra_body": {"llink": {"grounding": True}}}
+    engine, more = api.decoder_server.engine, {"extra_body": {"llink": {"grounding": True}}}
     prompt = ask(client, f"How many?\n{BO}").usage.prompt_tokens
     monkeypatch.setattr(engine, "limits", replace(engine.limits, tokens=prompt + 2))
     told = ask(client, f"How many?\n{BO}", **more)

@@ -15,9 +15,9 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 from serve_zoo import BO, KM, Running
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 
-Lessons = dict[str, tuple[Path, Taught]]
+Lessons = dict[str, tuple[Path, LlinkPipeline]]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_openai_s_asynchronous_client(api: Running, lessons: Lessons) -> None:
 
 def test_openai_s_asynchronous_client_goes_away(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its place in the batch is free soon after."""
-    engine = api.speaker.engine
+    engine = api.decoder_server.engine
     step = engine.step
 
     def slow() -> bool:

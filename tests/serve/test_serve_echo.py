@@ -76,8 +76,8 @@ def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> N
     with torch.inference_mode():
         slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources([BO])))
     ids = taught.decoder.prompt.answer("560")
-    name = next(one for one in api.speaker.engine.adapters if one.startswith("bo@"))
-    wanted = api.speaker.engine.score([Input(tuple(prompt), slots)], ids, [name])[0]
+    name = next(one for one in api.decoder_server.engine.adapters if one.startswith("bo@"))
+    wanted = api.decoder_server.engine.score([Input(tuple(prompt), slots)], ids, [name])[0]
     text = f"<s><|user|> How many?\n{BO}<|end|><|assistant|> 560<|end|>"
     (choice,) = complete(api, text).json()["choices"]
     scores = choice["logprobs"]["token_logprobs"][-len(ids) :]

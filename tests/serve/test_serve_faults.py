@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 _MARK, _KEY = "zebra-7319", "a-key-that-nobody-may-read"
 _TWO = [
     f"deployments.{name}.{least}_replicas=2"
-    for name in ("ingress", "reader", "speaker")
+    for name in ("ingress", "encoder_server", "decoder_server")
     for least in ("max", "min")
 ]
-_SMALL = [f"deployments.{name}.num_cpus=0.1" for name in ("ingress", "reader", "speaker")]
+_SMALL = [f"deployments.{name}.num_cpus=0.1" for name in ("ingress", "encoder_server", "decoder_server")]
 _LONG = {"max_tokens": 500, "temperature": 0}
 """A request that keeps a decoder busy for a second and more: the talkers do not end by themselves."""
 _BACK = 90.0
@@ -51,7 +51,7 @@ def place(talkers: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
 def service(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Two replicas of each deployment."""
     with started(place, tmp_path_factory.mktemp("service"), *_TWO, *_SMALL) as made:
-        for name in ("ingress", "reader", "speaker"):
+        for name in ("ingress", "encoder_server", "decoder_server"):
             until(lambda name=name: len(made.ready(name)) == 2, f"two of {name}", _BACK)
         yield made
 
@@ -83,7 +83,7 @@ def test_nothing_listens_beyond_this_machine(service: Started) -> None:
     assert [one for one in found if not is_loopback(one[1])] == []
 
 
-@pytest.mark.parametrize("name", ["speaker", "reader"])
+@pytest.mark.parametrize("name", ["decoder_server", "encoder_server"])
 def test_a_killed_replica_fails_no_whole_answer_and_comes_back(service: Started, name: str) -> None:
     with Load(service.url, clients=8, streams=2, more={"max_tokens": 40}).running() as load:
         until(lambda: load.outcomes["200"] >= 16, "answers", 60)
@@ -103,7 +103,7 @@ def test_a_killed_replica_fails_no_whole_answer_and_comes_back(service: Started,
 
 def test_streams_of_a_killed_decoder_end_with_an_error_event(service: Started) -> None:
     begun: list[str] = []
-    killed = min(service.ready("speaker"))  # looking for it takes as long as a stream does
+    killed = min(service.ready("decoder_server"))  # looking for it takes as long as a stream does
     with ThreadPoolExecutor(8) as pool:
         streams = [pool.submit(one_stream, service.url, begun) for _ in range(8)]
         until(lambda: len(begun) == 8, "eight streams")
@@ -113,7 +113,7 @@ def test_streams_of_a_killed_decoder_end_with_an_error_event(service: Started) -
     print(f"{len(broken)} of {len(endings)} streams told of it")
     assert 0 < len(broken) < len(endings)  # the other decoder's go on
     assert {(error["type"], error["code"]) for error in broken} == {("server_error", "overloaded")}
-    back(service, "speaker", killed)
+    back(service, "decoder_server", killed)
 
 
 def test_a_killed_ingress_is_not_seen_through_a_client_that_tries_again(service: Started) -> None:
@@ -163,7 +163,7 @@ def test_who_hangs_up_is_noticed_by_the_decoder(service: Started) -> None:
 def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers: tuple[Path, Path]) -> None:
     new = 0
 
-    def everywhere() -> bool:  # either ingress answers
+    def ray_env_vars() -> bool:  # either ingress answers
         nonlocal new
         new = new + 1 if serving(service.url, "bo") == "v0002" else 0
         return new >= 12
@@ -171,7 +171,7 @@ def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers:
     with Load(service.url, clients=4, streams=1, more={"max_tokens": 40}).running() as load:
         until(lambda: load.outcomes["200"] >= 8, "answers", 60)
         Registry(place).publish(talkers[1])
-        until(everywhere, "the switch", 60)
+        until(ray_env_vars, "the switch", 60)
         count = load.outcomes["200"]
         until(lambda: load.outcomes["200"] >= count + 8, "answers", 60)
     assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}

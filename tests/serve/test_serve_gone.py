@@ -32,7 +32,7 @@ def small(registry: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def talker(registry: Path) -> Iterator[Running]:
     """An API whose answers come to no end by themselves."""
-    with up(registry) as made, endless(made.speaker.engine):
+    with up(registry) as made, endless(made.decoder_server.engine):
         yield made
 
 
@@ -55,7 +55,7 @@ def client_of(api: Running) -> openai.OpenAI:
 
 
 def running(api: Running) -> int:
-    now = api.speaker.engine.snapshot()
+    now = api.decoder_server.engine.snapshot()
     return now.running + now.waiting
 
 
@@ -70,7 +70,7 @@ def outcomes(api: Running, outcome: str) -> float:
 
 @pytest.mark.parametrize(("stream", "events"), [(True, 1), (True, 6), (False, 0)])
 def test_who_hangs_up_frees_the_place_within_a_token(talker: Running, stream: bool, events: int) -> None:
-    engine = talker.speaker.engine
+    engine = talker.decoder_server.engine
     with paced(engine, 0.1):
         before, made = engine.snapshot(), outcomes(talker, "cancelled")
         if stream:
@@ -87,7 +87,7 @@ def test_who_hangs_up_frees_the_place_within_a_token(talker: Running, stream: bo
 
 
 def test_who_hangs_up_before_the_first_token_leaves_nothing_behind(api: Running) -> None:
-    engine = api.speaker.engine
+    engine = api.decoder_server.engine
     before = engine.snapshot().cancels
     with held(engine):
         for _ in range(3):
@@ -98,12 +98,12 @@ def test_who_hangs_up_before_the_first_token_leaves_nothing_behind(api: Running)
 
 
 def test_a_client_that_closes_its_stream_early(talker: Running) -> None:
-    before = talker.speaker.engine.snapshot().cancels
-    with client_of(talker) as client, paced(talker.speaker.engine, 0.05):
+    before = talker.decoder_server.engine.snapshot().cancels
+    with client_of(talker) as client, paced(talker.decoder_server.engine, 0.05):
         with client.chat.completions.create(**body(stream=True, **LONG)) as chunks:
             for _ in zip(range(4), chunks, strict=False):
                 continue
-        until(lambda: talker.speaker.engine.snapshot().cancels == before + 1, "the cancel", 2)
+        until(lambda: talker.decoder_server.engine.snapshot().cancels == before + 1, "the cancel", 2)
     until(lambda: running(talker) == 0 and open_requests(talker) == 0, "an empty batch", 2)
 
 
@@ -131,7 +131,7 @@ def streamed(api: Running, **more: Any) -> list[str]:
 
 
 def test_a_deadline_is_504_and_in_mid_stream_an_event(small: Running) -> None:
-    with paced(small.speaker.engine, 0.25), endless(small.speaker.engine):
+    with paced(small.decoder_server.engine, 0.25), endless(small.decoder_server.engine):
         with ThreadPoolExecutor(2) as pool:
             url = f"{small.url}/v1/chat/completions"
             whole = pool.submit(httpx2.post, url, json=body(**LONG), timeout=20)
@@ -143,13 +143,13 @@ def test_a_deadline_is_504_and_in_mid_stream_an_event(small: Running) -> None:
         assert len(texts) > 3 and "[DONE]" not in stream.result().text
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "deadline_exceeded"
     until(lambda: running(small) == 0 and open_requests(small) == 0, "an empty batch", 2)
-    with held(small.speaker.engine):  # even where the decoder says nothing any more
+    with held(small.decoder_server.engine):  # even where the decoder says nothing any more
         assert httpx2.post(url, json=body(stream=True), timeout=20).status_code == 504
 
 
 def test_a_full_queue_is_429(small: Running) -> None:
     url = f"{small.url}/v1/chat/completions"
-    with ThreadPoolExecutor(6) as pool, held(small.speaker.engine) as release:
+    with ThreadPoolExecutor(6) as pool, held(small.decoder_server.engine) as release:
         first = [pool.submit(httpx2.post, url, json=body(), timeout=30) for _ in range(2)]
         until(lambda: running(small) == 2, "two that wait")
         full = httpx2.post(url, json=body())
@@ -163,7 +163,7 @@ def test_a_full_queue_is_429(small: Running) -> None:
 
 def test_a_full_house_is_503(registry: Path) -> None:
     with up(registry, "limits.in_flight=1") as made:
-        with ThreadPoolExecutor(1) as pool, held(made.speaker.engine) as release:
+        with ThreadPoolExecutor(1) as pool, held(made.decoder_server.engine) as release:
             first = pool.submit(chat, made.url)
             until(lambda: running(made) == 1, "one that runs")
             refused = httpx2.post(f"{made.url}/v1/chat/completions", json=body())
@@ -176,7 +176,7 @@ def test_a_full_house_is_503(registry: Path) -> None:
 
 def test_a_decoder_that_stops_in_mid_stream_is_an_error_event(registry: Path) -> None:
     with up(registry) as made:
-        url, engine = f"{made.url}/v1/chat/completions", made.speaker.engine
+        url, engine = f"{made.url}/v1/chat/completions", made.decoder_server.engine
         with ThreadPoolExecutor(2) as pool, paced(engine, 0.05), endless(engine):
             whole = pool.submit(httpx2.post, url, json=body(**LONG), timeout=30)
             stream = pool.submit(httpx2.post, url, json=body(stream=True, **LONG), timeout=30)
@@ -189,7 +189,7 @@ def test_a_decoder_that_stops_in_mid_stream_is_an_error_event(registry: Path) ->
             client.chat.completions.create(**body())
         assert whole.result().status_code == 503
         with pytest.raises(RuntimeError):
-            made.speaker.check_health()  # so that Serve replaces it
+            made.decoder_server.check_health()  # so that Serve replaces it
         assert open_requests(made) == 0
 
 
@@ -234,9 +234,9 @@ def ask(made: Running, key: str, admin: str) -> None:
     httpx2.post(f"{made.url}/v1/detect", json={"input": _MARK}, headers=headers)
     httpx2.get(f"{made.url}/admin/bundles", headers={"authorization": f"Bearer {admin}"})
     httpx2.get(f"{made.url}/admin/bundles", headers=headers)
-    made.speaker.engine.stop()
+    made.decoder_server.engine.stop()
     httpx2.post(url, json=body(prompt), headers=headers)
     backend: Any = made.service.backend
-    backend.readers = {}  # a defect of ours: told with all we know of it, and still without the prompt
+    backend.encoder_servers = {}  # a defect of ours: logged in full, and still without the prompt
     assert httpx2.post(url, json=body(prompt), headers=headers).status_code == 500
     time.sleep(0.1)

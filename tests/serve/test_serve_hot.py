@@ -15,14 +15,14 @@ from serve_load import ADMIN, ADMINS, Load, body, chat, held, resealed, said, se
 from serve_zoo import BO, KM, Running, teach, up
 
 from llink_ray.bundles.bundle import INDEX, read_bundle
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
 
-Lessons = dict[str, tuple[Path, Taught]]
+Lessons = dict[str, tuple[Path, LlinkPipeline]]
 
 
 @pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Taught]:
+def second(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LlinkPipeline]:
     """Another bundle for Tibetan, which answers otherwise."""
     folder = tmp_path_factory.mktemp("second") / "bo"
     return folder, teach(folder, "bo", seed=1)
@@ -73,7 +73,7 @@ def damage(folder: Path) -> bytes:
 
 
 def test_a_new_version_is_switched_to_without_failing_a_request(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     first, then = lessons["bo"][1].answer("Who?", BO), second[1].answer("Who?", BO)
     assert first != then
@@ -97,23 +97,23 @@ def test_a_new_version_is_switched_to_without_failing_a_request(
 
 
 def test_a_request_that_has_begun_ends_with_the_version_it_began_with(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
-    with ThreadPoolExecutor(1) as pool, held(live.speaker.engine):
+    with ThreadPoolExecutor(1) as pool, held(live.decoder_server.engine):
         running = pool.submit(chat, live.url, max_tokens=256)
-        until(lambda: live.speaker.engine.snapshot().waiting == 1, "the request")
+        until(lambda: live.decoder_server.engine.snapshot().waiting == 1, "the request")
         for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long off the shelf
             Registry(place).publish(bundle)
             version = Registry(place).resolve("bo").name
             until(lambda wanted=version: serving(live.url, "bo") == wanted, "the switch")
     told = running.result(30)
     assert (version_of(told), said(told)) == ("v0001", lessons["bo"][1].answer("Who?", BO))
-    assert len([name for name in live.speaker.engine.adapters if name.startswith("bo@")]) == 3
+    assert len([name for name in live.decoder_server.engine.adapters if name.startswith("bo@")]) == 3
     assert version_of(chat(live.url)) == "v0005"
 
 
 def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
-    live: Running, place: Path, second: tuple[Path, Taught]
+    live: Running, place: Path, second: tuple[Path, LlinkPipeline]
 ) -> None:
     staging = Registry(place.parent / "staging")
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
 
 
 def test_roll_back_and_removal(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     registry = Registry(place)
     registry.publish(second[0])
@@ -162,7 +162,7 @@ def test_roll_back_and_removal(
 
 
 def test_a_language_that_cannot_be_read_holds_up_no_other(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     registry = Registry(place)
     registry.publish(lessons["km"][0])
@@ -178,7 +178,7 @@ def test_a_language_that_cannot_be_read_holds_up_no_other(
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_a_bundle_of_other_models_is_refused_with_a_sentence(
-    live: Running, place: Path, second: tuple[Path, Taught], part: str, tmp_path: Path
+    live: Running, place: Path, second: tuple[Path, LlinkPipeline], part: str, tmp_path: Path
 ) -> None:
     model = getattr(read_bundle(second[0]), part).model_copy(update={"fingerprint": "f" * 64})
     Registry(place).publish(resealed(second[0], tmp_path / "other", **{part: model}))
@@ -188,20 +188,20 @@ def test_a_bundle_of_other_models_is_refused_with_a_sentence(
 
 
 def test_an_encoder_that_is_not_served_is_named(
-    live: Running, place: Path, second: tuple[Path, Taught], tmp_path: Path
+    live: Running, place: Path, second: tuple[Path, LlinkPipeline], tmp_path: Path
 ) -> None:
     settings = read_bundle(second[0]).settings
     settings = settings | {"encoder": settings["encoder"] | {"model": "org/another"}}
     Registry(place).publish(resealed(second[0], tmp_path / "other", settings=settings, language="am"))
     until(lambda: bool(bundles(live.url)["refused"]), "the refusal")
     why = bundles(live.url)["refused"]["am v0001"]
-    assert "reader-org-another" in why and "start the service again" in why
+    assert "encoder_server-org-another" in why and "start the service again" in why
     assert serving(live.url, "am") is None
 
 
 @pytest.mark.parametrize("file", ["projector.safetensors", INDEX])
 def test_at_the_start_the_one_before_a_damaged_one_answers(
-    place: Path, second: tuple[Path, Taught], file: str
+    place: Path, second: tuple[Path, LlinkPipeline], file: str
 ) -> None:
     Registry(place).publish(second[0])
     broken = place / "bo" / "v0002" / file
@@ -211,16 +211,16 @@ def test_at_the_start_the_one_before_a_damaged_one_answers(
         assert "bo v0002" in bundles(running.url)["refused"]
 
 
-@pytest.mark.parametrize("half", ["reader", "speaker"])
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
 def test_a_bundle_that_is_damaged_after_it_was_loaded_is_no_fault_of_the_request(
     live: Running, place: Path, half: str
 ) -> None:
     chat(live.url)
     whole = damage(place / "bo" / "v0001")
     assert chat(live.url)  # it is loaded, and its files are not looked at
-    reader = next(iter(live.service.backend.readers.values()))  # type: ignore[attr-defined]
+    reader = next(iter(live.service.backend.encoder_servers.values()))  # type: ignore[attr-defined]
     (
-        reader if half == "reader" else live.speaker
+        reader if half == "encoder" else live.decoder_server
     ).shelf._kept.clear()  # as in a replica that was started anew
     answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body())
     assert answer.status_code == 503 and str(place) not in answer.text
@@ -253,10 +253,10 @@ def test_a_registry_that_is_away_is_no_fault_of_the_request(live: Running, place
 
 
 def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, Taught]
+    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     registry, process = Registry(place), psutil.Process(os.getpid())
-    pool, shelf = live.speaker.engine.pool, live.speaker.shelf
+    pool, shelf = live.decoder_server.engine.pool, live.decoder_server.shelf
     sizes, handles = [], []
     with Load(live.url, clients=4, streams=1).running() as load:
         for turn in range(20):
@@ -267,8 +267,8 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
     print(f"{load.outcomes} {load.endings}, MiB {sizes}, handles {handles}, slowest {load.slowest:.2f} s")
     assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
     assert load.outcomes["200"] >= 20 and len({version for version, _ in load.answers}) >= 10
-    assert len(shelf._kept) == 3 and len(live.speaker.engine.adapters) == 3
+    assert len(shelf._kept) == 3 and len(live.decoder_server.engine.adapters) == 3
     assert pool._size <= 1 + 3 + 3, "rows of the pool: three versions, and those that requests still held"
-    assert all(len(reader.shelf._kept) == 3 for reader in live.service.backend.readers.values())  # type: ignore[attr-defined]
+    assert all(len(reader.shelf._kept) == 3 for reader in live.service.backend.encoder_servers.values())  # type: ignore[attr-defined]
     assert sizes[-1] - sizes[4] < 40, sizes
     assert handles[-1] - handles[4] < 10, handles

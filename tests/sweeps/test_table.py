@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from sweep_world import Runner, quality, search
 
-from llink_ray.cluster.sweep_table import Table
+from llink_ray.cluster.sweep_table import TrialTable
 
 
 def follow(folder: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tuple[Runner, str]:
@@ -32,7 +32,7 @@ def follow(folder: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tup
     asked = search(trials=6, algorithm="random", prune=False)
     (folder / "sweep.json").write_text(json.dumps({"languages": ["bo"], "objectives": ["retrieval.r1"]}))
     run = Runner(folder, asked, formula=formula)
-    with Table(run.plan, folder) as table:
+    with TrialTable(run.plan, folder) as table:
         run.changed = table.changed
         run.go()
     return run, screen.getvalue()

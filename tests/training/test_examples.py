@@ -12,7 +12,7 @@ from llink_ray.corpus.pair import Pair, Question
 from llink_ray.models.llink import IGNORED
 from llink_ray.prompts.prompt import SLOT, Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
-from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, Micro, sentence_numbers, tokenise
+from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, MicroBatch, sentence_numbers, tokenise
 
 ENGLISH = [f"The farmer sold {n} red apples{' at the old market' * (n % 4)}." for n in range(26)]
 WHO = Question("who", "Who?", "the farmer")
@@ -33,7 +33,7 @@ def make(prompt: Prompt, pairs: list[Pair] = PAIRS, seed: int = 0, **settings: o
     return ExampleSource(pairs, prompt, StageBSettings.model_validate(settings), SLOTS, seed, None)
 
 
-def rows(micros: list[Micro]) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
+def rows(micros: list[MicroBatch]) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
     """Pair, prompt with answer, and answer alone of each example, without padding."""
     found = []
     for micro in micros:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llink_ray.errors import LlinkError
 from llink_ray.training.queue import Queue
-from llink_ray.training.sampler import batch, bucketed, fitting
+from llink_ray.training.sampler import batch, bucketed, effective_batch_size
 from llink_ray.training.schedule import anneal, warm_cosine
 
 few = settings(max_examples=30, deadline=None)
@@ -75,9 +75,9 @@ def test_a_small_corpus_still_makes_a_batch(size: int, count: int, workers: int)
     size *= workers  # as settings demand
     if count < workers:
         with pytest.raises(LlinkError, match=rf"{count} training pair.* too few for {workers} workers"):
-            fitting(size, count, workers)
+            effective_batch_size(size, count, workers)
         return
-    found = fitting(size, count, workers)
+    found = effective_batch_size(size, count, workers)
     assert 0 < found <= min(size, count)
     assert found % workers == 0
     assert found == size or count - found < workers

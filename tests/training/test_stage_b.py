@@ -17,7 +17,7 @@ from llink_ray.models.slots import SoftSlots
 from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
-from llink_ray.training.examples import Micro
+from llink_ray.training.examples import MicroBatch
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, ablated, parameter_groups
 
 DIM, WIDE, VOCABULARY, COUNT = two_workers.DIM, two_workers.WIDE, two_workers.VOCABULARY, 2
@@ -51,13 +51,13 @@ class Batches:
         self.answers = [list(random.integers(0, VOCABULARY, 1 + i % 4)) for i in range(rows)]
         self.words = torch.from_numpy(random.integers(0, VOCABULARY, (rows, 3)))
 
-    def step(self, step: int, rank: int, workers: int) -> list[Micro]:
+    def step(self, step: int, rank: int, workers: int) -> list[MicroBatch]:
         count = len(self.prompts)
         parts = [slice(i, i + self.micro) for i in range(0, count, self.micro)]
         scale = len(parts) / sum(map(len, self.answers))
         rows = torch.arange(count)
         return [
-            Micro(
+            MicroBatch(
                 collate(self.prompts[p], self.answers[p]),
                 self.words[p],
                 rows[p],
@@ -89,7 +89,7 @@ def new_stage(
     return StageB(engine, optimizer, source or Batches(), foreign, teacher, given, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def everything(rows: int = 6) -> tuple[Prompts, Sources, torch.Tensor, Micro]:
+def everything(rows: int = 6) -> tuple[Prompts, Sources, torch.Tensor, MicroBatch]:
     [micro] = Batches(rows).step(0, 0, 1)
     foreign, teacher = features(rows)
     assert foreign.tokens is not None

@@ -18,7 +18,7 @@ from ui_service import scripted
 
 from llink_ray.errors import JobFailed, LlinkError
 from ui.api import Api
-from ui.server import Around, application, listen, login
+from ui.server import HostGuard, application, listen, login
 from ui.settings import UiSettings
 from ui.start import running
 
@@ -99,7 +99,7 @@ def test_a_body_without_a_length_ends_where_it_is_too_large() -> None:
     def parts(count: int) -> Iterator[bytes]:
         yield from [b"x" * 10] * count
 
-    asking = TestClient(Around(app, most=100))
+    asking = TestClient(HostGuard(app, most=100))
     assert asking.post("/", content=parts(50)).text == "http.disconnect"
     assert sum(got) <= 100
     assert asking.post("/", content=parts(5)).text == "http.request"
@@ -117,7 +117,7 @@ def test_without_a_login_a_strangers_name_for_this_machine_is_refused(host: str,
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("in")(scope, receive, send)
 
-    asking = TestClient(Around(app, most=100, hosts=frozenset({"llink.example.org"})))
+    asking = TestClient(HostGuard(app, most=100, hosts=frozenset({"llink.example.org"})))
     answer = asking.get("/", headers={"host": host})
     assert (answer.status_code, answer.text == "in") == ((200, True) if let_in else (421, False))
     assert let_in or "add that name to hosts" in answer.text
@@ -142,7 +142,7 @@ def test_what_is_open_ends_with_the_chat() -> None:
 
         coming = asyncio.Queue[Any]()
         await coming.put({"type": "http.request"})
-        asked = Around(app, most=100, ending=ending)({"type": "http", "headers": []}, coming.get, never)
+        asked = HostGuard(app, most=100, ending=ending)({"type": "http", "headers": []}, coming.get, never)
         task = asyncio.create_task(asked)
         assert (await got.get())["type"] == "http.request"
         await asyncio.sleep(0.05)

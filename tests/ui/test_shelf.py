@@ -10,30 +10,33 @@ from hypothesis import strategies as st
 
 from ui import conversation_store as shelves
 from ui.conversation import Conversation, Message
-from ui.conversation_store import Shelf, title
+from ui.conversation_store import ConversationStore, title
 
 
-def talk(shelf: Shelf, text: str) -> Shelf:
+def talk(shelf: ConversationStore, text: str) -> ConversationStore:
     return shelf.with_open(shelf.open.with_user(text).with_answer(Message("assistant", "yes")))
 
 
 def test_conversations_come_back_as_they_were_kept() -> None:
-    shelf = talk(talk(Shelf.fresh(), "one").added(), "two")
-    again = Shelf.from_json(json.loads(json.dumps(shelf.to_json())))
+    shelf = talk(talk(ConversationStore.fresh(), "one").added(), "two")
+    again = ConversationStore.from_json(json.loads(json.dumps(shelf.to_json())))
     assert again == shelf and [name for name, _ in again.titles] == ["two", "one"]
     older = again.opened(again.conversations[1].id)
-    assert older.open.messages[0].text == "one" and Shelf.from_json(older.to_json()).open == older.open
+    assert (
+        older.open.messages[0].text == "one"
+        and ConversationStore.from_json(older.to_json()).open == older.open
+    )
     assert again.opened("no such thing") == again
 
 
 def test_one_that_is_empty_is_taken_before_another_is_made() -> None:
-    shelf = talk(Shelf.fresh(), "one").added()
+    shelf = talk(ConversationStore.fresh(), "one").added()
     assert shelf.added() == shelf and len(shelf.conversations) == 2
     assert [one for one, _ in shelf.titles] == ["New conversation", "one"]
 
 
 def test_there_is_always_one() -> None:
-    shelf = talk(Shelf.fresh(), "one")
+    shelf = talk(ConversationStore.fresh(), "one")
     gone = shelf.deleted()
     assert len(gone.conversations) == 1 and not gone.open.messages and gone.open_id != shelf.open_id
 
@@ -48,21 +51,21 @@ nonsense = st.recursive(
 
 @given(nonsense)
 def test_what_is_damaged_is_left_out(stored: Any) -> None:
-    good = talk(Shelf.fresh(), "kept")
+    good = talk(ConversationStore.fresh(), "kept")
     for damaged in (stored, {"conversations": stored}, {"conversations": [stored], "open": stored}):
-        assert Shelf.from_json(damaged).open.messages == ()
-    kept = Shelf.from_json({"conversations": [stored, good.open.to_json()], "open": stored})
+        assert ConversationStore.from_json(damaged).open.messages == ()
+    kept = ConversationStore.from_json({"conversations": [stored, good.open.to_json()], "open": stored})
     assert [one for one in kept.conversations if one.messages] == [good.open]
 
 
 def test_the_oldest_go_when_room_runs_short_and_the_open_one_never() -> None:
-    shelf = Shelf.fresh()
+    shelf = ConversationStore.fresh()
     for number in range(30):
         shelf = talk(shelf.added(), f"{number} " + "x" * 100_000)
-    kept = Shelf.from_json(shelf.to_json())
+    kept = ConversationStore.from_json(shelf.to_json())
     assert 5 < len(kept.conversations) < 15 and kept.conversations[0] == shelf.conversations[0]
     oldest = shelf.opened(shelf.conversations[-1].id)
-    kept = Shelf.from_json(oldest.to_json())
+    kept = ConversationStore.from_json(oldest.to_json())
     assert kept.open == oldest.open and len(json.dumps(oldest.to_json())) < 1.2 * shelves.MOST_LETTERS
     many = shelf
     for number in range(shelves.MOST + 5):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from llink_ray.evaluation.judge.contest import Backend, Case, Ruling
-from llink_ray.storage.object_store import Store
+from llink_ray.storage.object_store import ObjectStore
 
 
 class Cache:
@@ -19,7 +19,7 @@ class Cache:
 
     def __init__(self, directory: str | Path) -> None:
         """``directory``: a local path or any address that the stores know; made when first written to."""
-        self._store = Store(directory)
+        self._store = ObjectStore(directory)
         self.name = self._store.name
 
     @staticmethod

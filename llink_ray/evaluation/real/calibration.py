@@ -9,7 +9,7 @@ from llink_ray.evaluation.real.measure import Measurement
 from llink_ray.evaluation.real.scoring import right, score, variants
 from llink_ray.evaluation.real.systems import System
 from llink_ray.evaluation.real.translating import mean_of
-from llink_ray.evaluation.table import Sheet, figure, signed
+from llink_ray.evaluation.table import Table, figure, signed
 from llink_ray.metrics.bootstrap import Resampled, ratio
 
 
@@ -41,7 +41,7 @@ def calibration(measurement: Measurement, systems: Sequence[System]) -> list[dic
     return rows
 
 
-def calibration_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
+def calibration_sheet(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows as a table."""
     names = list(rows[0]["accuracy"]) if rows else []
     cells = []
@@ -51,4 +51,4 @@ def calibration_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
         told = f"{signed(gap['value'])} [{signed(gap['low'])}, {signed(gap['high'])}]"
         cells.append((row["kind"], way, *(figure(row["accuracy"][name]) for name in names), told))
     columns = ("choice", "scoring", *names, "ceiling − floor")
-    return Sheet("Ways to score", columns, "ll" + "r" * (len(names) + 1), tuple(cells))
+    return Table("Ways to score", columns, "ll" + "r" * (len(names) + 1), tuple(cells))

@@ -10,7 +10,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.evaluation.real.choices import BUILDERS, Choice
 from llink_ray.evaluation.real.ranking import Ranked, ranked
 from llink_ray.evaluation.real.result_cache import Kept
-from llink_ray.evaluation.real.scorer import Asked, Speaker
+from llink_ray.evaluation.real.scorer import Asked, LoadedSystem
 from llink_ray.evaluation.real.scoring import Weighed, right, score
 from llink_ray.evaluation.real.settings import MeasureSettings, Scoring
 from llink_ray.evaluation.real.systems import Holder, System
@@ -172,7 +172,7 @@ class Measurement:
         found: list[int] = self.kept.get(["tokens", system.identity, TRANSLATE[0], texts], compute)
         return found
 
-    def _speaker(self, system: System) -> Speaker:
+    def _speaker(self, system: System) -> LoadedSystem:
         return system.load(self.holder)
 
     def right(self, system: System, kind: str, how: Scoring) -> list[float]:

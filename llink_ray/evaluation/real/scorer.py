@@ -21,7 +21,7 @@ from llink_ray.prompts.message import Part
 from llink_ray.text.languages import find
 
 if TYPE_CHECKING:
-    from llink_ray.bundles.pipeline import Taught
+    from llink_ray.bundles.pipeline import LlinkPipeline
     from llink_ray.corpus.pair import Pair
     from llink_ray.models.decoder import Decoder
 
@@ -37,10 +37,10 @@ class Asked:
     pair: Pair | None
 
 
-class Speaker:
+class LoadedSystem:
     """One loaded system: the decoder as it came, or a bundle; it reads one side of each pair."""
 
-    def __init__(self, decoder: Decoder, reads: Side, taught: Taught | None = None) -> None:
+    def __init__(self, decoder: Decoder, reads: Side, taught: LlinkPipeline | None = None) -> None:
         self.decoder, self.reads, self.taught = decoder, reads, taught
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from llink_ray.bundles.bundle import BundleInfo, read_bundle
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.real.scorer import Side, Speaker
+from llink_ray.evaluation.real.scorer import LoadedSystem, Side
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.locate import fingerprint
 from llink_ray.settings import DecoderSettings, EncoderSettings, Settings
@@ -32,7 +32,7 @@ class System:
     """Hash of the weights, and of all else that changes what it says."""
     teacher: str
     """How its teacher's states are read, which retrieval alone asks."""
-    load: Callable[[Holder], Speaker]
+    load: Callable[[Holder], LoadedSystem]
     about: dict[str, Any]
     """For the document."""
 
@@ -143,8 +143,8 @@ def untouched(models: Models) -> list[System]:
     """The decoder as it came, on the foreign text and on the human English."""
     from llink_ray.models.decoder import Decoder
 
-    def reading(side: Side) -> Callable[[Holder], Speaker]:
-        return lambda holder: Speaker(
+    def reading(side: Side) -> Callable[[Holder], LoadedSystem]:
+        return lambda holder: LoadedSystem(
             holder.get(f"decoder {identity} {teacher}", lambda: Decoder.load(models.decoder, device())), side
         )
 
@@ -164,10 +164,10 @@ def taught(folder: str, name: str, info: BundleInfo, models: Models) -> System:
     settings = Settings.model_validate(info.settings)
     side = settings.stage_b.source
 
-    def loaded(holder: Holder) -> Speaker:
+    def loaded(holder: Holder) -> LoadedSystem:
         names = models.encoder.model, models.decoder.model
         made = holder.get(f"bundle {info.digest}", lambda: load(folder, device(), *names))
-        return Speaker(made.decoder, side, made)
+        return LoadedSystem(made.decoder, side, made)
 
     about = {
         "bundle": folder,

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llink_ray.evaluation.table import DASH, Sheet, figure, spoken
+from llink_ray.evaluation.table import DASH, Table, figure, spoken
 
-Told = Mapping[str, Any]
+Document = Mapping[str, Any]
 _HUNDREDS = ("chrf++", "bleu", "tokens")
 _CEILINGS = ("ceiling", "trained_ceiling")
 
 
-def held_out_sheets(document: Told) -> list[Sheet]:
+def held_out_sheets(document: Document) -> list[Table]:
     """All tables of a measurement's document."""
     found = [_text(document), _tasks(document), _figures(document), *_by_source(document)]
     return [sheet for sheet in found if sheet.rows]
 
 
-def _text(document: Told) -> Sheet:
+def _text(document: Document) -> Table:
     corpus = document["corpus"]
     rows = [("file", corpus["path"]), ("pairs measured on", figure(corpus["pairs"]))]
     rows += [(f"dropped: {reason}", figure(count)) for reason, count in corpus["dropped"].items()]
@@ -26,10 +26,10 @@ def _text(document: Told) -> Sheet:
     rows += [("left out as seen", figure(corpus["left_out"]))] if corpus["near_duplicates"] else []
     rows += [("too long for the decoder", figure(corpus["too_long"]))] if corpus["too_long"] else []
     note = "Seen: pairs that a bundle was trained on, or nearly so." if corpus["near_duplicates"] else ""
-    return Sheet("Held-out text", ("", ""), "ll", tuple(rows), note)
+    return Table("Held-out text", ("", ""), "ll", tuple(rows), note)
 
 
-def _tasks(document: Told) -> Sheet:
+def _tasks(document: Document) -> Table:
     names = _ceilings(document)
     rows = []
     for task, told in document["figures"].items():
@@ -45,10 +45,10 @@ def _tasks(document: Told) -> Sheet:
         "in retrieval is 1 but for repeated sentences. A task decides nothing where no ceiling stands "
         "clearly above the floor: the difference's interval includes 0, or it is under .05 of the scale."
     )
-    return Sheet("Tasks", columns, "lrr" + "l" * (len(names) + 1), tuple(rows), note)
+    return Table("Tasks", columns, "lrr" + "l" * (len(names) + 1), tuple(rows), note)
 
 
-def _figures(document: Told) -> Sheet:
+def _figures(document: Document) -> Table:
     ceilings = _ceilings(document)
     rows = []
     for task, told in document["figures"].items():
@@ -61,10 +61,10 @@ def _figures(document: Told) -> Sheet:
         "In brackets: 95 % intervals, bootstrap over the examples. To a ceiling: share of the way to it from "
         "the floor, (figure − floor) / (ceiling − floor), where that ceiling stands clear."
     )
-    return Sheet("Figures", columns, "l" * len(columns), tuple(rows), note)
+    return Table("Figures", columns, "l" * len(columns), tuple(rows), note)
 
 
-def _by_source(document: Told) -> Iterator[Sheet]:
+def _by_source(document: Document) -> Iterator[Table]:
     for task, told in document["figures"].items():
         rows = []
         for source, part in told.get("by_source", {}).items():
@@ -72,10 +72,10 @@ def _by_source(document: Told) -> Iterator[Sheet]:
                 first = ("", "") if place else (source, figure(part["examples"]))
                 rows.append((*first, name, _interval(estimate, told["measure"])))
         title = f"{_name(task).capitalize()} by source"
-        yield Sheet(title, ("source", "n", "system", "figure"), "lrll", tuple(rows))
+        yield Table(title, ("source", "n", "system", "figure"), "lrll", tuple(rows))
 
 
-def _ceilings(document: Told) -> list[str]:
+def _ceilings(document: Document) -> list[str]:
     return [name for name, system in document["systems"].items() if system["role"] in _CEILINGS]
 
 
@@ -83,11 +83,11 @@ def _name(task: str) -> str:
     return spoken(task).replace(":", " ")
 
 
-def _gap(gap: Told | None, measure: str) -> str:
+def _gap(gap: Document | None, measure: str) -> str:
     return DASH if gap is None else _interval(gap, measure) + ("" if gap["clear"] else ", not clear")
 
 
-def _interval(estimate: Told, measure: str) -> str:
+def _interval(estimate: Document, measure: str) -> str:
     digits = 1 if measure in _HUNDREDS else 3
     value, low, high = (figure(float(estimate[key]), digits) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

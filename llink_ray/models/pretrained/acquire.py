@@ -27,7 +27,7 @@ from llink_ray.models.pretrained.prepared import (
 from llink_ray.models.pretrained.verify import check_files, check_model
 from llink_ray.progress import Progress, bytes_in, track
 from llink_ray.settings import Settings
-from llink_ray.storage.atomic import disk_refused, free_bytes, staged
+from llink_ray.storage.atomic import atomic_directory, disk_refused, free_bytes
 
 Say = Callable[[str], None]
 
@@ -205,5 +205,5 @@ def _scratch() -> Iterator[Path]:
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
     """Where nothing stood at first, another process that finishes meanwhile made the same: its files stay."""
-    with staged(target, "the model", ELSEWHERE, first_wins=not target.exists()) as folder:
+    with atomic_directory(target, "the model", ELSEWHERE, first_wins=not target.exists()) as folder:
         yield folder

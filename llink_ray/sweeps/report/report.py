@@ -14,7 +14,7 @@ from statistics import fmean
 from urllib.parse import quote
 
 from llink_ray.evaluation.report import NAME, PLOTS, escape, section
-from llink_ray.evaluation.table import Sheet
+from llink_ray.evaluation.table import Table
 from llink_ray.storage.atomic import disk_refused
 from llink_ray.sweeps.report import tables as sheets
 from llink_ray.sweeps.report import trials as tried
@@ -69,7 +69,7 @@ def _lines(sweep: Sweep, directory: Path) -> list[str]:
     return lines + _files(directory)
 
 
-def _tables(*found: Sheet | None) -> list[str]:
+def _tables(*found: Table | None) -> list[str]:
     return [line for sheet in found if sheet is not None for line in section(sheet)]
 
 
@@ -146,7 +146,7 @@ def _apart(sweep: Sweep, shares: Shares) -> list[str]:
     return []
 
 
-def _lower(*found: Sheet | None) -> list[str]:
+def _lower(*found: Table | None) -> list[str]:
     """Tables a heading deeper."""
     return [f"#{line}" if line.startswith("## ") else line for line in _tables(*found)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llink_ray.evaluation.table import Sheet, signed
+from llink_ray.evaluation.table import Table, signed
 from llink_ray.sweeps.report.data import Sweep, Trial, called
 from llink_ray.sweeps.report.labels import listed, measured, named, short, told
 from llink_ray.sweeps.report.selection import (
@@ -21,7 +21,7 @@ CHOICES = 5
 """Settings for all languages, the chosen one first."""
 
 
-def best_sheet(sweep: Sweep, chosen: Shared | None) -> Sheet | None:
+def best_sheet(sweep: Sweep, chosen: Shared | None) -> Table | None:
     """Settings of each language's best trial, and of the one chosen for all."""
     found = {code: trial for code in sweep.languages if (trial := best(sweep, code))}
     if not found:
@@ -41,7 +41,7 @@ def best_sheet(sweep: Sweep, chosen: Shared | None) -> Sheet | None:
         if ranged
         else ""
     )
-    return Sheet("Best settings", columns, "l" + "r" * (len(columns) - 1), tuple(rows), note)
+    return Table("Best settings", columns, "l" + "r" * (len(columns) - 1), tuple(rows), note)
 
 
 def _with_range(sweep: Sweep, language: str, trial: Trial, name: str) -> str:
@@ -56,7 +56,7 @@ def _with_range(sweep: Sweep, language: str, trial: Trial, name: str) -> str:
     return f"{value} (also {', '.join(others)})" if others else f"{value} (all)"
 
 
-def pareto_sheet(sweep: Sweep, language: str) -> Sheet | None:
+def pareto_sheet(sweep: Sweep, language: str) -> Table | None:
     """With several objectives, the trials that no other surpasses in all."""
     found = pareto(sweep, language) if len(sweep.objectives) > 1 else []
     if not found:
@@ -67,10 +67,10 @@ def pareto_sheet(sweep: Sweep, language: str) -> Sheet | None:
         for t in found
     )
     columns = ("trial", *(named(o.name) for o in sweep.objectives), "settings")
-    return Sheet(f"{called(language)}: Pareto set", columns, "l" + "r" * len(sweep.objectives) + "l", rows)
+    return Table(f"{called(language)}: Pareto set", columns, "l" + "r" * len(sweep.objectives) + "l", rows)
 
 
-def choice_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
+def choice_sheet(sweep: Sweep, found: Sequence[Shared]) -> Table | None:
     """The chosen setting against each language's own best."""
     if not found:
         return None
@@ -83,10 +83,10 @@ def choice_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
         rows.append((called(code), *cells, measured(metric, behind(sweep, chosen, code)), rank, own.name))
     columns = ("", named(metric), "own best", "behind", "rank", "own best is")
     note = "Rank: among the settings finished in every language; equal ones share the mean of their places."
-    return Sheet("Against each best", columns, "lrrrrl", tuple(rows), note)
+    return Table("Against each best", columns, "lrrrrl", tuple(rows), note)
 
 
-def choices_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
+def choices_sheet(sweep: Sweep, found: Sequence[Shared]) -> Table | None:
     """The first few settings by mean rank."""
     if len(found) < 2:
         return None
@@ -100,10 +100,10 @@ def choices_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
         for one in found[:CHOICES]
     )
     columns = ("mean rank", *map(called, sweep.languages), "settings")
-    return Sheet("First by mean rank", columns, "r" * (1 + len(sweep.languages)) + "l", rows)
+    return Table("First by mean rank", columns, "r" * (1 + len(sweep.languages)) + "l", rows)
 
 
-def agreement_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
+def agreement_sheet(sweep: Sweep, found: Sequence[Shared]) -> Table | None:
     """Rank correlations between languages, pair by pair."""
     codes = sweep.languages
     pairs = {(a, b): agreement(found, a, b) for a in codes for b in codes if a != b}
@@ -114,4 +114,4 @@ def agreement_sheet(sweep: Sweep, found: Sequence[Shared]) -> Sheet | None:
         f"Spearman's rank correlation of {named(sweep.main.name)} over the {len(found)} settings finished in "
         "every language: 1 where both put them in the same order, 0 where one says nothing of the other."
     )
-    return Sheet("Do languages agree?", ("", *map(called, codes)), "l" + "r" * len(codes), rows, note)
+    return Table("Do languages agree?", ("", *map(called, codes)), "l" + "r" * len(codes), rows, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llink_ray.evaluation.table import DASH, Sheet, duration, figure
+from llink_ray.evaluation.table import DASH, Table, duration, figure
 from llink_ray.sweeps.report.data import FAILED, FINISHED, PRUNED, Sweep, Trial, called
 from llink_ray.sweeps.report.labels import listed, measured, named, short, told
 from llink_ray.sweeps.report.selection import in_order, steps
@@ -13,7 +13,7 @@ SHOWN = 10
 """Trials of each language."""
 
 
-def trials_sheet(sweep: Sweep, language: str) -> Sheet | None:
+def trials_sheet(sweep: Sweep, language: str) -> Table | None:
     """The best few trials of a language."""
     found = [trial for trial in in_order(sweep, language) if trial.state != FAILED][:SHOWN]
     if not found:
@@ -32,10 +32,10 @@ def trials_sheet(sweep: Sweep, language: str) -> Sheet | None:
     )
     columns = ("trial", "state", *(named(goal.name) for goal in goals), "step", "time", "settings")
     title = f"{called(language)}: the first {len(found)} of {len(sweep.of(language))} trials"
-    return Sheet(title, columns, "ll" + "r" * (len(goals) + 2) + "l", rows)
+    return Table(title, columns, "ll" + "r" * (len(goals) + 2) + "l", rows)
 
 
-def failed_sheet(sweep: Sweep) -> Sheet | None:
+def failed_sheet(sweep: Sweep) -> Table | None:
     """What failed, where, and why; a trial of several languages once."""
     failed: dict[str, list[Trial]] = {}
     for trial in sweep.trials:
@@ -53,10 +53,10 @@ def failed_sheet(sweep: Sweep) -> Sheet | None:
         for name, found in failed.items()
     )
     columns = ("trial", "language", "step", "cause", "settings")
-    return Sheet("Failed trials", columns, "llrll", rows) if rows else None
+    return Table("Failed trials", columns, "llrll", rows) if rows else None
 
 
-def count_sheet(sweep: Sweep) -> Sheet | None:
+def count_sheet(sweep: Sweep) -> Table | None:
     """Trials, steps and time of each language."""
     if not sweep.trials:
         return None
@@ -81,10 +81,10 @@ def count_sheet(sweep: Sweep) -> Sheet | None:
     )
     if sweep.told.get("joint"):
         note += " A joint trial's time is that of all its languages, and stands in each row."
-    return Sheet("Trials, steps, time", columns, "lrrrrrrr", tuple(rows), note)
+    return Table("Trials, steps, time", columns, "lrrrrrrr", tuple(rows), note)
 
 
-def time_sheet(sweep: Sweep) -> Sheet | None:
+def time_sheet(sweep: Sweep) -> Table | None:
     """Where the time went, as far as the trials or the sweep told."""
     parts = sweep.told.get("parts")
     found = dict(parts) if isinstance(parts, Mapping) else {}
@@ -92,10 +92,10 @@ def time_sheet(sweep: Sweep) -> Sheet | None:
         for name, seconds in trial.times.items():
             found[f"trials: {name}"] = found.get(f"trials: {name}", 0.0) + seconds
     rows = tuple((str(n), duration(float(s))) for n, s in found.items() if isinstance(s, int | float))
-    return Sheet("Where the time went", ("", "time"), "lr", rows) if rows else None
+    return Table("Where the time went", ("", "time"), "lr", rows) if rows else None
 
 
-def asked_sheet(sweep: Sweep) -> Sheet:
+def asked_sheet(sweep: Sweep) -> Table:
     """What was searched, how, and how far it came."""
     found, space = sweep.told, sweep.told.get("space")
     name = space.get("name") if isinstance(space, Mapping) else space
@@ -111,10 +111,10 @@ def asked_sheet(sweep: Sweep) -> Sheet:
         "seed": found.get("seed"),
         "trials a study": None if sweep.planned is None else figure(sweep.planned),
     }
-    return Sheet("Search", ("", ""), "ll", tuple((k, str(v)) for k, v in rows.items() if v not in (None, "")))
+    return Table("Search", ("", ""), "ll", tuple((k, str(v)) for k, v in rows.items() if v not in (None, "")))
 
 
-def space_sheet(sweep: Sweep) -> Sheet | None:
+def space_sheet(sweep: Sweep) -> Table | None:
     """Each setting: where it was searched, where trials went, why."""
     if not sweep.settings:
         return None
@@ -125,8 +125,8 @@ def space_sheet(sweep: Sweep) -> Sheet | None:
         rows.append((name, _searched(given), _tried(values), str(given.get("why") or "")))
     columns: tuple[str, ...] = ("setting", "searched", "tried", "why")
     if not any(row[-1] for row in rows):
-        return Sheet("Space", columns[:-1], "lll", tuple(row[:-1] for row in rows))
-    return Sheet("Space", columns, "llll", tuple(rows))
+        return Table("Space", columns[:-1], "lll", tuple(row[:-1] for row in rows))
+    return Table("Space", columns, "llll", tuple(rows))
 
 
 def _searched(given: Mapping[str, object]) -> str:

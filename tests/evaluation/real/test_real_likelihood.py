@@ -9,9 +9,9 @@ import pytest
 import torch
 from model_zoo import PAIRS, learn, small_settings, write_decoder
 
-from llink_ray.bundles.pipeline import Taught
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.real.likelihood import Trial
-from llink_ray.evaluation.real.scorer import Asked, Side, Speaker
+from llink_ray.evaluation.real.scorer import Asked, LoadedSystem, Side
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
 from llink_ray.prompts.instructions import TRANSLATE
@@ -23,7 +23,7 @@ CANDIDATES = [[pair.english, f"{pair.english[:20]} pears", "No", pair.english[:9
 ]
 
 
-def naive(speaker: Speaker, asked: Asked, candidate: str) -> list[float]:
+def naive(speaker: LoadedSystem, asked: Asked, candidate: str) -> list[float]:
     """Prompt and answer in one forward, alone."""
     prompt, answer = list(speaker.row(asked)), speaker.decoder.prompt.answer(candidate)
     prompts = collate([prompt], [answer])
@@ -40,16 +40,16 @@ def naive(speaker: Speaker, asked: Asked, candidate: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def taught() -> Taught:
+def taught() -> LlinkPipeline:
     return learn(small_settings("embedded", "embedded")).taught
 
 
 @pytest.fixture(scope="module")
-def direct() -> Taught:
+def direct() -> LlinkPipeline:
     return learn(small_settings("embedded", "embedded", slots={"variant": "none"})).taught
 
 
-def check(speaker: Speaker) -> None:
+def check(speaker: LoadedSystem) -> None:
     wanted = [
         [naive(speaker, one, text) for text in options]
         for one, options in zip(ASKED, CANDIDATES, strict=True)
@@ -65,24 +65,24 @@ def check(speaker: Speaker) -> None:
 @pytest.mark.parametrize("family", ["qwen2", "gpt-neox", "gemma", "gpt2"])
 def test_a_decoder_on_text(tmp_path: Path, family: str) -> None:
     decoder = Decoder.load(DecoderSettings(model=str(write_decoder(tmp_path / family, family))))
-    check(Speaker(decoder, "english"))
+    check(LoadedSystem(decoder, "english"))
 
 
 @pytest.mark.parametrize("reads", ["foreign", "english"])
-def test_a_bundle_on_slots_and_the_decoder_without_its_adapters(taught: Taught, reads: Side) -> None:
-    check(Speaker(taught.decoder, "foreign", taught))
-    alone = Speaker(Decoder.load(taught.settings.decoder), reads)
-    shared = Speaker(taught.decoder, reads)  # the same weights, adapters beside them
+def test_a_bundle_on_slots_and_the_decoder_without_its_adapters(taught: LlinkPipeline, reads: Side) -> None:
+    check(LoadedSystem(taught.decoder, "foreign", taught))
+    alone = LoadedSystem(Decoder.load(taught.settings.decoder), reads)
+    shared = LoadedSystem(taught.decoder, reads)  # the same weights, adapters beside them
     for a, b in zip(alone.weigh(ASKED, CANDIDATES, 500), shared.weigh(ASKED, CANDIDATES, 500), strict=True):
         for first, second in zip(a, b, strict=True):
             assert np.allclose(first, second, atol=1e-4)
 
 
-def test_a_bundle_without_slots_reads_either_side(direct: Taught) -> None:
-    check(Speaker(direct.decoder, "foreign", direct))
-    english = Speaker(direct.decoder, "english", direct)
+def test_a_bundle_without_slots_reads_either_side(direct: LlinkPipeline) -> None:
+    check(LoadedSystem(direct.decoder, "foreign", direct))
+    english = LoadedSystem(direct.decoder, "english", direct)
     check(english)
-    assert len(english.row(ASKED[3])) < len(Speaker(direct.decoder, "foreign", direct).row(ASKED[3]))
+    assert len(english.row(ASKED[3])) < len(LoadedSystem(direct.decoder, "foreign", direct).row(ASKED[3]))
     assert not english.slotted(ASKED[3])
 
 
@@ -93,8 +93,8 @@ def test_candidates_share_what_they_begin_with() -> None:
     assert Trial((1, 2), (), ((5, 6, 7),)).opened == (1, 2, 5, 6)
 
 
-def test_answers_and_vectors_are_the_bundle_s(taught: Taught) -> None:
-    speaker = Speaker(taught.decoder, "foreign", taught)
+def test_answers_and_vectors_are_the_bundle_s(taught: LlinkPipeline) -> None:
+    speaker = LoadedSystem(taught.decoder, "foreign", taught)
     asked = ASKED[:6]
     longest = taught.settings.evaluation.max_new_tokens
     texts = [one.pair.foreign for one in asked if one.pair]
