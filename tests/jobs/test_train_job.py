@@ -20,7 +20,7 @@ from llink_ray.cluster.run_directory import RunDir
 from llink_ray.corpus import phrasebook
 from llink_ray.settings import configure
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = ROOT / "llink_ray" / "models" / "tiny"
 Refused = Callable[..., str]
 

@@ -11,7 +11,7 @@ import regex
 from llink_ray.errors import LlinkError
 from llink_ray.text.languages import ASCII_DIGITS, DECODER_LANGUAGE, TABLE, Language, find
 
-DOCS = Path(__file__).parents[1] / "docs" / "languages.md"
+DOCS = Path(__file__).parents[2] / "docs" / "languages.md"
 ALL = pytest.mark.parametrize("language", TABLE, ids=lambda language: language.code)
 
 

@@ -23,7 +23,7 @@ from gguf_world import gguf_file
 
 from llink_ray.models.pretrained import catalogue, e5_q4, gguf_decoder
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMON = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 ENCODER, DECODER = "org/tiny-encoder", "org/tiny-decoder"
 
