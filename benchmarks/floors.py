@@ -35,7 +35,7 @@ from llink_ray.evaluation.real.settings import MeasureSettings
 from llink_ray.evaluation.real.systems import Holder
 from llink_ray.evaluation.real.text import held_out_text
 from llink_ray.evaluation.report import section
-from llink_ray.evaluation.table import Table, figure, spoken
+from llink_ray.evaluation.table import Table, format_number, humanize
 from llink_ray.settings import CorpusSettings, configure
 from llink_ray.stopping import resumable
 from llink_ray.text.languages import find
@@ -98,12 +98,14 @@ def table(documents: Mapping[str, Mapping[str, Any]]) -> Table:
     for code, document in documents.items():
         for task, told in document["figures"].items():
             systems = told["systems"]
-            cells = [figure(systems.get(name, {}).get("value")) for name in ("floor", "ceiling", "encoder")]
+            cells = [
+                format_number(systems.get(name, {}).get("value")) for name in ("floor", "ceiling", "encoder")
+            ]
             gap = told.get("gaps", {}).get("ceiling")
             between = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else ""
             decides = {True: "yes", False: "no"}.get(told.get("decides"), "")  # type: ignore[arg-type]
-            count, chance = figure(told["examples"]), figure(told.get("chance"), 2)
-            rows.append((code, spoken(task), count, chance, *cells, between, decides))
+            count, chance = format_number(told["examples"]), format_number(told.get("chance"), 2)
+            rows.append((code, humanize(task), count, chance, *cells, between, decides))
     columns = ("language", "task", "n", "chance", "floor", "ceiling", "encoder", "ceiling − floor", "decides")
     return Table("By language", columns, "ll" + "r" * 7, tuple(rows))
 

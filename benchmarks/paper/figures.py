@@ -10,7 +10,7 @@ from llink_ray.evaluation.baselines import OURS
 from llink_ray.evaluation.comparison import Baseline
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.judge.summary import Length, bootstrap
-from llink_ray.evaluation.table import figure
+from llink_ray.evaluation.table import format_number
 
 Document = Mapping[str, Any]
 
@@ -35,7 +35,7 @@ class Spread:
 
     def told(self, digits: int = 3) -> str:
         """``0.951 (0.943 to 0.975)``; a single value alone."""
-        mean, low, high = (figure(float(value), digits) for value in (self.mean, self.low, self.high))
+        mean, low, high = (format_number(float(value), digits) for value in (self.mean, self.low, self.high))
         return mean if self.count == 1 else f"{mean} ({low} to {high})"
 
 

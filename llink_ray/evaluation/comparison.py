@@ -8,7 +8,7 @@ from typing import Any
 
 from llink_ray.evaluation.baselines import BASE, OURS, known
 from llink_ray.evaluation.judge import Contest, Summary
-from llink_ray.evaluation.table import DASH, Table, figure, signed
+from llink_ray.evaluation.table import DASH, Table, format_number, format_signed
 from llink_ray.metrics.answers import Answer, score
 
 Document = Mapping[str, Any]
@@ -89,13 +89,13 @@ def figures_sheet(contestants: Sequence[Baseline]) -> Table:
         rows.append(
             (
                 contestant.name,
-                figure(retrieval["r1"]),
-                figure(retrieval["r10"]),
-                figure(answers["exact"]),
-                figure(answers["numbers"]),
-                figure(answers["chrf"], 1),
-                signed((found.get("slot_gain") or {}).get("zero"), 2),
-                figure(found["tokens"]["slots"], 0),
+                format_number(retrieval["r1"]),
+                format_number(retrieval["r10"]),
+                format_number(answers["exact"]),
+                format_number(answers["numbers"]),
+                format_number(answers["chrf"], 1),
+                format_signed((found.get("slot_gain") or {}).get("zero"), 2),
+                format_number(found["tokens"]["slots"], 0),
             )
         )
     note = (
@@ -125,7 +125,7 @@ def preferences(found: Summary) -> tuple[str, ...]:
     """The cells under them."""
     rate, half, a, b = found.rate, found.rate_ties_half, found.length_a, found.length_b
     return (
-        f"{figure(found.wins)} / {figure(found.losses)} / {figure(found.ties)}",
+        f"{format_number(found.wins)} / {format_number(found.losses)} / {format_number(found.ties)}",
         f"{rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if rate else DASH,
         f"{half.rate:.3f}" if half else DASH,
         f"{a.words:.1f} / {b.words:.1f}" if a and b else DASH,

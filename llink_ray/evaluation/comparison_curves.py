@@ -13,15 +13,15 @@ from llink_ray.evaluation.drawing import (
     GREY,
     INK,
     Points,
-    blank,
-    literal,
-    save,
+    new_figure,
+    plain_label,
+    plot_style,
+    save_figure,
     smooth,
     steps_axis,
-    style,
 )
 from llink_ray.evaluation.plots import Records, series
-from llink_ray.evaluation.table import figure
+from llink_ray.evaluation.table import format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,9 +53,9 @@ def by_slots(contestants: Sequence[Baseline], path: Path) -> Path | None:
     if len(found) < 2:
         return None
     tokens = [c.figures["tokens"]["slots"] for c in found.values()]
-    with style():
-        drawing = blank(6.4)
-        rows = drawing.subplots(len(_QUALITIES), 1, sharex=True)
+    with plot_style():
+        fig = new_figure(6.4)
+        rows = fig.subplots(len(_QUALITIES), 1, sharex=True)
         for axes, colour, (title, part, key, digits, best) in zip(rows, COLOURS, _QUALITIES, strict=False):
             values = [c.figures[part][key] for c in found.values()]
             known = [(x, y) for x, y in zip(tokens, values, strict=True) if y is not None]
@@ -68,7 +68,7 @@ def by_slots(contestants: Sequence[Baseline], path: Path) -> Path | None:
         top = rows[0].secondary_xaxis("top")
         top.set_xticks(tokens, [str(number) for number in found], color=INK)
         top.set_xlabel("slots K", labelpad=8)
-        return save(drawing, path)
+        return save_figure(fig, path)
 
 
 def _label(axes: Axes, points: Sequence[tuple[float, float]], digits: int) -> None:
@@ -77,7 +77,7 @@ def _label(axes: Axes, points: Sequence[tuple[float, float]], digits: int) -> No
 
     for place, (x, y) in enumerate(points):
         axes.annotate(
-            figure(y, digits),
+            format_number(y, digits),
             (x, y),
             (0, 7 if place % 2 else -14),
             textcoords="offset points",
@@ -108,13 +108,13 @@ def stage_a(curves: Mapping[str, Records], path: Path) -> Path | None:
     found = {name: both for name, both in found.items() if both[0][0] or both[1][0]}
     if len(found) < 2:
         return None
-    with style():
+    with plot_style():
         columns = 4 if len(found) <= 4 else 3
-        drawing = blank(3.8 + 0.2 * (len(found) / columns))
-        left, right = drawing.subplots(1, 2, sharex=True)
+        fig = new_figure(3.8 + 0.2 * (len(found) / columns))
+        left, right = fig.subplots(1, 2, sharex=True)
         for place, (name, (recall, loss)) in enumerate(found.items()):
             colour, dashes = COLOURS[place % len(COLOURS)], ("-", "--")[place // len(COLOURS) % 2]
-            shown = literal(name)
+            shown = plain_label(name)
             left.plot(*recall, color=colour, linestyle=dashes, marker="o", markersize=3, label=shown)
             right.plot(*_calm(loss), color=colour, linestyle=dashes)
         left.set_ylim(-0.02, 1.02)
@@ -122,8 +122,8 @@ def stage_a(curves: Mapping[str, Records], path: Path) -> Path | None:
         right.set_title("Stage A: contrastive loss, nats")
         for axes in (left, right):
             steps_axis(axes)
-        drawing.legend(loc="outside lower center", ncols=columns)
-        return save(drawing, path)
+        fig.legend(loc="outside lower center", ncols=columns)
+        return save_figure(fig, path)
 
 
 def _calm(points: Points) -> Points:

@@ -47,7 +47,7 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def plot_style() -> Iterator[None]:
     """Draw in this style whatever the person's own matplotlib settings are."""
     import matplotlib
 
@@ -58,7 +58,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def blank(height: float) -> Figure:
+def new_figure(height: float) -> Figure:
     """An empty drawing, ``height`` inches high."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -66,14 +66,14 @@ def blank(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
-def save(drawing: Figure, path: Path) -> Path:
+def save_figure(drawing: Figure, path: Path) -> Path:
     """Write the PNG, its folder too, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(path, format="png")
     return path
 
 
-def literal(text: str, longest: int = 24) -> str:
+def plain_label(text: str, longest: int = 24) -> str:
     """Text cut to fit, without the mathematics that matplotlib would read between two dollar signs."""
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     return text.replace("$", r"\$")
@@ -97,7 +97,7 @@ def line(axes: Axes, points: Points, colour: str, label: str) -> None:
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
         values = smooth(values, window)
     marker = "o" if len(steps) <= 12 else ""
-    axes.plot(steps, values, color=colour, label=literal(label), marker=marker, markersize=4)
+    axes.plot(steps, values, color=colour, label=plain_label(label), marker=marker, markersize=4)
 
 
 def steps_axis(axes: Axes) -> None:

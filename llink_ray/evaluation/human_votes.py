@@ -13,7 +13,7 @@ from rich.console import Console
 from llink_ray.evaluation.comparison import PREFERENCES, preferences
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.judge.votes import Pair, read, summaries, thumbs
-from llink_ray.evaluation.table import Table, figure
+from llink_ray.evaluation.table import Table, format_number
 from llink_ray.evaluation.terminal import render
 
 
@@ -51,5 +51,7 @@ def thumbs_sheet(liked: Mapping[str, Counter[str]]) -> Table | None:
     """How often people liked one answer by itself."""
     if not liked:
         return None
-    rows = tuple((side, figure(count["up"]), figure(count["down"])) for side, count in liked.items())
+    rows = tuple(
+        (side, format_number(count["up"]), format_number(count["down"])) for side, count in liked.items()
+    )
     return Table("Thumbs", ("answers of", "up", "down"), "lrr", rows)

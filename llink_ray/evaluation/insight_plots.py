@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llink_ray.evaluation.attention import PARTS
-from llink_ray.evaluation.drawing import GREY, INK, STYLE, blank, literal, save, style
+from llink_ray.evaluation.drawing import GREY, INK, STYLE, new_figure, plain_label, plot_style, save_figure
 from llink_ray.evaluation.insight import Insight
 from llink_ray.evaluation.insight_tables import NARROW, visible
 
@@ -33,7 +33,7 @@ def _letters() -> frozenset[int]:
 def drawable(text: str, longest: int = 16) -> str:
     """Text on one line in letters that the font has, a box for each that it lacks."""
     letters = _letters()
-    return literal("".join(c if ord(c) in letters else "□" for c in visible(text, longest)), longest)
+    return plain_label("".join(c if ord(c) in letters else "□" for c in visible(text, longest)), longest)
 
 
 def _heat(
@@ -96,17 +96,17 @@ def _draw_cosines(axes: Axes, cosines: Sequence[Sequence[float]], title: str, la
 
 def draw_insight(seen: Insight, path: Path) -> Path:
     """Write the PNG, 1 600 pixels wide, and return its path. Foreign letters are not drawn."""
-    with style():
+    with plot_style():
         upper = 1.3 + 0.28 * min(len(seen.attention), MOST) if seen.attention else 0.7
-        drawing = blank(upper + 4.0)
-        drawing.suptitle(
+        fig = new_figure(upper + 4.0)
+        fig.suptitle(
             f"{drawable(seen.instruction, 90)}\n→ {drawable(seen.answer, 86)}".replace("·", " "),
             x=0.02,
             ha="left",
             fontsize=10,
             color=INK,
         )
-        above, below = drawing.subfigures(2, 1, squeeze=False, height_ratios=(upper, 3.6))[:, 0]
+        above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=(upper, 3.6))[:, 0]
         if seen.attention:
             _draw_attention(above, seen)
         else:
@@ -121,4 +121,4 @@ def draw_insight(seen: Insight, path: Path) -> Path:
             right.set_axis_off()
         whose = [left, right] if seen.others else [left]
         below.colorbar(image, ax=whose, pad=0.02, aspect=30, label="cosine").outline.set_visible(False)
-        return save(drawing, path)
+        return save_figure(fig, path)

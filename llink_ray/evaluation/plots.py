@@ -17,15 +17,15 @@ from llink_ray.evaluation.drawing import (
     INK,
     PALE,
     Points,
-    blank,
     legend_below,
     line,
-    literal,
-    save,
+    new_figure,
+    plain_label,
+    plot_style,
+    save_figure,
     steps_axis,
-    style,
 )
-from llink_ray.evaluation.table import figure, in_order, spoken
+from llink_ray.evaluation.table import format_number, humanize, in_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def _parts(records: Records, stage: str) -> dict[str, Points]:
 def _draw_parts(axes: Axes, parts: Mapping[str, Points]) -> None:
     """Parts of a loss differ by orders of magnitude: on a log scale where all are positive."""
     for colour, (name, points) in zip(COLOURS * len(parts), parts.items(), strict=False):
-        line(axes, points, colour, spoken(name))
+        line(axes, points, colour, humanize(name))
     values = [value for _, found in parts.values() for value in found]
     if min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
@@ -68,9 +68,9 @@ def loss_curves(history: Records, path: Path) -> Path | None:
     stages = [stage for stage in ("a", "b") if series(history, stage, "loss")[0]]
     if not stages:
         return None
-    with style():
-        drawing = blank(3.4 * len(stages))
-        grid = drawing.subplots(len(stages), 2, squeeze=False)
+    with plot_style():
+        fig = new_figure(3.4 * len(stages))
+        grid = fig.subplots(len(stages), 2, squeeze=False)
         for (left, right), stage in zip(grid, stages, strict=True):
             line(left, series(history, stage, "loss"), COLOURS[0], "training")
             left.set_title(f"Stage {stage.upper()}: loss")
@@ -87,7 +87,7 @@ def loss_curves(history: Records, path: Path) -> Path | None:
             _draw_parts(right, parts)
             right.set_title(f"Stage {stage.upper()}: parts of the loss")
             steps_axis(right)
-        return save(drawing, path)
+        return save_figure(fig, path)
 
 
 def retrieval_by_step(history: Records, path: Path) -> Path | None:
@@ -97,18 +97,18 @@ def retrieval_by_step(history: Records, path: Path) -> Path | None:
     found = {label: points for label, points in found.items() if points[0]}
     if not found:
         return None
-    with style():
-        drawing = blank(3.8)
-        axes = drawing.subplots()
+    with plot_style():
+        fig = new_figure(3.8)
+        axes = fig.subplots()
         for colour, (label, points) in zip(COLOURS, found.items(), strict=False):
-            last = f"{label}  {figure(points[1][-1])}"
+            last = f"{label}  {format_number(points[1][-1])}"
             axes.plot(*points, color=colour, marker="o", markersize=4, label=last)
         axes.set_ylim(-0.02, 1.02)
         axes.set_ylabel("share of validation pairs")
         axes.set_title("Stage A: retrieval, foreign to English")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="last value", alignment="left")
         steps_axis(axes)
-        return save(drawing, path)
+        return save_figure(fig, path)
 
 
 def answers_by_type(metrics: Mapping[str, Any], path: Path) -> Path | None:
@@ -119,9 +119,9 @@ def answers_by_type(metrics: Mapping[str, Any], path: Path) -> Path | None:
         return None
     often = sorted(found, key=lambda kind: -int(found[kind]["count"]))[:MOST]
     kinds = in_order(often)[::-1]  # drawn from the bottom up
-    with style():
-        drawing = blank(1.4 + 0.5 * len(kinds))
-        axes = drawing.subplots()
+    with plot_style():
+        fig = new_figure(1.4 + 0.5 * len(kinds))
+        axes = fig.subplots()
         for key, label, colour, shift in (
             ("f1", "F1", PALE, -0.19),
             ("exact", "exact match", COLOURS[0], 0.19),
@@ -129,8 +129,10 @@ def answers_by_type(metrics: Mapping[str, Any], path: Path) -> Path | None:
             values = [found[kind].get(key) for kind in kinds]
             places = [i + shift for i in range(len(kinds))]
             bars = axes.barh(places, [value or 0.0 for value in values], 0.36, color=colour, label=label)
-            axes.bar_label(bars, [figure(value) for value in values], padding=3, fontsize=8, color=GREY)
-        labels = [f"{literal(spoken(kind))}  ({figure(found[kind]['count'])})" for kind in kinds]
+            axes.bar_label(
+                bars, [format_number(value) for value in values], padding=3, fontsize=8, color=GREY
+            )
+        labels = [f"{plain_label(humanize(kind))}  ({format_number(found[kind]['count'])})" for kind in kinds]
         axes.set_yticks(range(len(kinds)), labels, color=INK)
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
@@ -140,8 +142,8 @@ def answers_by_type(metrics: Mapping[str, Any], path: Path) -> Path | None:
         axes.set_xlabel("share of answers (number asked in brackets)")
         axes.set_title("Answers on held-out text")
         handles, names = axes.get_legend_handles_labels()
-        drawing.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=2)
-        return save(drawing, path)
+        fig.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=2)
+        return save_figure(fig, path)
 
 
 def draw(directory: Path, metrics: Mapping[str, Any], history: Records) -> list[Path]:

@@ -36,7 +36,7 @@ class Table:
     note: str = ""
 
 
-def figure(value: object, digits: int = 3) -> str:
+def format_number(value: object, digits: int = 3) -> str:
     """A number with ``digits`` decimals and thousands apart; a dash for nothing."""
     if value is None:
         return DASH
@@ -45,17 +45,17 @@ def figure(value: object, digits: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def signed(value: object, digits: int = 3) -> str:
+def format_signed(value: object, digits: int = 3) -> str:
     """A number with its sign; a dash for nothing."""
     return f"{value:+.{digits}f}" if isinstance(value, int | float) else DASH
 
 
-def spoken(key: object) -> str:
+def humanize(key: object) -> str:
     """A key as words: ``how_many`` -> ``how many``."""
     return str(key).replace("_", " ")
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``8.2 s``, ``4 min 07 s``, ``2 h 05 min``."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
@@ -92,16 +92,16 @@ def run_sheet(metrics: Metrics) -> Table:
     """What ran: language, preset, models with revisions, corpus hash, seed, commit, steps, time, places."""
     steps, seconds = metrics.get("steps"), metrics.get("seconds")
     if isinstance(steps, Mapping):
-        steps = ", ".join(f"{spoken(stage)}: {figure(count)}" for stage, count in steps.items())
+        steps = ", ".join(f"{humanize(stage)}: {format_number(count)}" for stage, count in steps.items())
     found = {
         "language": metrics.get("language"),
         "preset": metrics.get("preset"),
-        **{spoken(role): _model(value) for role, value in _section(metrics, "models").items()},
+        **{humanize(role): _model(value) for role, value in _section(metrics, "models").items()},
         "corpus": metrics.get("corpus_hash") or _section(metrics, "corpus").get("hash"),
         "seed": metrics.get("seed"),
         "commit": metrics.get("commit"),
-        "steps": steps if isinstance(steps, str) or steps is None else figure(steps),
-        "time": None if seconds is None else duration(seconds),
+        "steps": steps if isinstance(steps, str) or steps is None else format_number(steps),
+        "time": None if seconds is None else format_duration(seconds),
         "run": metrics.get("run_dir"),
         "bundle": metrics.get("bundle"),
     }
@@ -117,17 +117,17 @@ def retrieval_sheet(metrics: Metrics) -> Table | None:
         return None
     rows = tuple(
         (
-            SYSTEMS.get(name, spoken(name)),
-            *(figure(found[name].get(key)) for key in ("r1", "r5", "r10", "mrr")),
-            figure(found[name].get("mean_rank"), 1),
+            SYSTEMS.get(name, humanize(name)),
+            *(format_number(found[name].get(key)) for key in ("r1", "r5", "r10", "mrr")),
+            format_number(found[name].get("mean_rank"), 1),
         )
         for name in names
     )
     counts = sorted({found[name]["count"] for name in names if found[name].get("count")})
-    note = f"{' / '.join(map(figure, counts))} held-out pairs, foreign to English." if counts else ""
+    note = f"{' / '.join(map(format_number, counts))} held-out pairs, foreign to English." if counts else ""
     if found.get("stage_a") and found.get("stage_ab"):
         change = found["stage_ab"]["r1"] - found["stage_a"]["r1"]
-        note = _sentences([note, f"Stage B changes R@1 by {signed(change)}."])
+        note = _sentences([note, f"Stage B changes R@1 by {format_signed(change)}."])
     return Table("Retrieval", ("", "R@1", "R@5", "R@10", "MRR", "rank"), "lrrrrr", rows, note)
 
 
@@ -139,10 +139,10 @@ def answers_sheet(metrics: Metrics) -> Table | None:
         return None
 
     def row(name: str, part: Metrics) -> tuple[str, ...]:
-        shares = (figure(part.get(key)) for key in ("exact", "f1", "numbers"))
-        return (name, figure(part.get("count")), *shares)
+        shares = (format_number(part.get(key)) for key in ("exact", "f1", "numbers"))
+        return (name, format_number(part.get("count")), *shares)
 
-    rows = [row(spoken(kind), by_type[kind]) for kind in in_order(by_type)]
+    rows = [row(humanize(kind), by_type[kind]) for kind in in_order(by_type)]
     if found.get("count"):
         rows.append(row("all questions", found))
     english = _section(metrics, "decoder_english")
@@ -152,11 +152,11 @@ def answers_sheet(metrics: Metrics) -> Table | None:
     if found.get("numbers_count"):
         note.append(
             "Numbers: the share whose numbers are all right and in order, "
-            f"of {figure(found['numbers_count'])} answers with any, translations included."
+            f"of {format_number(found['numbers_count'])} answers with any, translations included."
         )
     if found.get("chrf") is not None:
         signature = found.get("chrf_signature") or "unsigned"
-        note.append(f"Translations: chrF {figure(found['chrf'], 1)} ({signature}).")
+        note.append(f"Translations: chrF {format_number(found['chrf'], 1)} ({signature}).")
     columns = ("question", "n", "exact", "F1", "numbers")
     return Table("Answers on held-out text", columns, "lrrrr", tuple(rows), _sentences(note))
 
@@ -167,13 +167,13 @@ def passages_sheet(metrics: Metrics) -> Table | None:
     if not found.get("count"):
         return None
     rows = [
-        (f"{size} sentences", figure(part["count"]), figure(part["exact"]))
+        (f"{size} sentences", format_number(part["count"]), format_number(part["exact"]))
         for size, part in _section(found, "by_sentences").items()
     ]
-    rows.append(("all passages", figure(found["count"]), figure(found["exact"])))
+    rows.append(("all passages", format_number(found["count"]), format_number(found["exact"])))
     if mixed.get("count"):
-        rows.append(("foreign and English", figure(mixed["count"]), figure(mixed["exact"])))
-        rows.append(("the same, foreign alone", figure(mixed["count"]), figure(mixed["alone"])))
+        rows.append(("foreign and English", format_number(mixed["count"]), format_number(mixed["exact"])))
+        rows.append(("the same, foreign alone", format_number(mixed["count"]), format_number(mixed["alone"])))
     return Table("One sentence of several", ("message", "n", "exact"), "lrr", tuple(rows))
 
 
@@ -182,9 +182,11 @@ def fidelity_sheet(metrics: Metrics) -> Table | None:
     found = _section(metrics, "fidelity")
     if found.get("f1") is None:
         return None
-    rows = tuple((spoken(key), figure(found.get(key))) for key in ("precision", "recall", "f1", "faithful"))
+    rows = tuple(
+        (humanize(key), format_number(found.get(key))) for key in ("precision", "recall", "f1", "faithful")
+    )
     note = (
-        f"Of {figure(found.get('source_numbers'))} numbers in the texts translated. "
+        f"Of {format_number(found.get('source_numbers'))} numbers in the texts translated. "
         "Faithful: the share of translations with no number that is not in the text."
     )
     return Table("Numbers in translations", ("", "share"), "lr", rows, note)
@@ -195,7 +197,7 @@ def gain_sheet(metrics: Metrics) -> Table | None:
     found = {k: v for k, v in _section(metrics, "slot_gain").items() if k in ABLATIONS and v is not None}
     if not found:
         return None
-    rows = tuple((label, signed(found[key])) for key, label in ABLATIONS.items() if key in found)
+    rows = tuple((label, format_signed(found[key])) for key, label in ABLATIONS.items() if key in found)
     note = "Loss with the slots ablated minus loss with them: above 0, the slots are used."
     return Table("Slot gain", ("slots", "nats a token"), "lr", rows, note)
 
@@ -205,9 +207,9 @@ def tokens_sheet(metrics: Metrics) -> Table | None:
     found = _section(metrics, "tokens")
     if found.get("raw") is None and found.get("slots") is None:
         return None
-    rows = (("raw text", figure(found.get("raw"), 1)), ("slots", figure(found.get("slots"), 1)))
+    rows = (("raw text", format_number(found.get("raw"), 1)), ("slots", format_number(found.get("slots"), 1)))
     ratio = found.get("ratio")
-    note = f"Raw text takes {figure(ratio, 1)} times the tokens." if ratio is not None else ""
+    note = f"Raw text takes {format_number(ratio, 1)} times the tokens." if ratio is not None else ""
     return Table("Decoder prompt tokens", ("message as", "tokens"), "lr", rows, note)
 
 
@@ -217,17 +219,22 @@ def corpus_sheet(metrics: Metrics) -> Table | None:
     if found.get("kept") is None and found.get("dropped") is None:
         return None
     reasons = sorted(_section(found, "reasons").items(), key=lambda item: (-item[1].get("count", 0), item[0]))
-    rows = [("kept", figure(found.get("kept")), ""), ("dropped", figure(found.get("dropped")), "")]
+    rows = [
+        ("kept", format_number(found.get("kept")), ""),
+        ("dropped", format_number(found.get("dropped")), ""),
+    ]
     for reason, dropped in reasons:
         lines = ", ".join(str(line) for line in dropped.get("first_lines", ()) if line)
-        rows.append((f"· {spoken(reason)}", figure(dropped.get("count")), lines))
+        rows.append((f"· {humanize(reason)}", format_number(dropped.get("count")), lines))
     return Table("Corpus", ("pairs", "count", "first lines"), "lrl", tuple(rows))
 
 
 def sources_sheet(metrics: Metrics) -> Table | None:
     """Pairs by source and split; an unnamed source is a dash."""
     found = _section(_section(metrics, "corpus"), "sources")
-    rows = tuple((name or DASH, *(figure(counts.get(s)) for s in SPLITS)) for name, counts in found.items())
+    rows = tuple(
+        (name or DASH, *(format_number(counts.get(s)) for s in SPLITS)) for name, counts in found.items()
+    )
     return Table("Sources", ("pairs from", *SPLITS), "l" + "r" * len(SPLITS), rows)
 
 
@@ -240,12 +247,12 @@ def unseen_sheet(metrics: Metrics) -> Table | None:
     for system, label in SYSTEMS.items():
         own, other = (_section(_section(part, "retrieval"), system) for part in (metrics, found))
         if other:
-            rows.append((f"R@1, {label}", figure(own.get("r1")), figure(other.get("r1"))))
+            rows.append((f"R@1, {label}", format_number(own.get("r1")), format_number(other.get("r1"))))
     own, other = (_section(part, "answers") for part in (metrics, found))
     for key, label, digits in (("exact", "answers exact", 3), ("f1", "answers F1", 3), ("chrf", "chrF", 1)):
         if other.get(key) is not None:
-            rows.append((label, figure(own.get(key), digits), figure(other.get(key), digits)))
-    note = f"{figure(found.get('pairs'))} pairs of sources that were held out of training."
+            rows.append((label, format_number(own.get(key), digits), format_number(other.get(key), digits)))
+    note = f"{format_number(found.get('pairs'))} pairs of sources that were held out of training."
     return Table("Unseen sources", ("", "test", "unseen"), "lrr", tuple(rows), note)
 
 

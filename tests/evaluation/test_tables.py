@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from llink_ray.evaluation.table import duration, figure, sheets
+from llink_ray.evaluation.table import format_duration, format_number, sheets
 from llink_ray.evaluation.terminal import print_tables
 
 
@@ -146,14 +146,14 @@ def test_partial_figures_show_dashes(metrics: dict[str, Any]) -> None:
     ],
 )
 def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (1234, "1,234"), (0.12345, "0.123"), (1234.5, "1,234.500"), ("x", "x")]
 )
 def test_figures(value: object, text: str) -> None:
-    assert figure(value) == text
+    assert format_number(value) == text
 
 
 def test_numbers_kept_in_translations(metrics: dict[str, Any]) -> None:

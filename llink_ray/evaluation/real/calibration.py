@@ -9,7 +9,7 @@ from llink_ray.evaluation.real.measure import Measurement
 from llink_ray.evaluation.real.scoring import right, score, variants
 from llink_ray.evaluation.real.systems import System
 from llink_ray.evaluation.real.translating import mean_of
-from llink_ray.evaluation.table import Table, figure, signed
+from llink_ray.evaluation.table import Table, format_number, format_signed
 from llink_ray.metrics.bootstrap import Resampled, ratio
 
 
@@ -48,7 +48,7 @@ def calibration_sheet(rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         how, gap = row["scoring"], row["gap"]
         way = f"{how['length']}, prior {how['prior']}, end {'counted' if how['end'] else 'apart'}"
-        told = f"{signed(gap['value'])} [{signed(gap['low'])}, {signed(gap['high'])}]"
-        cells.append((row["kind"], way, *(figure(row["accuracy"][name]) for name in names), told))
+        told = f"{format_signed(gap['value'])} [{format_signed(gap['low'])}, {format_signed(gap['high'])}]"
+        cells.append((row["kind"], way, *(format_number(row["accuracy"][name]) for name in names), told))
     columns = ("choice", "scoring", *names, "ceiling − floor")
     return Table("Ways to score", columns, "ll" + "r" * (len(names) + 1), tuple(cells))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llink_ray.evaluation.table import DASH, Table, figure, spoken
+from llink_ray.evaluation.table import DASH, Table, format_number, humanize
 
 Document = Mapping[str, Any]
 _HUNDREDS = ("chrf++", "bleu", "tokens")
@@ -20,11 +20,11 @@ def held_out_sheets(document: Document) -> list[Table]:
 
 def _text(document: Document) -> Table:
     corpus = document["corpus"]
-    rows = [("file", corpus["path"]), ("pairs measured on", figure(corpus["pairs"]))]
-    rows += [(f"dropped: {reason}", figure(count)) for reason, count in corpus["dropped"].items()]
-    rows += [(f"seen by {name}", figure(count)) for name, count in corpus["near_duplicates"].items()]
-    rows += [("left out as seen", figure(corpus["left_out"]))] if corpus["near_duplicates"] else []
-    rows += [("too long for the decoder", figure(corpus["too_long"]))] if corpus["too_long"] else []
+    rows = [("file", corpus["path"]), ("pairs measured on", format_number(corpus["pairs"]))]
+    rows += [(f"dropped: {reason}", format_number(count)) for reason, count in corpus["dropped"].items()]
+    rows += [(f"seen by {name}", format_number(count)) for name, count in corpus["near_duplicates"].items()]
+    rows += [("left out as seen", format_number(corpus["left_out"]))] if corpus["near_duplicates"] else []
+    rows += [("too long for the decoder", format_number(corpus["too_long"]))] if corpus["too_long"] else []
     note = "Seen: pairs that a bundle was trained on, or nearly so." if corpus["near_duplicates"] else ""
     return Table("Held-out text", ("", ""), "ll", tuple(rows), note)
 
@@ -37,7 +37,13 @@ def _tasks(document: Document) -> Table:
             gaps = [_gap(told["gaps"].get(name), told["measure"]) for name in names]
             decides = "yes" if told["decides"] else "no"
             rows.append(
-                (_name(task), figure(told["examples"]), figure(told.get("chance"), 2), *gaps, decides)
+                (
+                    _name(task),
+                    format_number(told["examples"]),
+                    format_number(told.get("chance"), 2),
+                    *gaps,
+                    decides,
+                )
             )
     columns = ("task", "n", "chance", *(f"{name} − floor" for name in names), "decides")
     note = (
@@ -69,7 +75,7 @@ def _by_source(document: Document) -> Iterator[Table]:
         rows = []
         for source, part in told.get("by_source", {}).items():
             for place, (name, estimate) in enumerate(part["systems"].items()):
-                first = ("", "") if place else (source, figure(part["examples"]))
+                first = ("", "") if place else (source, format_number(part["examples"]))
                 rows.append((*first, name, _interval(estimate, told["measure"])))
         title = f"{_name(task).capitalize()} by source"
         yield Table(title, ("source", "n", "system", "figure"), "lrll", tuple(rows))
@@ -80,7 +86,7 @@ def _ceilings(document: Document) -> list[str]:
 
 
 def _name(task: str) -> str:
-    return spoken(task).replace(":", " ")
+    return humanize(task).replace(":", " ")
 
 
 def _gap(gap: Document | None, measure: str) -> str:
@@ -89,5 +95,5 @@ def _gap(gap: Document | None, measure: str) -> str:
 
 def _interval(estimate: Document, measure: str) -> str:
     digits = 1 if measure in _HUNDREDS else 3
-    value, low, high = (figure(float(estimate[key]), digits) for key in ("value", "low", "high"))
+    value, low, high = (format_number(float(estimate[key]), digits) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

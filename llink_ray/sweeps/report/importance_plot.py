@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-from llink_ray.evaluation.drawing import COLOURS, GREY, INK, blank, literal, save, style
+from llink_ray.evaluation.drawing import COLOURS, GREY, INK, new_figure, plain_label, plot_style, save_figure
 from llink_ray.sweeps.report.data import Sweep, called
 from llink_ray.sweeps.report.importance import Importance
 from llink_ray.sweeps.report.labels import named
@@ -27,8 +27,8 @@ def importance_dots(sweep: Sweep, found: Mapping[str, Mapping[str, Importance]],
     }
     rows = sorted(settings, key=means.__getitem__)
     few = len(found) <= APART
-    with style():
-        drawing = blank(1.7 + (max(0.34, 0.16 * len(found)) if few else 0.34) * len(rows))
+    with plot_style():
+        drawing = new_figure(1.7 + (max(0.34, 0.16 * len(found)) if few else 0.34) * len(rows))
         axes = drawing.subplots()
         for place, (code, shares) in enumerate(found.items()):
             colour, _ = colour_of(sweep.languages, code) if few else (COLOURS[0], "")
@@ -36,7 +36,7 @@ def importance_dots(sweep: Sweep, found: Mapping[str, Mapping[str, Importance]],
             here = [(i + shift, shares[name]) for i, name in enumerate(rows) if name in shares]
             for y, one in here if few else []:
                 axes.plot([one.low, one.high], [y, y], color=colour, alpha=0.35, linewidth=2.4)
-            label = literal(called(code)) if few else "a language" if not place else None
+            label = plain_label(called(code)) if few else "a language" if not place else None
             axes.plot(
                 [one.share for _, one in here],
                 [y for y, _ in here],
@@ -61,7 +61,7 @@ def importance_dots(sweep: Sweep, found: Mapping[str, Mapping[str, Importance]],
             ha="left",
             va="bottom",
         )
-        axes.set_yticks(range(len(rows)), [literal(name, 34) for name in rows], color=INK)
+        axes.set_yticks(range(len(rows)), [plain_label(name, 34) for name in rows], color=INK)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlim(left=0)
@@ -69,4 +69,4 @@ def importance_dots(sweep: Sweep, found: Mapping[str, Mapping[str, Importance]],
         axes.set_title("What mattered", pad=18)
         if len(found) > 1:
             drawing.legend(loc="outside lower center", ncols=APART)
-        return save(drawing, path)
+        return save_figure(drawing, path)

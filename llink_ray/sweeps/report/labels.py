@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llink_ray.evaluation.table import DASH, figure, spoken
+from llink_ray.evaluation.table import DASH, format_number, humanize
 
 _FIGURES = {
     "retrieval.r1": "R@1",
@@ -26,12 +26,12 @@ _COARSE = {"seconds": 1, "prompt_tokens": 1, "slots": 0, "retrieval.mean_rank": 
 
 def named(metric: str) -> str:
     """A figure in words."""
-    return _FIGURES.get(metric, spoken(metric.replace(".", " ")))
+    return _FIGURES.get(metric, humanize(metric.replace(".", " ")))
 
 
 def measured(metric: str, value: float | None) -> str:
     """A figure with as many decimals as it is worth."""
-    return figure(value, _COARSE.get(metric, 3))
+    return format_number(value, _COARSE.get(metric, 3))
 
 
 def told(value: object) -> str:
@@ -47,7 +47,7 @@ def short(settings: Sequence[str]) -> dict[str, str]:
     """The last part of each dotted name, with the section where two would be the same."""
     last = [name.rpartition(".")[2] for name in settings]
     return {
-        name: spoken(end if last.count(end) == 1 else name.replace(".", " "))
+        name: humanize(end if last.count(end) == 1 else name.replace(".", " "))
         for name, end in zip(settings, last, strict=True)
     }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from llink_ray.evaluation.drawing import COLOURS, GREY, INK, blank, literal, save, style
-from llink_ray.evaluation.table import spoken
+from llink_ray.evaluation.drawing import COLOURS, GREY, INK, new_figure, plain_label, plot_style, save_figure
+from llink_ray.evaluation.table import humanize
 from llink_ray.sweeps.report.data import FAILED, FINISHED, Objective, Sweep, Trial, called
 from llink_ray.sweeps.report.labels import measured, named, told
 from llink_ray.sweeps.report.selection import best, worth_showing
@@ -57,13 +57,13 @@ def parallel(sweep: Sweep, language: str, order: Sequence[str], path: Path) -> P
     finished = [value for trial in trials if (value := trial.score(metric)) is not None]
     low, high = worth_showing(finished, sweep.main.sign)
     scales = [*(_setting(sweep, name, trials) for name in names), _outcome(sweep.main, finished, low, high)]
-    with style():
+    with plot_style():
         from matplotlib.colors import LinearSegmentedColormap, Normalize
 
         shades = SHADES if sweep.main.sign > 0 else SHADES[::-1]
         palette = LinearSegmentedColormap.from_list("blues", shades)
         colours = Normalize(low, high if high > low else low + 1e-9, clip=True)
-        drawing = blank(4.4)
+        drawing = new_figure(4.4)
         axes = drawing.subplots()
         lacking = False
         for trial in sorted(trials, key=lambda t: (t is chosen, sweep.main.sign * (t.score(metric) or 0.0))):
@@ -79,10 +79,10 @@ def parallel(sweep: Sweep, language: str, order: Sequence[str], path: Path) -> P
                 _curve(axes, heights, "white", linewidth=5, zorder=3)
                 _curve(axes, heights, COLOURS[1], linewidth=2.6, zorder=4)
         _uprights(axes, scales, BELOW if lacking else 0.0)
-        axes.set_title(literal(f"{called(language)}: a line for each trial", 80), pad=26)
+        axes.set_title(plain_label(f"{called(language)}: a line for each trial", 80), pad=26)
         _legend(axes, {trial.state for trial in trials} - {FINISHED})
         _colour_bar(drawing, axes, colours, palette, metric)
-        return save(drawing, path)
+        return save_figure(drawing, path)
 
 
 def _curve(axes: Axes, heights: Sequence[float], colour: Any, **how: Any) -> None:
@@ -112,14 +112,14 @@ def _setting(sweep: Sweep, name: str, trials: Sequence[Trial]) -> Scale:
     steps = sorted(different) if numbers else sorted(different, key=str)
     places = {value: 0.5 if len(steps) == 1 else i / (len(steps) - 1) for i, value in enumerate(steps)}
     return Scale(
-        title, places.__getitem__, [(places[v], literal(told(v).rpartition("/")[2], 12)) for v in steps]
+        title, places.__getitem__, [(places[v], plain_label(told(v).rpartition("/")[2], 12)) for v in steps]
     )
 
 
 def _title(name: str) -> str:
     """The sections on lines of their own, the rest folded."""
     *sections, rest = name.split(".")
-    return "\n".join(literal(line, 14) for line in [*sections, *wrap(spoken(rest), 11)])
+    return "\n".join(plain_label(line, 14) for line in [*sections, *wrap(humanize(rest), 11)])
 
 
 def _numbers(title: str, low: float, high: float, by_ratio: bool, whole: bool) -> Scale:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llink_ray.evaluation.drawing import COLOURS, INK, blank, literal, save, style
+from llink_ray.evaluation.drawing import COLOURS, INK, new_figure, plain_label, plot_style, save_figure
 from llink_ray.sweeps.report.data import FINISHED, Objective, Sweep, Trial, called
 from llink_ray.sweeps.report.labels import named
 from llink_ray.sweeps.report.selection import front
@@ -91,8 +91,8 @@ def fronts(sweep: Sweep, pairs: Sequence[Pair], path: Path) -> list[Path]:
 
 
 def _draw(sweep: Sweep, rows: Sequence[str], pairs: Sequence[Pair], path: Path) -> Path:
-    with style():
-        drawing = blank(1.4 + 2.2 * len(rows))
+    with plot_style():
+        drawing = new_figure(1.4 + 2.2 * len(rows))
         grid = drawing.subplots(len(rows), len(pairs), squeeze=False, sharex="col", sharey="col")
         for code, pictures in zip(rows, grid, strict=True):
             for pair, axes in zip(pairs, pictures, strict=True):
@@ -101,7 +101,7 @@ def _draw(sweep: Sweep, rows: Sequence[str], pairs: Sequence[Pair], path: Path) 
                     axes.set_title(named(pair.up.name))
                 if code == rows[-1]:
                     axes.set_xlabel(named(pair.across.name))
-            pictures[0].set_ylabel(literal(called(code)), color=INK, fontweight="bold")
+            pictures[0].set_ylabel(plain_label(called(code)), color=INK, fontweight="bold")
         for pair, axes in zip(pairs, grid[0], strict=True):
             bottom, top = axes.get_ylim()
             if all(point.y >= 0 for code in rows for point in points(sweep, code, pair)):
@@ -111,7 +111,7 @@ def _draw(sweep: Sweep, rows: Sequence[str], pairs: Sequence[Pair], path: Path) 
                 axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1 + 1e-9)])
         handles, names = grid[0][0].get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside lower center", ncols=2)
-        return save(drawing, path)
+        return save_figure(drawing, path)
 
 
 def _picture(axes: Axes, found: Sequence[Point], pair: Pair) -> None:

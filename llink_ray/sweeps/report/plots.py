@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llink_ray.evaluation.drawing import COLOURS, GREY, INK, PALE, blank, literal, save, style
+from llink_ray.evaluation.drawing import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    new_figure,
+    plain_label,
+    plot_style,
+    save_figure,
+)
 from llink_ray.sweeps.report.data import Objective, Sweep, called
 from llink_ray.sweeps.report.labels import measured, named
 from llink_ray.sweeps.report.selection import Shared, best, progress, worth_showing
@@ -36,8 +45,8 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
     unit, name = (
         (3_600, "hours") if longest > 10_800 else (60, "minutes") if longest > 180 else (1, "seconds")
     )
-    with style():
-        drawing = blank(3.9 + 0.2 * ((len(languages) - 1) // 4))
+    with plot_style():
+        drawing = new_figure(3.9 + 0.2 * ((len(languages) - 1) // 4))
         left, right = drawing.subplots(1, 2, sharey=True)
         shown: list[float] = []
         few = len(languages) <= APART  # more languages' dots would hide their lines
@@ -48,7 +57,7 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
             places = [float(i + 1) for i in range(len(scores))]
             for axes, across in ((left, places), (right, [seconds / unit for seconds in found.seconds])):
                 steps = [(x, y) for x, y in zip(across, found.values, strict=True) if y is not None]
-                label = f"{literal(called(language))}  {measured(sweep.main.name, steps[-1][1])}"
+                label = f"{plain_label(called(language))}  {measured(sweep.main.name, steps[-1][1])}"
                 axes.plot(
                     [x for x, _ in steps],
                     [y for _, y in steps],
@@ -75,7 +84,7 @@ def best_so_far(sweep: Sweep, path: Path) -> Path | None:
         right.set_xlim(left=0)
         handles, names = left.get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
-        return save(drawing, path)
+        return save_figure(drawing, path)
 
 
 def _whole_numbers(axes: Axes) -> None:
@@ -122,8 +131,8 @@ def joint_choice(sweep: Sweep, chosen: Shared, path: Path) -> Path:
     shown = [value for values in scores.values() for value in values]
     low, high = worth_showing(shown, sign)
     low, high = min(low, *commons.values()), max(high, *commons.values())
-    with style():
-        drawing = blank(1.7 + 0.5 * len(rows))
+    with plot_style():
+        drawing = new_figure(1.7 + 0.5 * len(rows))
         axes = drawing.subplots()
         for place, code in enumerate(rows):
             known = [value for value in scores[code] if low <= value <= high]
@@ -138,7 +147,7 @@ def joint_choice(sweep: Sweep, chosen: Shared, path: Path) -> Path:
             axes.text(
                 1.02, place, told, va="center", fontsize=8, color=GREY, transform=axes.get_yaxis_transform()
             )
-        axes.set_yticks(range(len(rows)), [literal(called(code)) for code in rows], color=INK)
+        axes.set_yticks(range(len(rows)), [plain_label(called(code)) for code in rows], color=INK)
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -151,7 +160,7 @@ def joint_choice(sweep: Sweep, chosen: Shared, path: Path) -> Path:
             loc="outside lower center",
             ncols=3,
         )
-        return save(drawing, path)
+        return save_figure(drawing, path)
 
 
 def _marks() -> list[Line2D]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llink_ray.evaluation.table import Table, signed
+from llink_ray.evaluation.table import Table, format_signed
 from llink_ray.sweeps.report.data import Sweep, Trial, called
 from llink_ray.sweeps.report.labels import listed, measured, named, short, told
 from llink_ray.sweeps.report.selection import (
@@ -109,7 +109,9 @@ def agreement_sheet(sweep: Sweep, found: Sequence[Shared]) -> Table | None:
     pairs = {(a, b): agreement(found, a, b) for a in codes for b in codes if a != b}
     if all(value is None for value in pairs.values()):
         return None
-    rows = tuple((called(a), *("" if a == b else signed(pairs[a, b], 2) for b in codes)) for a in codes)
+    rows = tuple(
+        (called(a), *("" if a == b else format_signed(pairs[a, b], 2) for b in codes)) for a in codes
+    )
     note = (
         f"Spearman's rank correlation of {named(sweep.main.name)} over the {len(found)} settings finished in "
         "every language: 1 where both put them in the same order, 0 where one says nothing of the other."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llink_ray.evaluation.table import DASH, Table, duration, figure
+from llink_ray.evaluation.table import DASH, Table, format_duration, format_number
 from llink_ray.sweeps.report.data import FAILED, FINISHED, PRUNED, Sweep, Trial, called
 from llink_ray.sweeps.report.labels import listed, measured, named, short, told
 from llink_ray.sweeps.report.selection import in_order, steps
@@ -24,8 +24,8 @@ def trials_sheet(sweep: Sweep, language: str) -> Table | None:
             trial.name,
             trial.state,
             *(measured(goal.name, trial.last(goal.name)) for goal in goals),
-            figure(trial.step),
-            duration(trial.seconds),
+            format_number(trial.step),
+            format_duration(trial.seconds),
             listed(trial.settings, names),
         )
         for trial in found
@@ -46,7 +46,7 @@ def failed_sheet(sweep: Sweep) -> Table | None:
         (
             name,
             ", ".join(called(trial.language) for trial in found),
-            figure(max(trial.step for trial in found)),
+            format_number(max(trial.step for trial in found)),
             next((trial.cause for trial in found if trial.cause), "no cause was told"),
             listed(found[0].settings, names),
         )
@@ -67,11 +67,11 @@ def count_sheet(sweep: Sweep) -> Table | None:
         rows.append(
             (
                 called(code),
-                *(figure(len(sweep.of(code, state))) for state in (FINISHED, PRUNED, FAILED)),
-                figure(sum(trial.step for trial in trials)),
-                figure(spent.unpruned if spent else None),
+                *(format_number(len(sweep.of(code, state))) for state in (FINISHED, PRUNED, FAILED)),
+                format_number(sum(trial.step for trial in trials)),
+                format_number(spent.unpruned if spent else None),
                 DASH if less is None else f"{less:.0%}",
-                duration(sum(trial.seconds for trial in trials)),
+                format_duration(sum(trial.seconds for trial in trials)),
             )
         )
     columns = ("", "finished", "pruned", "failed", "steps", "without pruning", "share", "time of trials")
@@ -91,7 +91,7 @@ def time_sheet(sweep: Sweep) -> Table | None:
     for trial in sweep.trials:
         for name, seconds in trial.times.items():
             found[f"trials: {name}"] = found.get(f"trials: {name}", 0.0) + seconds
-    rows = tuple((str(n), duration(float(s))) for n, s in found.items() if isinstance(s, int | float))
+    rows = tuple((str(n), format_duration(float(s))) for n, s in found.items() if isinstance(s, int | float))
     return Table("Where the time went", ("", "time"), "lr", rows) if rows else None
 
 
@@ -109,7 +109,7 @@ def asked_sheet(sweep: Sweep) -> Table:
         "pruning": found.get("scheduler"),
         "joint": together,
         "seed": found.get("seed"),
-        "trials a study": None if sweep.planned is None else figure(sweep.planned),
+        "trials a study": None if sweep.planned is None else format_number(sweep.planned),
     }
     return Table("Search", ("", ""), "ll", tuple((k, str(v)) for k, v in rows.items() if v not in (None, "")))
 
