@@ -493,7 +493,7 @@ def test_a_caller_that_goes_away_frees_the_place() -> None:
             await app(scope, receive, send)  # type: ignore[arg-type]
 
     asyncio.run(go_away())
-    assert app.state.gate.open == 0
+    assert app.state.admission.open == 0
 
 
 # Keys and places ----------------------------------------------------------------------------------------
