@@ -15,14 +15,14 @@ from llink_ray.engine import Answer, Limits, Request, Sampling
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from serve.backend import LocalBackend
-from serve.checks import check_chat
+from serve.base_models import current_bundles, models_of
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
-from serve.encoders import current_bundles, models_of
+from serve.formatters import ChatFormatter
 from serve.protocol import ChatRequest
-from serve.service import Plan, ResponseMetadata, Service
+from serve.service import PreparedRequest, ResponseMetadata, Service
 from serve.settings import ServeSettings
-from serve.shapes import ChatShape
+from serve.validation import check_chat
 
 T = TypeVar("T")
 
@@ -54,18 +54,18 @@ class Bare:
         """Its outcome."""
         return self._loop.run_until_complete(work)
 
-    def understood(self, body: bytes) -> tuple[ChatRequest, Plan]:
+    def understood(self, body: bytes) -> tuple[ChatRequest, PreparedRequest]:
         """From the request's bytes to its plan: validation, languages, prompt."""
         asked = ChatRequest.model_validate_json(body)
         check_chat(asked, self._settings.limits)
         sampling = Sampling(max_tokens=asked.most_tokens or 1)
         return asked, self.wait(self.service.plan(asked.said, asked.model, sampling))
 
-    def read(self, plan: Plan) -> Plan:
+    def read(self, plan: PreparedRequest) -> PreparedRequest:
         """With its slots."""
         return self.wait(self.service.read(plan))[0]
 
-    def request(self, plan: Plan) -> Request:
+    def request(self, plan: PreparedRequest) -> Request:
         """As the engine takes it."""
         return self.wait(self.decoder_server._request(plan.ask))
 
@@ -73,9 +73,9 @@ class Bare:
         """The engine alone."""
         return self.decoder_server.engine.submit(request).result(60)
 
-    def reply(self, plan: Plan, answer: Answer) -> bytes:
+    def reply(self, plan: PreparedRequest, answer: Answer) -> bytes:
         """What is sent back."""
-        whole = ChatShape(plan.model, False).whole(answer, ResponseMetadata(plan, 0))
+        whole = ChatFormatter(plan.model, False).whole(answer, ResponseMetadata(plan, 0))
         return bytes(JSONResponse(whole.model_dump()).body)
 
     def stop(self) -> None:

@@ -13,8 +13,8 @@ from llink_ray.errors import LlinkError
 from llink_ray.storage.redact import without_paths
 from serve.catalog import ServedLanguage
 from serve.errors import ApiError
-from serve.replies import ModelReply, Models
 from serve.request_guard import RequestGuard
+from serve.responses import ModelCard, ModelList
 from serve.service import AUTO
 
 
@@ -23,11 +23,11 @@ def router(edge: RequestGuard) -> APIRouter:
     routes = APIRouter()
     service, catalog = edge.service, edge.service.catalog
 
-    def models() -> list[ModelReply]:
+    def models() -> list[ModelCard]:
         taught = list(catalog.taught.values())
-        base = ModelReply(id=service.base, created=0, owned_by="base")
+        base = ModelCard(id=service.base, created=0, owned_by="base")
         newest = max((_created(one) for one in taught), default=0)
-        auto = ModelReply(
+        auto = ModelCard(
             id=AUTO,
             created=newest,
             owned_by="llink",
@@ -38,12 +38,12 @@ def router(edge: RequestGuard) -> APIRouter:
         return [base, auto, *(_model(one, service.base) for one in taught)]
 
     @routes.get("/v1/models", tags=["models"])
-    async def listed() -> Models:
+    async def listed() -> ModelList:
         """The base, ``llink``, and a model for each language."""
-        return Models(data=models())
+        return ModelList(data=models())
 
     @routes.get("/v1/models/{name:path}", tags=["models"])
-    async def one(name: str) -> ModelReply:
+    async def one(name: str) -> ModelCard:
         """One model, with the version, parent and figures of its bundle."""
         for model in models():
             if model.id == name:
@@ -101,9 +101,9 @@ def _created(taught: ServedLanguage) -> int:
     return int(taught.info.created.timestamp())
 
 
-def _model(taught: ServedLanguage, base: str) -> ModelReply:
+def _model(taught: ServedLanguage, base: str) -> ModelCard:
     info = taught.info
-    return ModelReply(
+    return ModelCard(
         id=f"{AUTO}:{taught.language.code}",
         created=_created(taught),
         owned_by="llink",

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from serve import admin_routes as state
 from serve import completion_routes as answering
 from serve import embedding_routes as texts
-from serve import handlers, middleware
-from serve.replies import ERRORS
+from serve import exception_handlers, middleware
 from serve.request_guard import RequestGuard
+from serve.responses import ERRORS
 from serve.service import Service
 
 _ABOUT = """Every taught language over one English decoder, in the shape of OpenAI's API.
@@ -55,6 +55,6 @@ def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
     )
     for part in (answering, texts, state):
         app.include_router(part.router(edge))
-    handlers.install(app)
+    exception_handlers.install(app)
     middleware.install(app, service.settings, edge.ring, tells_id=tells_id)
     return app

@@ -19,12 +19,12 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import DecoderSettings
-from serve import ports
+from serve import ray_patches
 from serve.api import create_app
 from serve.backend import RayBackend
+from serve.base_models import current_bundles, models_of
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
-from serve.encoders import current_bundles, models_of
 from serve.service import Service
 from serve.settings import DeploymentSettings, ServeSettings, resolve
 
@@ -43,15 +43,15 @@ class Ingress:
         encoder_servers: dict[str, Any],
         decoder_server: Any,
     ) -> None:
-        ports.close()
+        ray_patches.close()
         prompt = Prompt(load_tokenizer(decoder))
         self._service = Service(
             settings, RayBackend(encoder_servers, decoder_server), list(encoder_servers), prompt, decoder
         )
 
-    async def wind_down(self, seconds: float) -> None:
-        """See ``Stopping.wind_down``."""
-        await self._service.stopping.wind_down(seconds)
+    async def drain(self, seconds: float) -> None:
+        """See ``GracefulShutdown.drain``."""
+        await self._service.stopping.drain(seconds)
 
     def __serve_build_asgi_app__(self) -> Any:
         return create_app(self._service, tells_id=False)  # Ray's proxy tells it
@@ -61,7 +61,7 @@ class DecoderReplica(DecoderServer):
     """A decoder server in a process of Ray Serve."""
 
     def __init__(self, *given: Any) -> None:
-        ports.close()
+        ray_patches.close()
         super().__init__(*given)
 
 
@@ -69,7 +69,7 @@ class EncoderReplica(EncoderServer):
     """An encoder server in a process of Ray Serve."""
 
     def __init__(self, *given: Any) -> None:
-        ports.close()
+        ray_patches.close()
         super().__init__(*given)
 
 

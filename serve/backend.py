@@ -11,7 +11,7 @@ from llink_ray.engine import Answer, Event, Token
 from llink_ray.errors import LlinkError
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
-from serve.values import Ask, BundleRef, Floats, Load, Read, Vectors
+from serve.rpc_types import BundleRef, DecoderStats, EmbeddingBatch, EncodedBatch, Floats, GenerationRequest
 
 T = TypeVar("T", covariant=True)
 Wanted = Sequence[tuple[BundleRef, str]]
@@ -20,7 +20,7 @@ _PAUSE = 0.2
 """Seconds before the second try; doubled with each."""
 
 
-class Calling(Protocol[T]):
+class DeploymentResponse(Protocol[T]):
     """What a deployment handle gives back."""
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -48,31 +48,31 @@ class Backend(Protocol):
     async def prepare(self, encoder: str, ref: BundleRef) -> None:
         """Load a bundle's two halves."""
 
-    async def read(self, encoder: str, wanted: Wanted) -> Read:
+    async def read(self, encoder: str, wanted: Wanted) -> EncodedBatch:
         """Slots of texts."""
 
-    async def project(self, encoder: str, wanted: Wanted) -> Vectors:
+    async def project(self, encoder: str, wanted: Wanted) -> EmbeddingBatch:
         """Vectors of foreign texts in the decoder's space."""
 
-    async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         """The encoder's own vectors."""
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
         """The decoder's own vectors of English texts, comparable with a bundle's of foreign ones."""
 
-    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+    async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
 
-    def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
         """An answer as it comes; asked again elsewhere only while nothing has come."""
 
-    async def grounding(self, ask: Ask, text: str) -> float | None:
+    async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         """See ``DecoderServer.grounding``."""
 
-    async def expected(self, ask: Ask) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
         """See ``DecoderServer.expected``."""
 
-    async def load(self) -> Load:
+    async def load(self) -> DecoderStats:
         """What a decoder replica is at."""
 
 
@@ -86,31 +86,31 @@ class LocalBackend:
         await self.encoder_servers[encoder].prepare(ref)
         await self.decoder_server.prepare(ref)
 
-    async def read(self, encoder: str, wanted: Wanted) -> Read:
+    async def read(self, encoder: str, wanted: Wanted) -> EncodedBatch:
         return await self.encoder_servers[encoder].read(wanted)
 
-    async def project(self, encoder: str, wanted: Wanted) -> Vectors:
+    async def project(self, encoder: str, wanted: Wanted) -> EmbeddingBatch:
         return await self.encoder_servers[encoder].project(wanted)
 
-    async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         return await self.encoder_servers[encoder].vectors(texts)
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
         return await self.decoder_server.states(texts, ref)
 
-    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+    async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         return await self.decoder_server.answer(ask)
 
-    def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
         return self.decoder_server.stream(ask)
 
-    async def grounding(self, ask: Ask, text: str) -> float | None:
+    async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         return await self.decoder_server.grounding(ask, text)
 
-    async def expected(self, ask: Ask) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
         return await self.decoder_server.expected(ask)
 
-    async def load(self) -> Load:
+    async def load(self) -> DecoderStats:
         return self.decoder_server.load()
 
 
@@ -126,22 +126,22 @@ class RayBackend:
             again(lambda: self._decoder_server.prepare.remote(ref)),
         )
 
-    async def read(self, encoder: str, wanted: Wanted) -> Read:
+    async def read(self, encoder: str, wanted: Wanted) -> EncodedBatch:
         return await again(lambda: self._encoder_servers[encoder].read.remote(wanted))
 
-    async def project(self, encoder: str, wanted: Wanted) -> Vectors:
+    async def project(self, encoder: str, wanted: Wanted) -> EmbeddingBatch:
         return await again(lambda: self._encoder_servers[encoder].project.remote(wanted))
 
-    async def vectors(self, encoder: str, texts: Sequence[str]) -> Vectors:
+    async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         return await again(lambda: self._encoder_servers[encoder].vectors.remote(texts))
 
     async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
         return await again(lambda: self._decoder_server.states.remote(texts, ref))
 
-    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+    async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         return await again(lambda: self._decoder_server.answer.remote(ask))
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    async def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
         for left in reversed(range(_TRIES)):
             begun = ended = False
             events = self._decoder_server.stream.options(stream=True).remote(ask)
@@ -160,17 +160,17 @@ class RayBackend:
                     events.cancel()  # whoever listened has gone: its place in the batch is free at once
             await asyncio.sleep(_pause(left))
 
-    async def grounding(self, ask: Ask, text: str) -> float | None:
+    async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         return await again(lambda: self._decoder_server.grounding.remote(ask, text))
 
-    async def expected(self, ask: Ask) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
         return await again(lambda: self._decoder_server.expected.remote(ask))
 
-    async def load(self) -> Load:
+    async def load(self) -> DecoderStats:
         return await again(lambda: self._decoder_server.load.remote())
 
 
-async def again(call: Callable[[], Calling[T]]) -> T:
+async def again(call: Callable[[], DeploymentResponse[T]]) -> T:
     """The outcome of a call; made again, elsewhere, where a replica went away under it.
 
     Where nobody waits for it any more the replica is told so: Ray lets it work on otherwise.

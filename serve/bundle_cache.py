@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from llink_ray.bundles.bundle import BundleInfo, read_bundle
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import JobFailed, LlinkError
-from serve.values import BundleRef
+from serve.rpc_types import BundleRef
 
 T = TypeVar("T")
 

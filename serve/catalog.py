@@ -17,8 +17,8 @@ from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
 from llink_ray.text.languages import Language, find
 from serve.backend import Backend, Lost, Overloaded
-from serve.encoders import encoder_name
-from serve.values import BundleRef
+from serve.base_models import encoder_name
+from serve.rpc_types import BundleRef
 
 _log = logging.getLogger("llink_ray.serve")
 RETRYABLE = (JobFailed, Lost, Overloaded, Full)

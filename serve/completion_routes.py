@@ -16,15 +16,15 @@ from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.zawgyi import NotUnicode, converted
 from serve import sse
-from serve.checks import check_chat, check_completion
-from serve.disconnect import EventStream, Gone, unless_gone
-from serve.handlers import placed, translated
-from serve.merging import merged, together
+from serve.disconnect import ClientDisconnected, EventStream, cancel_on_disconnect
+from serve.exception_handlers import placed, translated
+from serve.formatters import ChatFormatter, CompletionFormatter, ResponseFormatter
+from serve.merging import gather_or_cancel, merge_streams
 from serve.protocol import ChatRequest, CompletionRequest
-from serve.replies import ChatCompletion, Completion
 from serve.request_guard import RequestContext, RequestGuard, require_good
-from serve.service import Notice, Plan, ResponseMetadata
-from serve.shapes import ChatShape, Shape, TextShape
+from serve.responses import ChatCompletion, Completion
+from serve.service import Notice, PreparedRequest, ResponseMetadata
+from serve.validation import check_chat, check_completion
 
 _GRACE = 1.0
 """Seconds behind the deadline in which the decoder may say by itself that it has passed."""
@@ -49,7 +49,7 @@ class _Wanted:
     said: Sequence[Said]
     """Conversations, each of which gets a choice of its own."""
     alternatives: int | None
-    shape: Shape
+    shape: ResponseFormatter
     where: Callable[[int, int], str]
     """What the i-th conversation's n-th message is called in the request."""
     echo: bool = False
@@ -64,7 +64,7 @@ def router(edge: RequestGuard) -> APIRouter:
     async def chat(asked: ChatRequest, request: Request) -> Response:
         """Answer a conversation; foreign text in it becomes slots of its own language."""
         check_chat(asked, edge.limits)
-        shape = ChatShape(asked.model, bool(asked.logprobs))
+        shape = ChatFormatter(asked.model, bool(asked.logprobs))
         wanted = _Wanted(
             asked, [asked.said], asked.alternatives, shape, lambda _, n: f"messages[{n}].content"
         )
@@ -74,7 +74,7 @@ def router(edge: RequestGuard) -> APIRouter:
     async def complete(asked: CompletionRequest, request: Request) -> Response:
         """Answer a message, or each of several."""
         check_completion(asked, edge.limits)
-        shape = TextShape(asked.model, asked.logprobs is not None)
+        shape = CompletionFormatter(asked.model, asked.logprobs is not None)
         said = [[("user", text)] for text in asked.texts]
         one = isinstance(asked.prompt, str)
         wanted = _Wanted(
@@ -94,11 +94,11 @@ async def _answer(edge: RequestGuard, request: Request, wanted: _Wanted) -> Resp
     visit = edge.admit(request)
     try:
         async with visit.within(visit.seconds_left):
-            reply = await unless_gone(request, _begun(visit, wanted))
+            reply = await cancel_on_disconnect(request, _begun(visit, wanted))
     except BaseException as error:
         _note(visit, error)
         visit.leave()
-        if isinstance(error, Gone):
+        if isinstance(error, ClientDisconnected):
             return Response(status_code=_HUNG_UP)
         raise
     if not isinstance(reply, EventStream):
@@ -113,17 +113,17 @@ async def _begun(visit: RequestContext, wanted: _Wanted) -> Response:
     most = visit.edge.limits.max_tokens
     headers = {CUT: str(most)} if (wanted.asked.most_tokens or 0) > most else {}
     if wanted.asked.stream:
-        events = merged([service.stream(plan) for plan in plans])
+        events = merge_streams([service.stream(plan) for plan in plans])
         first = await anext(events)
         return EventStream(_told(visit, plans, first, events, wanted), visit.hang_up, headers)
-    found = await together([service.answer(plan) for plan in plans])
+    found = await gather_or_cancel([service.answer(plan) for plan in plans])
     for plan, (answer, beside) in zip(plans, found, strict=True):
         require_good(answer.done, seconds)
         visit.answered(plan, answer.done.usage, beside.grounding)
     return JSONResponse(wanted.shape.whole(found).model_dump(), headers=headers)
 
 
-async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> Plan:
+async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> PreparedRequest:
     edge, asked = visit.edge, wanted.asked
     instruction = edge.service.settings.default_instruction
     if asked.llink is not None and asked.llink.default_instruction is not None:
@@ -164,7 +164,7 @@ async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> Plan:
 
 async def _told(
     visit: RequestContext,
-    plans: Sequence[Plan],
+    plans: Sequence[PreparedRequest],
     first: tuple[int, Event | ResponseMetadata],
     events: AsyncGenerator[tuple[int, Event | ResponseMetadata], None],
     wanted: _Wanted,
@@ -210,7 +210,7 @@ async def _next(
 
 def _note(visit: RequestContext, error: BaseException) -> None:
     """What it came to, for the metrics."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit | Gone):
+    if isinstance(error, asyncio.CancelledError | GeneratorExit | ClientDisconnected):
         visit.outcome = "cancelled"
     elif isinstance(error, Exception):
         visit.outcome = str(translated(error, quietly=True).status)

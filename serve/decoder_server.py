@@ -20,7 +20,7 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import DecoderSettings
 from serve.bundle_cache import BundleCache
-from serve.values import Ask, BundleRef, Floats, Load
+from serve.rpc_types import BundleRef, DecoderStats, Floats, GenerationRequest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DecoderServer:
         """
         await self.bundles.get(ref)
 
-    async def stream(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    async def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
         """What is new, until the end; leaving it early frees its place in the batch.
 
         Raises:
@@ -68,7 +68,7 @@ class DecoderServer:
             async for event in events:
                 yield event
 
-    async def answer(self, ask: Ask) -> tuple[Answer, float | None]:
+    async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         """The whole answer, and its grounding where that was asked for; see :meth:`grounding`.
 
         Raises:
@@ -97,7 +97,7 @@ class DecoderServer:
         tokens = tuple(token for event in events for token in event.tokens)
         return Answer("".join(event.text for event in events), tokens, done)
 
-    async def grounding(self, ask: Ask, text: str) -> float | None:
+    async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         """Nats a token by which an answer is likelier with its slots than with zeros in their places.
 
         None where there are no slots, or nothing was said.
@@ -115,7 +115,7 @@ class DecoderServer:
         )
         return ablated - with_slots
 
-    async def expected(self, ask: Ask) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
         """The prompt's tokens as the decoder expected them, and the likeliest behind it; see ``Engine.read``.
 
         Raises:
@@ -135,10 +135,10 @@ class DecoderServer:
         states = await asyncio.to_thread(self.engine.states, texts, space.teacher if space else None)
         return (space.place(states) if space else states).numpy()
 
-    def load(self) -> Load:
+    def load(self) -> DecoderStats:
         """What it is at."""
         now = self.engine.snapshot()
-        return Load(
+        return DecoderStats(
             now.running,
             now.waiting,
             now.tokens,
@@ -153,7 +153,7 @@ class DecoderServer:
         if not self.engine.alive:
             raise RuntimeError("the decoding thread has ended")
 
-    async def _request(self, ask: Ask) -> Request:
+    async def _request(self, ask: GenerationRequest) -> Request:
         adapter = (await self.bundles.used(ask.adapter)).adapter if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT in ask.ids:

@@ -15,11 +15,11 @@ from serve import sse
 T = TypeVar("T")
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
     """The outcome of ``work``, which is cancelled when its caller hangs up: servers do not do that.
 
     Raises:
@@ -32,7 +32,7 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         if working.done():
             return working.result()
         watching.result()
-        raise Gone
+        raise ClientDisconnected
     finally:
         for task in (working, watching):
             task.cancel()

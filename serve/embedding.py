@@ -13,8 +13,8 @@ from llink_ray.text.detection import detect
 from llink_ray.text.languages import language_of
 from llink_ray.text.normalisation import VERSION, normalise
 from llink_ray.text.zawgyi import NotUnicode
+from serve.rpc_types import EmbeddingBatch, Floats
 from serve.service import Notice, Service, text_cut
-from serve.values import Floats, Vectors
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _refuse_font(text: str, place: int) -> None:
         raise error
 
 
-async def _projected(service: Service, texts: Sequence[str], model: str) -> tuple[list[str], Vectors]:
+async def _projected(service: Service, texts: Sequence[str], model: str) -> tuple[list[str], EmbeddingBatch]:
     """The texts as they are read, and their vectors."""
     chosen = await service.chosen(model)
     known = {code: one.settings.slots for code, one in chosen.taught.items()}
@@ -109,11 +109,11 @@ async def _projected(service: Service, texts: Sequence[str], model: str) -> tupl
             ref = chosen.taught[beside].ref if beside else None
             most = service.decoder.max_teacher_tokens
             reads = [teacher_reads(service.prompt.tokenizer, text, most) for text in asked]
-            found = Vectors(await service.backend.states(asked, ref), reads)
+            found = EmbeddingBatch(await service.backend.states(asked, ref), reads)
         else:
             wanted = [(chosen.taught[code].ref, texts[i]) for i in places if (code := codes[i])]
             found = await service.backend.project(encoder, wanted)
         rows.update(zip(places, found.rows, strict=True))
         characters.update(zip(places, found.characters, strict=True))
     every = range(len(texts))
-    return texts, Vectors(np.stack([rows[i] for i in every]), [characters[i] for i in every])
+    return texts, EmbeddingBatch(np.stack([rows[i] for i in every]), [characters[i] for i in every])

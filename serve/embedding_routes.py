@@ -13,24 +13,24 @@ from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.detection import Span, detect, spans
 from llink_ray.text.languages import DECODER_LANGUAGE, find
 from llink_ray.text.zawgyi import NotUnicode, converted
-from serve.checks import check_batch, check_tokenize
 from serve.embedding import embed
 from serve.errors import ApiError
-from serve.handlers import placed
+from serve.exception_handlers import placed
 from serve.protocol import DetectRequest, EmbeddingsRequest, TokenizeRequest
-from serve.replies import (
-    CutReply,
-    Detection,
-    Detections,
-    Embeddings,
-    EmbeddingsExtension,
-    Extension,
-    NoticeReply,
-    SpanReply,
-    Tokenized,
-)
 from serve.request_guard import RequestGuard
+from serve.responses import (
+    DetectionResult,
+    DetectResponse,
+    EmbeddingMetadata,
+    EmbeddingsResponse,
+    LanguageSpan,
+    LlinkMetadata,
+    Notice,
+    TokenizeResponse,
+    Truncation,
+)
 from serve.service import ResponseMetadata, named
+from serve.validation import check_batch, check_tokenize
 
 
 def router(edge: RequestGuard) -> APIRouter:
@@ -39,7 +39,7 @@ def router(edge: RequestGuard) -> APIRouter:
     service = edge.service
 
     @routes.post("/embeddings")
-    async def embeddings(asked: EmbeddingsRequest, request: Request) -> Embeddings:
+    async def embeddings(asked: EmbeddingsRequest, request: Request) -> EmbeddingsResponse:
         """Vectors of texts in any served language and in English, which compare with one another."""
         check_batch(asked, edge.limits)
         async with edge.visit(request) as visit:
@@ -53,33 +53,35 @@ def router(edge: RequestGuard) -> APIRouter:
                 raise placed(error, lambda i: "input" if one else f"input[{i}]") from None
             visit.outcome = "ok"
         _check_size(asked.dimensions, found.rows.shape[1])
-        extension = EmbeddingsExtension(
+        extension = EmbeddingMetadata(
             space=ours.space,
             unit_length=ours.normalize,
             cut=[
-                CutReply(index=i, characters=len(asked.texts[i]), characters_read=read)
+                Truncation(index=i, characters=len(asked.texts[i]), characters_read=read)
                 for i, (text, read) in enumerate(zip(found.texts, found.characters, strict=True))
                 if read < len(text.rstrip())
             ],
-            notices=[NoticeReply(code=one.code, message=one.message) for one in found.notices],
+            notices=[Notice(code=one.code, message=one.message) for one in found.notices],
         )
-        return Embeddings.of(found.rows.tolist(), asked.model, found.tokens, asked.encoding_format, extension)
+        return EmbeddingsResponse.of(
+            found.rows.tolist(), asked.model, found.tokens, asked.encoding_format, extension
+        )
 
     @routes.post("/detect")
-    async def languages(asked: DetectRequest, request: Request) -> Detections:
+    async def languages(asked: DetectRequest, request: Request) -> DetectResponse:
         """In which language each stretch of a text is."""
         check_batch(asked, edge.limits)
         async with edge.visit(request) as visit:
             visit.labels = "many", "detect"
             found = [
-                Detection(index=index, spans=_spans(index, text, service.catalog.taught))
+                DetectionResult(index=index, spans=_spans(index, text, service.catalog.taught))
                 for index, text in enumerate(asked.texts)
             ]
             visit.outcome = "ok"
-        return Detections(data=found)
+        return DetectResponse(data=found)
 
     @routes.post("/tokenize")
-    async def tokenize(asked: TokenizeRequest, request: Request) -> Tokenized:
+    async def tokenize(asked: TokenizeRequest, request: Request) -> TokenizeResponse:
         """What a message costs as text and with slots."""
         check_tokenize(asked, edge.limits)
         async with edge.visit(request) as visit:
@@ -91,8 +93,8 @@ def router(edge: RequestGuard) -> APIRouter:
                 raise placed(error, lambda i: "text" if text else f"messages[{i}].content") from None
             visit.understood(plan)
             visit.outcome = "ok"
-        extension = Extension.model_validate(ResponseMetadata(plan, 0).extension())
-        return Tokenized(
+        extension = LlinkMetadata.model_validate(ResponseMetadata(plan, 0).extension())
+        return TokenizeResponse(
             model=asked.model,
             prompt_tokens=extension.prompt_tokens,
             prompt_tokens_raw=extension.prompt_tokens_raw,
@@ -119,9 +121,9 @@ def _otherwise(span: Span) -> dict[str, str | None]:
     return {"name": f"{language.name} in Zawgyi"} if span.script == language.font_encoding else {}
 
 
-def _spans(index: int, text: str, served: Collection[str]) -> list[SpanReply]:
+def _spans(index: int, text: str, served: Collection[str]) -> list[LanguageSpan]:
     return [
-        SpanReply(
+        LanguageSpan(
             **(named(span.code) | _otherwise(span)),
             message=index,
             start=span.start,

@@ -17,8 +17,8 @@ from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.settings import EncoderSettings
 from serve.batcher import Batcher
 from serve.bundle_cache import BundleCache
+from serve.rpc_types import BundleRef, EmbeddingBatch, EncodedBatch, EncodedText
 from serve.slot_cache import SlotCache
-from serve.values import BundleRef, Read, ReadText, Vectors
 
 _BATCH = 64
 """Texts read together at most."""
@@ -47,7 +47,7 @@ class EncoderServer:
         """
         await self.bundles.get(ref)
 
-    async def read(self, wanted: Sequence[tuple[BundleRef, str]]) -> Read:
+    async def read(self, wanted: Sequence[tuple[BundleRef, str]]) -> EncodedBatch:
         """Slots of texts, each by its own language's bundle; from the cache where they are in it.
 
         Raises:
@@ -62,9 +62,9 @@ class EncoderServer:
         for one, read in zip(missing, made, strict=True):
             self.cache.put(*one, read)
             found[one] = read
-        return Read([kept for one in wanted if (kept := found[one]) is not None], hits)
+        return EncodedBatch([kept for one in wanted if (kept := found[one]) is not None], hits)
 
-    async def project(self, wanted: Sequence[tuple[BundleRef, str]]) -> Vectors:
+    async def project(self, wanted: Sequence[tuple[BundleRef, str]]) -> EmbeddingBatch:
         """(N, d_dec): vectors of texts in the decoder's latent space, comparable with its own of English.
 
         Raises:
@@ -72,7 +72,7 @@ class EncoderServer:
         """
         readings = {ref: await self.bundles.used(ref) for ref, _ in wanted}
 
-        def work() -> Vectors:
+        def work() -> EmbeddingBatch:
             rows = []
             for start in range(0, len(wanted), _BATCH):
                 part = wanted[start : start + _BATCH]
@@ -81,35 +81,37 @@ class EncoderServer:
                     readings[ref].project(Encoded(vectors[i : i + 1])).numpy()
                     for i, (ref, _) in enumerate(part)
                 ]
-            return Vectors(np.concatenate(rows), self.encoder.characters_read([text for _, text in wanted]))
+            return EmbeddingBatch(
+                np.concatenate(rows), self.encoder.characters_read([text for _, text in wanted])
+            )
 
         return await asyncio.to_thread(work)
 
-    async def vectors(self, texts: Sequence[str]) -> Vectors:
+    async def vectors(self, texts: Sequence[str]) -> EmbeddingBatch:
         """(N, d_enc): what the encoder itself says of texts in any language."""
 
-        def work() -> Vectors:
+        def work() -> EmbeddingBatch:
             parts = []
             for start in range(0, len(texts), _BATCH):
                 sentence = self.encoder.encode(list(texts[start : start + _BATCH])).sentence
                 assert sentence is not None, "an encoder always gives it"
                 parts.append(sentence.numpy())
-            return Vectors(np.concatenate(parts), self.encoder.characters_read(list(texts)))
+            return EmbeddingBatch(np.concatenate(parts), self.encoder.characters_read(list(texts)))
 
         return await asyncio.to_thread(work)
 
-    def _slots(self, wanted: Sequence[tuple[SlotEncoder, str]]) -> list[ReadText]:
+    def _slots(self, wanted: Sequence[tuple[SlotEncoder, str]]) -> list[EncodedText]:
         texts = [text for _, text in wanted]
         encoded = self.encoder.encode(texts, with_tokens=True)
         characters = self.encoder.characters_read(texts)
-        found: dict[int, ReadText] = {}
+        found: dict[int, EncodedText] = {}
         for reading in {reading for reading, _ in wanted}:
             rows = [i for i, (one, _) in enumerate(wanted) if one is reading]
             own = _rows(encoded, rows)
             for i, slots, outside in zip(
                 rows, reading.marked(own).numpy(), reading.outside(own), strict=True
             ):
-                found[i] = ReadText(np.ascontiguousarray(slots, np.float32), outside, characters[i])
+                found[i] = EncodedText(np.ascontiguousarray(slots, np.float32), outside, characters[i])
         if not all(np.isfinite(read.slots).all() for read in found.values()):
             raise LlinkError("the slots of this text are not numbers: its bundle is damaged, train it again")
         return [found[i] for i in range(len(wanted))]

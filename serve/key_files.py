@@ -17,7 +17,7 @@ from pydantic import ConfigDict, PositiveInt
 from llink_ray.errors import LlinkError
 from llink_ray.network import is_loopback
 from llink_ray.settings import Section, configure, typed_yaml
-from serve.keys import Caller, Entry, KeyRing, digest_of, utc_now
+from serve.keys import ApiKey, Caller, KeyRing, digest_of, utc_now
 from serve.settings import LimitSettings, ServeSettings
 
 _log = logging.getLogger("llink_ray.serve")
@@ -66,7 +66,7 @@ def load(
     return KeyRing(entries, digest, keys.admin_environment, anonymous, now)
 
 
-def _from_file(path: str, limits: LimitSettings) -> list[Entry]:
+def _from_file(path: str, limits: LimitSettings) -> list[ApiKey]:
     file = Path(path)
     try:
         if file.stat().st_mode & stat.S_IROTH:
@@ -85,7 +85,7 @@ def _from_file(path: str, limits: LimitSettings) -> list[Entry]:
     return [_entry(row, f"key {number} of {path}", limits) for number, row in enumerate(rows or [], start=1)]
 
 
-def _entry(given: Any, where: str, limits: LimitSettings) -> Entry:
+def _entry(given: Any, where: str, limits: LimitSettings) -> ApiKey:
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
         raise LlinkError(f"{where} is not a mapping like '{{name: ada, key: …}}': write it so")
     try:
@@ -99,14 +99,14 @@ def _entry(given: Any, where: str, limits: LimitSettings) -> Entry:
     if row.key is not None:
         _require_usable(row.key, where)
     digest = digest_of(row.key) if row.key is not None else bytes.fromhex(row.sha256 or "")
-    return Entry(
+    return ApiKey(
         _caller(row.name, where, limits, row.requests_per_minute, row.concurrent),
         digest,
         _moment(row.expires),
     )
 
 
-def _from_environment(variable: str, value: str, limits: LimitSettings) -> list[Entry]:
+def _from_environment(variable: str, value: str, limits: LimitSettings) -> list[ApiKey]:
     found = []
     for number, part in enumerate((p for p in value.split(",") if p.strip()), start=1):
         name, colon, key = part.strip().partition(":")
@@ -114,7 +114,7 @@ def _from_environment(variable: str, value: str, limits: LimitSettings) -> list[
         if not colon:
             name, key = f"env-{number}", name
         _require_usable(key, where)
-        found.append(Entry(_caller(name, where, limits), digest_of(key)))
+        found.append(ApiKey(_caller(name, where, limits), digest_of(key)))
     return found
 
 

@@ -29,7 +29,7 @@ ANONYMOUS = Caller("anonymous")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ApiKey:
     """A key; of the key itself only its SHA-256 is kept."""
 
     caller: Caller
@@ -53,7 +53,7 @@ class KeyRing:
 
     def __init__(
         self,
-        entries: Iterable[Entry] = (),
+        entries: Iterable[ApiKey] = (),
         admin: bytes | None = None,
         admin_variable: str = "LLINK_ADMIN_KEY",
         anonymous: Caller = ANONYMOUS,
@@ -96,7 +96,7 @@ class KeyRing:
         if not self._entries:
             return self._anonymous
         given = digest_of(_bearer(header))
-        found: Entry | None = None
+        found: ApiKey | None = None
         for entry in self._entries:  # all of them, so that the time does not tell which one it is
             if hmac.compare_digest(entry.digest, given):
                 found = entry

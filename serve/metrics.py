@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from serve.values import Load
+from serve.rpc_types import DecoderStats
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _NATS = (-1, -0.5, 0, 0.05, 0.25, 0.5, 1, 2, 4, 8)
@@ -72,7 +72,7 @@ class Metrics:
         self.reads.labels("hit").inc(hits)
         self.reads.labels("miss").inc(sentences - hits)
 
-    def decoder(self, load: Load) -> None:
+    def decoder(self, load: DecoderStats) -> None:
         """What a decoder replica is at."""
         told = {
             "running": load.running,

@@ -10,11 +10,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve import logs
-from serve.bodies import Bodies
+from serve import access_log
 from serve.errors import ApiError
-from serve.handlers import unexpected
+from serve.exception_handlers import unexpected
 from serve.keys import CALLER, Caller, KeyRing
+from serve.request_body import BodyMiddleware
 from serve.settings import ServeSettings
 
 _OPEN = frozenset({"/health", "/ready", "/openapi.json"})
@@ -27,11 +27,13 @@ def install(app: FastAPI, settings: ServeSettings, ring: KeyRing, *, tells_id: b
 
     ``tells_id`` is for servers that do not write the request's id into the answer by themselves.
     """
-    logs.to_stderr()
+    access_log.to_stderr()
     limits = settings.limits
-    app.add_middleware(Bodies, most=limits.body_bytes, seconds=min(limits.body_seconds, limits.seconds))
-    app.add_middleware(KeyGuard, ring=ring)
-    app.add_middleware(HeadAsGet)
+    app.add_middleware(
+        BodyMiddleware, most=limits.body_bytes, seconds=min(limits.body_seconds, limits.seconds)
+    )
+    app.add_middleware(AuthenticationMiddleware, ring=ring)
+    app.add_middleware(HeadMiddleware)
     if settings.http.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -40,10 +42,10 @@ def install(app: FastAPI, settings: ServeSettings, ring: KeyRing, *, tells_id: b
             allow_headers=("*",),
             expose_headers=("x-request-id", "retry-after", "x-llink-max-tokens"),
         )
-    app.add_middleware(RequestId, log_prompts=settings.log_prompts, tells_id=tells_id)
+    app.add_middleware(AccessLogMiddleware, log_prompts=settings.log_prompts, tells_id=tells_id)
 
 
-class RequestId:
+class AccessLogMiddleware:
     """Gives each request its id, and the log its line; outermost, so that it sees what the others answer."""
 
     def __init__(self, app: ASGIApp, log_prompts: bool = False, tells_id: bool = True) -> None:
@@ -53,10 +55,10 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = scope[logs.BEGAN] = time.monotonic()
-        chosen = logs.begin(Headers(scope=scope).get("x-request-id"))
+        begun = scope[access_log.BEGAN] = time.monotonic()
+        chosen = access_log.begin(Headers(scope=scope).get("x-request-id"))
         notes: dict[str, Any] = {}
-        scope[logs.NOTES] = notes
+        scope[access_log.NOTES] = notes
         status, size, whole = 0, 0, False
 
         async def told(message: Message) -> None:
@@ -85,10 +87,10 @@ class RequestId:
                 "seconds": round(time.monotonic() - begun, 4),
                 "bytes": size,
             }
-            logs.write(fields if whole else {**fields, "broken_off": True}, notes, self._log_prompts)
+            access_log.write(fields if whole else {**fields, "broken_off": True}, notes, self._log_prompts)
 
 
-class HeadAsGet:
+class HeadMiddleware:
     """Answers ``HEAD`` as ``GET``, without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -121,7 +123,7 @@ def _allow_head(headers: MutableHeaders) -> None:
         headers["allow"] = ", ".join([*allowed, "HEAD"])
 
 
-class KeyGuard:
+class AuthenticationMiddleware:
     """Nobody without a key gets further, whatever the body is: it is not read before."""
 
     def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
@@ -139,7 +141,7 @@ class KeyGuard:
             except ApiError as error:
                 await error.response(scope, receive, send)
                 return
-            logs.note(scope, caller=scope[CALLER].name)
+            access_log.note(scope, caller=scope[CALLER].name)
         await self._app(scope, receive, send)
 
 

@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, Tag, field_validator
 
 from llink_ray.text.normalisation import visible
-from serve.fields import (
+from serve.field_types import (
     EITHER,
     FIRST,
     NO_SCHEMA,
     NO_TOOLS,
-    Asked,
     Inputs,
     Never,
     One,
+    RequestModel,
     Structured,
     Text,
     TextOrTexts,
@@ -34,7 +34,7 @@ def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
-class TextPart(Asked):
+class TextPart(RequestModel):
     """A part of a message; only text is read here."""
 
     type: Literal["text"]
@@ -50,7 +50,7 @@ def _no_tool(role: Any) -> Any:
     return role
 
 
-class Message(Asked):
+class Message(RequestModel):
     """Something that was said."""
 
     role: Annotated[Literal["system", "developer", "user", "assistant"], BeforeValidator(_no_tool)]
@@ -65,14 +65,14 @@ class Message(Asked):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
-class StreamOptions(Asked):
+class StreamOptions(RequestModel):
     """What a stream says beside the answer."""
 
     include_usage: bool | None = None
     """One more event before the end, with the tokens of the whole."""
 
 
-class ChatExtension(Asked):
+class LlinkOptions(RequestModel):
     """What OpenAI's API has no word for."""
 
     model_config = ConfigDict(extra="forbid")
@@ -86,7 +86,7 @@ class ChatExtension(Asked):
     of spans are then those of the converted text."""
 
 
-class Sampled(Asked):
+class Sampled(RequestModel):
     """How an answer is chosen, in chats and completions alike."""
 
     model: Model
@@ -158,7 +158,7 @@ class ChatRequest(Sampled):
     """Also say how likely each token was."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """And its likeliest alternatives; wants ``logprobs``."""
-    llink: ChatExtension | None = None
+    llink: LlinkOptions | None = None
     response_format: Annotated[Any, unsupported({"type": "text"}, why=NO_SCHEMA)] = None
     modalities: Annotated[
         Any, unsupported(["text"], why="is not supported here: answers are text, so leave it out")
@@ -200,7 +200,7 @@ class CompletionRequest(Sampled):
     prompt: Inputs
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     """Say how likely each token was, and so many alternatives."""
-    llink: ChatExtension | None = None
+    llink: LlinkOptions | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
     """Tokens of the answer at most; 0 with ``echo`` alone."""
     echo: bool | None = None
@@ -215,7 +215,7 @@ class CompletionRequest(Sampled):
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
-class Batch(Asked):
+class Batch(RequestModel):
     """Texts, one or many."""
 
     input: Inputs
@@ -226,7 +226,7 @@ class Batch(Asked):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-class EmbeddingExtension(Asked):
+class EmbeddingOptions(RequestModel):
     """Which vectors."""
 
     model_config = ConfigDict(extra="forbid")
@@ -250,12 +250,12 @@ class EmbeddingsRequest(Batch):
     dimensions: Annotated[int, Field(ge=1)] | None = None
     """The vectors' own size, or nothing: they cannot be shortened."""
     user: Any = None
-    llink: EmbeddingExtension | None = None
+    llink: EmbeddingOptions | None = None
 
     @property
-    def extension(self) -> EmbeddingExtension:
+    def extension(self) -> EmbeddingOptions:
         """Which vectors."""
-        return self.llink or EmbeddingExtension()
+        return self.llink or EmbeddingOptions()
 
 
 class DetectRequest(Batch):
@@ -264,7 +264,7 @@ class DetectRequest(Batch):
     model_config = _example(input=f"What is this? {_TIBETAN}")
 
 
-class TokenizeRequest(Asked):
+class TokenizeRequest(RequestModel):
     """``POST /v1/tokenize``: what a message costs, as text and with slots. One of two is given."""
 
     model_config = _example(model="llink", text=_TIBETAN)

@@ -11,9 +11,9 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
 
-from serve import logs, ports
+from serve import access_log, ray_patches
 from serve.errors import ApiError
-from serve.handlers import unexpected
+from serve.exception_handlers import unexpected
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PATH = "serve.proxy.middlewares"
@@ -33,14 +33,14 @@ _TEXT = "text/plain"
 
 def middlewares() -> list[Middleware]:
     """Ray calls this in each proxy before it listens."""
-    ports.call_directly()
+    ray_patches.call_directly()
     # Uvicorn's other parser takes a body for another protocol's bytes where the request offers to change
     # to one (``Upgrade: h2c``, as Java's own client does at its first request), and drops it.
     HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
-    return [Middleware(Front)]
+    return [Middleware(ProxyMiddleware)]
 
 
-class Front:
+class ProxyMiddleware:
     """One id for each request, no orders to Ray, and Ray's own refusals in the shape that clients read."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -50,7 +50,7 @@ class Front:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        chosen = logs.chosen(Headers(scope=scope).get("x-request-id"))
+        chosen = access_log.chosen(Headers(scope=scope).get("x-request-id"))
         passed = [(name, value) for name, value in scope["headers"] if not _kept_back(name)]
         scope["headers"] = [*passed, (_ID, chosen.encode())]
         told = _Told(chosen, send)

@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from llink_ray.engine import Done, Usage
 from llink_ray.storage.redact import without_paths
-from serve import key_files, logs
+from serve import access_log, key_files
 from serve.admission import AdmissionController, Permit
 from serve.errors import ApiError
 from serve.keys import CALLER
-from serve.service import Plan, Service
+from serve.service import PreparedRequest, Service
 
 
 class RequestGuard:
@@ -67,7 +67,7 @@ class RequestContext:
     _left: bool = False
 
     def __post_init__(self) -> None:
-        self.began = self.request.scope[logs.BEGAN]
+        self.began = self.request.scope[access_log.BEGAN]
         self.edge.service.metrics.open.inc()
         self.edge.service.stopping.open += 1
 
@@ -80,10 +80,10 @@ class RequestContext:
         """A block that may take so long; 504 after it, and 503 where the service stops meanwhile."""
         return self.edge.service.stopping.within(seconds, ApiError.deadline(self.edge.limits.seconds))
 
-    def understood(self, plan: Plan) -> None:
+    def understood(self, plan: PreparedRequest) -> None:
         """Languages and model are known now."""
         self.labels = plan.layout.adapter or "none", plan.model
-        logs.note(
+        access_log.note(
             self.request.scope,
             model=plan.model,
             language=plan.layout.adapter,
@@ -95,7 +95,7 @@ class RequestContext:
         if self._first is None:
             self._first = time.monotonic() - self.began
 
-    def answered(self, plan: Plan, usage: Usage, grounding: float | None) -> None:
+    def answered(self, plan: PreparedRequest, usage: Usage, grounding: float | None) -> None:
         """It went well."""
         metrics, language = self.edge.service.metrics, plan.layout.adapter or "none"
         self.outcome = "ok"
@@ -104,7 +104,7 @@ class RequestContext:
         metrics.tokens.labels(language, "completion").inc(usage.completion_tokens)
         if grounding is not None:
             metrics.grounding.labels(language).observe(grounding)
-        logs.note(
+        access_log.note(
             self.request.scope, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
         )
 

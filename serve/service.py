@@ -27,9 +27,9 @@ from serve.catalog import RETRYABLE, Catalog, ServedLanguage
 from serve.echo import echoed
 from serve.grounding import in_words, unlike_training
 from serve.metrics import Metrics
+from serve.rpc_types import EncodedText, GenerationRequest
 from serve.settings import ServeSettings
-from serve.stopping import Stopping
-from serve.values import Ask, ReadText
+from serve.shutdown import GracefulShutdown
 
 _log = logging.getLogger("llink_ray.serve")
 AUTO = "llink"
@@ -41,7 +41,7 @@ class NoSuchModel(LlinkError):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ModelSelection:
     """What a model's name asks for."""
 
     model: str
@@ -69,13 +69,13 @@ _SYSTEM_LEFT_OUT = Notice(
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparedRequest:
     """A request that was understood."""
 
     model: str
-    """As ``Chosen.model``."""
+    """As ``ModelSelection.model``."""
     layout: Layout
-    ask: Ask
+    ask: GenerationRequest
     """Without its slots yet."""
     used: dict[str, ServedLanguage]
     """Bundles that read or speak, by code."""
@@ -94,7 +94,7 @@ class Plan:
 class ResponseMetadata:
     """What is said about an answer beside it: the extension ``llink``."""
 
-    plan: Plan
+    plan: PreparedRequest
     hits: int
     grounding: float | None = None
     characters: tuple[int, ...] | None = None
@@ -210,7 +210,7 @@ class Service:
         self.catalog = Catalog(
             Registry(settings.registry), backend, dict.fromkeys(encoders), self.metrics.bundle
         )
-        self.stopping = Stopping()
+        self.stopping = GracefulShutdown()
         self.answered = False
         """Whether the models answered once: ready."""
 
@@ -247,7 +247,7 @@ class Service:
         except LlinkError as error:
             _log.error("%s %s cannot be read with: %s", taught.ref.language, taught.ref.version, error)
 
-    async def chosen(self, model: str) -> Chosen:
+    async def chosen(self, model: str) -> ModelSelection:
         """What a model's name asks for: ``llink``, ``llink:bo``, ``llink:bo@v0001``, or the base by its name.
 
         Raises:
@@ -255,9 +255,9 @@ class Service:
         """
         taught = self.catalog.taught
         if model == self.base:
-            return Chosen(model, {})
+            return ModelSelection(model, {})
         if model == AUTO:
-            return Chosen(model, taught)
+            return ModelSelection(model, taught)
         family, colon, rest = model.partition(":")
         name, at, version = rest.partition("@")
         if family != AUTO or not colon:
@@ -266,7 +266,7 @@ class Service:
             code = find(name).code
             if at:
                 pinned = await self.catalog.pinned(code, version)
-                return Chosen(f"{AUTO}:{code}", {**taught, code: pinned}, code)
+                return ModelSelection(f"{AUTO}:{code}", {**taught, code: pinned}, code)
         except RETRYABLE:
             raise
         except LlinkError as error:
@@ -277,7 +277,7 @@ class Service:
                 f"model {model!r}: {find(name).name} is not taught here (there are: {served}). "
                 f"Teach it: python jobs/train.py --lang={code}"
             )
-        return Chosen(f"{AUTO}:{code}", taught, code)
+        return ModelSelection(f"{AUTO}:{code}", taught, code)
 
     async def plan(
         self,
@@ -289,7 +289,7 @@ class Service:
         grounding: bool = False,
         instruction: str | None = None,
         echo: int | None = None,
-    ) -> Plan:
+    ) -> PreparedRequest:
         """Understand a request; nothing is asked of the models yet.
 
         ``echo``: the one message is a text that is read as it stands and given back, with at most so many
@@ -334,23 +334,23 @@ class Service:
         adapter = used[layout.adapter].ref if layout.adapter else None
         if spelling is not None:
             spelled = spelling.fed(cut, places)
-            ask = Ask(spelled.ids, None, adapter, sampling, seconds)
+            ask = GenerationRequest(spelled.ids, None, adapter, sampling, seconds)
             every = tuple(range(len(places)))
-            return Plan(
+            return PreparedRequest(
                 chosen.model, layout, ask, used, len(spelled.listed), notices, every, spelled, echo or 0
             )
         placed = self.prompt.placed(layout.said, places)
         ids = placed.ids
         raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
-        ask = Ask(tuple(ids), None, adapter, sampling, seconds, grounding)
-        return Plan(chosen.model, layout, ask, used, raw, notices, tuple(placed.order))
+        ask = GenerationRequest(tuple(ids), None, adapter, sampling, seconds, grounding)
+        return PreparedRequest(chosen.model, layout, ask, used, raw, notices, tuple(placed.order))
 
-    async def read(self, plan: Plan) -> ResponseMetadata:
+    async def read(self, plan: PreparedRequest) -> ResponseMetadata:
         """The plan with its slots, how many texts were in the cache, and how much of each was read."""
         wanted = plan.layout.sentences
         if not wanted:
             return ResponseMetadata(plan, 0)
-        made: dict[int, ReadText] = {}
+        made: dict[int, EncodedText] = {}
         hits = 0
         by_encoder: dict[str, list[int]] = {}
         for place, sentence in enumerate(wanted):
@@ -368,7 +368,7 @@ class Service:
             replace(plan, ask=replace(plan.ask, slots=rows)), hits, characters=read, outside=outside
         )
 
-    async def answer(self, plan: Plan) -> tuple[Answer, ResponseMetadata]:
+    async def answer(self, plan: PreparedRequest) -> tuple[Answer, ResponseMetadata]:
         """The whole answer.
 
         Raises:
@@ -380,7 +380,7 @@ class Service:
         answer, grounding = await self.backend.answer(told.plan.ask)
         return answer, replace(told, grounding=grounding)
 
-    async def stream(self, plan: Plan) -> AsyncGenerator[Event | ResponseMetadata, None]:
+    async def stream(self, plan: PreparedRequest) -> AsyncGenerator[Event | ResponseMetadata, None]:
         """The answer as it comes; ``ResponseMetadata`` last, behind the event that ends it.
 
         Raises:

@@ -24,7 +24,7 @@ _TOLD = 5.0
 
 
 @dataclass(frozen=True)
-class Up:
+class RunningService:
     """A service that answers."""
 
     url: str
@@ -55,7 +55,7 @@ def cluster(address: str | None, folder: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def serving(settings: ServeSettings) -> Iterator[Up]:
+def serving(settings: ServeSettings) -> Iterator[RunningService]:
     """The application answers inside this block.
 
     Raises:
@@ -72,7 +72,7 @@ def serving(settings: ServeSettings) -> Iterator[Up]:
     bound = application(settings)
     _require_free(settings.http.host, settings.http.port)
     listen = HTTPOptions(host=settings.http.host, port=settings.http.port, keep_alive_timeout_s=75)
-    up: Up | None = None
+    up: RunningService | None = None
     try:
         say("starting Ray Serve")
         serve.start(
@@ -135,7 +135,7 @@ def _require_free(host: str, port: int) -> None:
             ) from None
 
 
-def _ready(settings: ServeSettings) -> Up:
+def _ready(settings: ServeSettings) -> RunningService:
     host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
     url = f"http://{host}:{settings.http.port}"
     deadline = time.monotonic() + _READY_SECONDS
@@ -143,7 +143,7 @@ def _ready(settings: ServeSettings) -> Up:
         try:
             told = httpx2.get(f"{url}/ready", timeout=10, trust_env=False)
             if told.status_code == 200:
-                return Up(f"{url}/v1", tuple(told.json()["models"]))
+                return RunningService(f"{url}/v1", tuple(told.json()["models"]))
         except httpx2.HTTPError:
             pass
         time.sleep(_PAUSE)

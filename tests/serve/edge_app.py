@@ -13,13 +13,13 @@ from fastapi.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 from llink_ray.errors import JobFailed, LlinkError
-from serve import checks, handlers, logs, middleware, sse
+from serve import access_log, exception_handlers, middleware, sse, validation
 from serve.admission import AdmissionController
 from serve.backend import Overloaded
 from serve.errors import ApiError
 from serve.keys import CALLER, KeyRing
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
-from serve.replies import ERRORS
+from serve.responses import ERRORS
 from serve.settings import ServeSettings
 
 
@@ -34,7 +34,7 @@ def edge(
     places = AdmissionController(settings.limits.in_flight, **admission)
     app = FastAPI(responses=ERRORS, redirect_slashes=False)
     middleware.install(app, settings, ring, tells_id=tells_id)
-    handlers.install(app)
+    exception_handlers.install(app)
 
     async def admitted(request: Request) -> AsyncIterator[None]:
         async with places.enter(request.scope[CALLER]):
@@ -42,23 +42,23 @@ def edge(
 
     @app.post("/v1/chat/completions", dependencies=[Depends(admitted)])
     async def chat(asked: ChatRequest, request: Request) -> Any:
-        checks.check_chat(asked, settings.limits)
-        logs.note(request.scope, prompt=asked.said[-1][1])
+        validation.check_chat(asked, settings.limits)
+        access_log.note(request.scope, prompt=asked.said[-1][1])
         return {"said": asked.said}
 
     @app.post("/v1/completions", dependencies=[Depends(admitted)])
     async def complete(asked: CompletionRequest) -> Any:
-        checks.check_completion(asked, settings.limits)
+        validation.check_completion(asked, settings.limits)
         return {"texts": asked.texts}
 
     @app.post("/v1/embeddings")
     async def embed(asked: EmbeddingsRequest) -> Any:
-        checks.check_batch(asked, settings.limits)
+        validation.check_batch(asked, settings.limits)
         return {"texts": asked.texts}
 
     @app.post("/v1/tokenize")
     async def tokenize(asked: TokenizeRequest) -> Any:
-        checks.check_tokenize(asked, settings.limits)
+        validation.check_tokenize(asked, settings.limits)
         return {"said": asked.said}
 
     @app.get("/fails/{how}")
@@ -121,8 +121,8 @@ class Lines(logging.Handler):
 def logged() -> Iterator[list[dict[str, Any]]]:
     """The lines that are written meanwhile."""
     lines = Lines()
-    logs.access.addHandler(lines)
+    access_log.access.addHandler(lines)
     try:
         yield lines.found
     finally:
-        logs.access.removeHandler(lines)
+        access_log.access.removeHandler(lines)

@@ -120,7 +120,7 @@ def held(engine: BatchedEngine) -> Iterator[Callable[[], None]]:
 
 
 @dataclass
-class Load:
+class LoadGenerator:
     """Clients that ask again and again, some of them for streams, and what came of it."""
 
     url: str
@@ -137,7 +137,7 @@ class Load:
     slowest: float = 0.0
 
     @contextmanager
-    def running(self) -> Iterator[Load]:
+    def running(self) -> Iterator[LoadGenerator]:
         """They ask meanwhile."""
         stop = threading.Event()
         threads = [

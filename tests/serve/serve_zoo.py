@@ -18,9 +18,9 @@ from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from serve.api import create_app
 from serve.backend import LocalBackend
+from serve.base_models import current_bundles, models_of
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
-from serve.encoders import current_bundles, models_of
 from serve.service import Service
 from serve.settings import ServeSettings, resolve
 
@@ -60,7 +60,7 @@ def talkers(folder: Path, code: str, asked: str, text: str, tokens: int, count: 
     raise AssertionError(f"of 24 seeds {len(found)} gave a bundle that answers at length")
 
 
-def service_of(settings: ServeSettings) -> Service:
+def create_service(settings: ServeSettings) -> Service:
     """The service with its models in this process."""
     decoder, encoders = models_of(
         current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
@@ -96,7 +96,7 @@ def up(registry: Path, *assignments: str, environment: dict[str, str] | None = N
     """The API over a registry, ready."""
     given = (f"registry={registry}", "poll_seconds=0.1", *assignments)
     settings = resolve(None, given, environment or {})
-    service = service_of(settings)
+    service = create_service(settings)
     try:
         with listening(create_app(service), lambda: service.answered) as url:
             yield Running(service, url)

@@ -17,7 +17,7 @@ import uvicorn
 from edge_app import chat, client, edge
 from starlette.testclient import TestClient
 
-from serve.keys import Caller, Entry, KeyRing, digest_of
+from serve.keys import ApiKey, Caller, KeyRing, digest_of
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
 from serve.settings import ServeSettings
 
@@ -502,7 +502,7 @@ KEY = "a-key-of-ada-lovelace"
 
 
 def test_a_key_is_wanted_where_there_is_one(lines: list[dict[str, Any]]) -> None:
-    asked = client(edge(ring=KeyRing([Entry(Caller("ada"), digest_of(KEY))])))
+    asked = client(edge(ring=KeyRing([ApiKey(Caller("ada"), digest_of(KEY))])))
     for header in ({}, {"authorization": "Bearer other"}, {"authorization": f"Basic {KEY}"}):
         reply = asked.post(CHAT, json=chat(), headers=header)
         error = refusal(reply, 401)
@@ -514,7 +514,7 @@ def test_a_key_is_wanted_where_there_is_one(lines: list[dict[str, Any]]) -> None
 
 def test_a_key_s_bounds_hold() -> None:
     caller = Caller("ada", requests_per_minute=2)
-    asked = client(edge(ring=KeyRing([Entry(caller, digest_of(KEY))]), clock=lambda: 0.0))
+    asked = client(edge(ring=KeyRing([ApiKey(caller, digest_of(KEY))]), clock=lambda: 0.0))
     key = {"authorization": f"Bearer {KEY}"}
     replies = [asked.post(CHAT, json=chat(), headers=key) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [200, 200, 429]
@@ -547,5 +547,5 @@ def test_the_document_has_examples(asked: TestClient) -> None:
     schemas = asked.get("/openapi.json").json()["components"]["schemas"]
     for name in ("ChatRequest", "CompletionRequest", "EmbeddingsRequest", "TokenizeRequest"):
         assert schemas[name]["examples"][0]["model"].startswith("llink")
-    assert "ErrorReply" in schemas and "HTTPValidationError" not in schemas
+    assert "ErrorResponse" in schemas and "HTTPValidationError" not in schemas
     assert "likeliest" in schemas["ChatRequest"]["properties"]["temperature"]["description"]

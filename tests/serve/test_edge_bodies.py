@@ -18,12 +18,12 @@ from edge_app import chat, client, edge
 from listening import listening
 from starlette.testclient import TestClient
 
-from serve.keys import Caller, Entry, KeyRing, digest_of
+from serve.keys import ApiKey, Caller, KeyRing, digest_of
 from serve.settings import ServeSettings
 
 CHAT = "/v1/chat/completions"
 KEY = "a-key-of-ada-lovelace"
-RING = KeyRing([Entry(Caller("ada"), digest_of(KEY))], admin=digest_of("the-admins-own-key"))
+RING = KeyRing([ApiKey(Caller("ada"), digest_of(KEY))], admin=digest_of("the-admins-own-key"))
 JSON = {"content-type": "application/json"}
 SECONDS = 0.5
 

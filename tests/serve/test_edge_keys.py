@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llink_ray.errors import LlinkError
 from serve.errors import ApiError
 from serve.key_files import load
-from serve.keys import ANONYMOUS, Caller, Entry, KeyRing, digest_of
+from serve.keys import ANONYMOUS, ApiKey, Caller, KeyRing, digest_of
 from serve.settings import ServeSettings
 
 ADA, BOB = "ada-has-a-long-key", "bob-has-a-long-key"
@@ -182,7 +182,7 @@ def test_the_admin_key_opens_the_admin_endpoints_alone() -> None:
 
 @given(st.lists(visible, min_size=1, max_size=6, unique=True), st.text(max_size=40))
 def test_each_key_is_its_own_and_nothing_shows_it(secrets: list[str], other: str) -> None:
-    entries = [Entry(Caller(f"n{i}"), digest_of(secret)) for i, secret in enumerate(secrets)]
+    entries = [ApiKey(Caller(f"n{i}"), digest_of(secret)) for i, secret in enumerate(secrets)]
     keys = KeyRing(entries)
     for i, secret in enumerate(secrets):
         assert keys.authenticate(f"Bearer {secret}").name == f"n{i}"
@@ -198,7 +198,7 @@ def test_all_keys_are_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) 
     compared: list[bytes] = []
     real = hmac.compare_digest
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append(a) or real(a, b))
-    keys = KeyRing([Entry(Caller("ada"), digest_of(ADA)), Entry(Caller("bob"), digest_of(BOB))])
+    keys = KeyRing([ApiKey(Caller("ada"), digest_of(ADA)), ApiKey(Caller("bob"), digest_of(BOB))])
     for key in (ADA, BOB, "another"):
         compared.clear()
         try:

@@ -218,7 +218,7 @@ async def asked(app: Any) -> tuple[int, str]:
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
-    await proxy.Front(_apply_middlewares(app, []))(scope, receive, send)
+    await proxy.ProxyMiddleware(_apply_middlewares(app, []))(scope, receive, send)
     ids = [value for name, value in sent[0]["headers"] if name == b"x-request-id"]
     assert len(ids) == 1
     return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:]).decode()

@@ -21,7 +21,7 @@ def test_the_defaults_fit_a_small_machine() -> None:
     assert (
         sum(
             d.num_cpus * d.max_replicas
-            for d in (deployments.ingress, deployments.reader, deployments.decoder_server)
+            for d in (deployments.ingress, deployments.encoder_server, deployments.decoder_server)
         )
         <= 2
     )
@@ -49,8 +49,8 @@ def test_later_layers_win(tmp_path: Path) -> None:
         ("limits.max_tokens=16384", "limits.max_tokens is 16384"),
         ("unknown_language=guess", "unknown_language = 'guess': "),
         (
-            "deployments.reader.min_replicas=2",
-            "deployments.reader.*max_replicas is 1, less than min_replicas = 2",
+            "deployments.encoder_server.min_replicas=2",
+            "deployments.encoder_server.*max_replicas is 1, less than min_replicas = 2",
         ),
         ("deployments.decoder_server.num_gpus=-1", "deployments.decoder_server.num_gpus = -1: "),
         ("http.cors_origins=['*', 'https://a.example']", "'*' alone means every page"),

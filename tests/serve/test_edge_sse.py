@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from serve import sse
 from serve.errors import ApiError
-from serve.replies import (
+from serve.responses import (
     ChatCompletionChunk,
     ChunkChoice,
     Delta,
-    Embeddings,
-    EmbeddingsExtension,
+    EmbeddingMetadata,
+    EmbeddingsResponse,
     Usage,
     finite,
 )
@@ -58,8 +58,8 @@ def test_a_chunk_and_a_failure() -> None:
 
 def test_vectors_as_numbers_and_as_bytes() -> None:
     rows = [[0.5, -1.25], [0.0, 3.0]]
-    beside = EmbeddingsExtension(space="projected", unit_length=False)
-    plain = Embeddings.of(rows, "llink", 5, "float", beside)
+    beside = EmbeddingMetadata(space="projected", unit_length=False)
+    plain = EmbeddingsResponse.of(rows, "llink", 5, "float", beside)
     assert [vector.embedding for vector in plain.data] == rows and plain.usage.total_tokens == 5
-    packed = Embeddings.of(rows, "llink", 5, "base64", beside).data[1].embedding
+    packed = EmbeddingsResponse.of(rows, "llink", 5, "base64", beside).data[1].embedding
     assert isinstance(packed, str) and struct.unpack("<2f", base64.b64decode(packed)) == (0.0, 3.0)

@@ -17,9 +17,9 @@ from llink_ray.engine import Done, Event, Full, Usage
 from llink_ray.errors import LlinkError
 from serve import backend
 from serve.backend import Lost, Overloaded, RayBackend, again
-from serve.values import Ask
+from serve.rpc_types import GenerationRequest
 
-_ASK = Ask((1, 2))
+_ASK = GenerationRequest((1, 2))
 _END = Event("b", done=Done("stop", Usage(2, 2)))
 _GONE = [ActorDiedError(), ActorUnavailableError("away", None)]
 
@@ -77,7 +77,7 @@ class DecoderServer:
         assert stream
         return self
 
-    def remote(self, ask: Ask) -> Events:
+    def remote(self, ask: GenerationRequest) -> Events:
         self.calls += 1
         return self.outcomes[self.calls - 1]
 

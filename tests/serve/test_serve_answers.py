@@ -18,8 +18,8 @@ from serve_zoo import BO, KM, Running, up
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.prompts.conversation import lay_out
 from llink_ray.settings import SlotSettings
-from serve.service import Plan, ResponseMetadata
-from serve.values import Ask
+from serve.rpc_types import GenerationRequest
+from serve.service import PreparedRequest, ResponseMetadata
 
 Lessons = dict[str, tuple[Path, LlinkPipeline]]
 
@@ -207,7 +207,9 @@ def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> No
 def test_grounding_in_words() -> None:
     def said(nats: float, text: str, outside: bool = False) -> str:
         layout = lay_out([("user", text)], {"bo": SlotSettings()})
-        told = ResponseMetadata(Plan("llink", layout, Ask((1,)), {}, 1), 0, nats, outside=(outside,)).extension()
+        told = ResponseMetadata(
+            PreparedRequest("llink", layout, GenerationRequest((1,)), {}, 1), 0, nats, outside=(outside,)
+        ).extension()
         sentence: str = told["grounding"]["sentence"]
         return sentence
 

@@ -15,8 +15,8 @@ from ray.serve.schema import ServeDeploySchema
 from llink_ray.errors import LlinkError
 from serve.app import application, build
 from serve.metrics import Metrics
+from serve.rpc_types import DecoderStats
 from serve.settings import ServeSettings, resolve
-from serve.values import Load
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def test_every_figure_of_the_dashboard_is_one_that_is_told() -> None:
     metrics.read(2, 1)
     metrics.bundle("bo", "loaded")
     metrics.grounding.labels("bo").observe(1)
-    metrics.decoder(Load(1, 0, 5, 0, ("bo",), 3, 2))
+    metrics.decoder(DecoderStats(1, 0, 5, 0, ("bo",), 3, 2))
     told = {line.split("{")[0].split(" ")[0] for line in metrics.text().decode().splitlines()}
     for panel in json.loads((ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))["panels"]:
         for target in panel["targets"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
-from serve_load import ADMINS, Load, body, chat, serving, until
+from serve_load import ADMINS, LoadGenerator, body, chat, serving, until
 from serve_process import Started, is_loopback, listening, started
 from serve_zoo import BO
 from serve_zoo import talkers as talking
@@ -85,7 +85,7 @@ def test_nothing_listens_beyond_this_machine(service: Started) -> None:
 
 @pytest.mark.parametrize("name", ["decoder_server", "encoder_server"])
 def test_a_killed_replica_fails_no_whole_answer_and_comes_back(service: Started, name: str) -> None:
-    with Load(service.url, clients=8, streams=2, more={"max_tokens": 40}).running() as load:
+    with LoadGenerator(service.url, clients=8, streams=2, more={"max_tokens": 40}).running() as load:
         until(lambda: load.outcomes["200"] >= 16, "answers", 60)
         took = back(service, name, service.kill(name))
         count = load.outcomes["200"]
@@ -163,15 +163,15 @@ def test_who_hangs_up_is_noticed_by_the_decoder(service: Started) -> None:
 def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers: tuple[Path, Path]) -> None:
     new = 0
 
-    def ray_env_vars() -> bool:  # either ingress answers
+    def switched_everywhere() -> bool:  # either ingress answers
         nonlocal new
         new = new + 1 if serving(service.url, "bo") == "v0002" else 0
         return new >= 12
 
-    with Load(service.url, clients=4, streams=1, more={"max_tokens": 40}).running() as load:
+    with LoadGenerator(service.url, clients=4, streams=1, more={"max_tokens": 40}).running() as load:
         until(lambda: load.outcomes["200"] >= 8, "answers", 60)
         Registry(place).publish(talkers[1])
-        until(ray_env_vars, "the switch", 60)
+        until(switched_everywhere, "the switch", 60)
         count = load.outcomes["200"]
         until(lambda: load.outcomes["200"] >= count + 8, "answers", 60)
     assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}

@@ -11,7 +11,19 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from serve_load import ADMIN, ADMINS, Load, body, chat, held, resealed, said, serving, until, version_of
+from serve_load import (
+    ADMIN,
+    ADMINS,
+    LoadGenerator,
+    body,
+    chat,
+    held,
+    resealed,
+    said,
+    serving,
+    until,
+    version_of,
+)
 from serve_zoo import BO, KM, Running, teach, up
 
 from llink_ray.bundles.bundle import INDEX, read_bundle
@@ -77,7 +89,7 @@ def test_a_new_version_is_switched_to_without_failing_a_request(
 ) -> None:
     first, then = lessons["bo"][1].answer("Who?", BO), second[1].answer("Who?", BO)
     assert first != then
-    with Load(live.url, more={"max_tokens": 256}).running() as load:
+    with LoadGenerator(live.url, more={"max_tokens": 256}).running() as load:
         until(lambda: load.outcomes["200"] > 3, "first answers")
         Registry(place).publish(second[0])
         until(lambda: serving(live.url, "bo") == "v0002", "the switch")
@@ -102,7 +114,7 @@ def test_a_request_that_has_begun_ends_with_the_version_it_began_with(
     with ThreadPoolExecutor(1) as pool, held(live.decoder_server.engine):
         running = pool.submit(chat, live.url, max_tokens=256)
         until(lambda: live.decoder_server.engine.snapshot().waiting == 1, "the request")
-        for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long off the shelf
+        for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long evicted
             Registry(place).publish(bundle)
             version = Registry(place).resolve("bo").name
             until(lambda wanted=version: serving(live.url, "bo") == wanted, "the switch")
@@ -119,7 +131,7 @@ def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
     for _ in range(2):
         staging.publish(second[0])
     whole = damage(place.parent / "staging" / "bo" / "v0002")
-    with Load(live.url, clients=2).running() as load:
+    with LoadGenerator(live.url, clients=2).running() as load:
         (place.parent / "staging" / "bo" / "v0002").rename(place / "bo" / "v0002")
         until(lambda: "bo v0002" in bundles(live.url)["refused"], "the refusal")
         until(lambda: load.outcomes["200"] > 3, "answers")
@@ -146,7 +158,7 @@ def test_roll_back_and_removal(
     registry.publish(lessons["km"][0])
     until(lambda: (serving(live.url, "bo"), serving(live.url, "km")) == ("v0002", "v0001"), "both")
     assert version_of(chat(live.url, f"Who?\n{KM}"), "km") == "v0001"  # a language that was not there before
-    with Load(live.url).running() as load:
+    with LoadGenerator(live.url).running() as load:
         until(lambda: load.outcomes["200"] > 3, "answers")
         registry.roll_back("bo")
         until(lambda: serving(live.url, "bo") == "v0001", "the roll back")
@@ -221,7 +233,7 @@ def test_a_bundle_that_is_damaged_after_it_was_loaded_is_no_fault_of_the_request
     reader = next(iter(live.service.backend.encoder_servers.values()))  # type: ignore[attr-defined]
     (
         reader if half == "encoder" else live.decoder_server
-    ).shelf._kept.clear()  # as in a replica that was started anew
+    ).bundles._kept.clear()  # as in a replica that was started anew
     answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body())
     assert answer.status_code == 503 and str(place) not in answer.text
     (place / "bo" / "v0001" / "projector.safetensors").write_bytes(whole)
@@ -256,9 +268,9 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
     live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     registry, process = Registry(place), psutil.Process(os.getpid())
-    pool, shelf = live.decoder_server.engine.pool, live.decoder_server.shelf
+    pool, cached = live.decoder_server.engine.pool, live.decoder_server.bundles
     sizes, handles = [], []
-    with Load(live.url, clients=4, streams=1).running() as load:
+    with LoadGenerator(live.url, clients=4, streams=1).running() as load:
         for turn in range(20):
             number = registry.publish((second, lessons["bo"])[turn % 2][0]).name
             until(lambda wanted=number: serving(live.url, "bo") == wanted, "the switch")
@@ -267,8 +279,8 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
     print(f"{load.outcomes} {load.endings}, MiB {sizes}, handles {handles}, slowest {load.slowest:.2f} s")
     assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
     assert load.outcomes["200"] >= 20 and len({version for version, _ in load.answers}) >= 10
-    assert len(shelf._kept) == 3 and len(live.decoder_server.engine.adapters) == 3
+    assert len(cached._kept) == 3 and len(live.decoder_server.engine.adapters) == 3
     assert pool._size <= 1 + 3 + 3, "rows of the pool: three versions, and those that requests still held"
-    assert all(len(reader.shelf._kept) == 3 for reader in live.service.backend.encoder_servers.values())  # type: ignore[attr-defined]
+    assert all(len(reader.bundles._kept) == 3 for reader in live.service.backend.encoder_servers.values())  # type: ignore[attr-defined]
     assert sizes[-1] - sizes[4] < 40, sizes
     assert handles[-1] - handles[4] < 10, handles

@@ -35,7 +35,7 @@ def told_to_stop(api: Running, seconds: float) -> Future[None]:
 
     catalog.look = looked  # type: ignore[method-assign]
     until(lambda: bool(loops), "a look at the registry")
-    return asyncio.run_coroutine_threadsafe(api.service.stopping.wind_down(seconds), loops[0])
+    return asyncio.run_coroutine_threadsafe(api.service.stopping.drain(seconds), loops[0])
 
 
 def ask(api: Running, **more: Any) -> httpx2.Response:

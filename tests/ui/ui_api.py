@@ -55,14 +55,14 @@ def main(folder: Path, port: int, assignments: list[str]) -> None:
     import torch
     import uvicorn
     from serve_load import paced
-    from serve_zoo import Running, service_of
+    from serve_zoo import Running, create_service
 
     from serve.api import create_app
     from serve.settings import resolve
 
     torch.set_num_threads(1)
     settings = resolve(None, [f"registry={registry_of(folder)}", *assignments])
-    service = service_of(settings)
+    service = create_service(settings)
     running = Running(service, f"http://127.0.0.1:{port}")
     server = uvicorn.Server(
         uvicorn.Config(create_app(service), host="127.0.0.1", port=port, log_level="warning")

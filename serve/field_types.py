@@ -19,7 +19,7 @@ FIRST = _First()
 """Stop at the first item that is wrong: it is the one told of, and a body has room for very many."""
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """A request: a string is no number, true is no number, and neither is infinity.
 
     Fields that nobody knows are ignored, as OpenAI's clients expect.

@@ -34,7 +34,7 @@ class Usage(Reply):
         return cls(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
-class SpanReply(Reply):
+class LanguageSpan(Reply):
     """What a stretch of a message was taken for."""
 
     message: int
@@ -62,7 +62,7 @@ class SpanReply(Reply):
     cannot tell."""
 
 
-class BundleReply(Reply):
+class BundleVersion(Reply):
     """Which bundle answered."""
 
     version: str
@@ -77,7 +77,7 @@ class Grounding(Reply):
     sentence: str
 
 
-class NoticeReply(Reply):
+class Notice(Reply):
     """Something that was done otherwise than it was asked for."""
 
     code: str
@@ -85,10 +85,10 @@ class NoticeReply(Reply):
     message: str
 
 
-class Extension(Reply):
+class LlinkMetadata(Reply):
     """How the request was understood."""
 
-    spans: list[SpanReply] = Field(default_factory=list)
+    spans: list[LanguageSpan] = Field(default_factory=list)
     sentences: int = 0
     """Foreign sentences that slots stand for."""
     slots: int = 0
@@ -99,13 +99,13 @@ class Extension(Reply):
     """As they were fed."""
     prompt_tokens_raw: int = 0
     """What the text itself would have cost."""
-    bundles: dict[str, BundleReply] = Field(default_factory=dict)
+    bundles: dict[str, BundleVersion] = Field(default_factory=dict)
     """By language."""
     adapter: str | None = None
     """Language whose adapter the decoder spoke with."""
     grounding: Grounding | None = None
     instruction_added: bool = False
-    notices: list[NoticeReply] = Field(default_factory=list)
+    notices: list[Notice] = Field(default_factory=list)
     """What was done otherwise than it was asked for."""
 
 
@@ -163,7 +163,7 @@ class ChatCompletion(Named):
     object: Literal["chat.completion"] = "chat.completion"
     choices: list[Choice]
     usage: Usage
-    llink: Extension | None = None
+    llink: LlinkMetadata | None = None
 
 
 class Delta(Reply):
@@ -188,7 +188,7 @@ class ChatCompletionChunk(Named):
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     choices: list[ChunkChoice]
     usage: Usage | None = None
-    llink: Extension | None = None
+    llink: LlinkMetadata | None = None
 
 
 class TextLogprobs(Reply):
@@ -208,7 +208,7 @@ class TextChoice(Reply):
     text: str
     logprobs: TextLogprobs | None = None
     finish_reason: Finish | None = None
-    llink: Extension | None = None
+    llink: LlinkMetadata | None = None
     """How its prompt was understood, where there are several."""
 
 
@@ -218,10 +218,10 @@ class Completion(Named):
     object: Literal["text_completion"] = "text_completion"
     choices: list[TextChoice]
     usage: Usage | None = None
-    llink: Extension | None = None
+    llink: LlinkMetadata | None = None
 
 
-class ModelReply(Reply):
+class ModelCard(Reply):
     """Something that answers."""
 
     id: str
@@ -235,11 +235,11 @@ class ModelReply(Reply):
     """Language, version and metrics of a bundle."""
 
 
-class Models(Reply):
+class ModelList(Reply):
     """Of ``GET /v1/models``."""
 
     object: Literal["list"] = "list"
-    data: list[ModelReply]
+    data: list[ModelCard]
 
 
 class Vector(Reply):
@@ -257,7 +257,7 @@ class EmbeddingsUsage(Reply):
     total_tokens: int
 
 
-class CutReply(Reply):
+class Truncation(Reply):
     """A text of which only the beginning was read."""
 
     index: int
@@ -265,24 +265,24 @@ class CutReply(Reply):
     characters_read: int
 
 
-class EmbeddingsExtension(Reply):
+class EmbeddingMetadata(Reply):
     """What these vectors are."""
 
     space: str
     unit_length: bool
     """Whether all are of length 1: then a dot product is a cosine."""
-    cut: list[CutReply] = Field(default_factory=list)
-    notices: list[NoticeReply] = Field(default_factory=list)
+    cut: list[Truncation] = Field(default_factory=list)
+    notices: list[Notice] = Field(default_factory=list)
 
 
-class Embeddings(Reply):
+class EmbeddingsResponse(Reply):
     """Of ``POST /v1/embeddings``."""
 
     object: Literal["list"] = "list"
     data: list[Vector]
     model: str
     usage: EmbeddingsUsage
-    llink: EmbeddingsExtension
+    llink: EmbeddingMetadata
 
     @classmethod
     def of(
@@ -291,8 +291,8 @@ class Embeddings(Reply):
         model: str,
         tokens: int,
         encoding: str | None,
-        extension: EmbeddingsExtension,
-    ) -> Embeddings:
+        extension: EmbeddingMetadata,
+    ) -> EmbeddingsResponse:
         """Rows in order, as numbers or as base64."""
         pack = packed if encoding == "base64" else list
         data = [Vector(index=i, embedding=pack(row)) for i, row in enumerate(rows)]
@@ -310,21 +310,21 @@ def finite(logprob: float) -> float:
     return logprob if math.isfinite(logprob) else LOWEST
 
 
-class Detection(Reply):
+class DetectionResult(Reply):
     """One text's stretches by language; ``message`` of a span is the text's place."""
 
     index: int
-    spans: list[SpanReply]
+    spans: list[LanguageSpan]
 
 
-class Detections(Reply):
+class DetectResponse(Reply):
     """Of ``POST /v1/detect``."""
 
     object: Literal["list"] = "list"
-    data: list[Detection]
+    data: list[DetectionResult]
 
 
-class Tokenized(Reply):
+class TokenizeResponse(Reply):
     """Of ``POST /v1/tokenize``."""
 
     model: str
@@ -332,7 +332,7 @@ class Tokenized(Reply):
     """As they would be fed."""
     prompt_tokens_raw: int
     """With the text itself instead of its slots."""
-    llink: Extension
+    llink: LlinkMetadata
 
 
 class ErrorBody(Reply):
@@ -344,14 +344,14 @@ class ErrorBody(Reply):
     code: str | None = None
 
 
-class ErrorReply(Reply):
+class ErrorResponse(Reply):
     """Of everything that is refused or fails."""
 
     error: ErrorBody
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorReply, "description": told}
+    status: {"model": ErrorResponse, "description": told}
     for status, told in {
         400: "Wrong use: the field is in `param`.",
         401: "No key, an unknown one, or one that has expired.",

@@ -13,15 +13,15 @@ from pydantic import BaseModel
 
 from llink_ray.engine import Answer, Done, Event, Token
 from llink_ray.engine.vocabulary import letter_starts
-from serve import replies
-from serve.logs import request_id
-from serve.replies import finite
+from serve import responses
+from serve.access_log import request_id
+from serve.responses import finite
 from serve.service import ResponseMetadata
 
 Answers = Sequence[tuple[Answer, ResponseMetadata]]
 
 
-class Shape(Protocol):
+class ResponseFormatter(Protocol):
     """How one endpoint says it."""
 
     def whole(self, answers: Answers) -> BaseModel:
@@ -40,23 +40,23 @@ class Shape(Protocol):
         """What all of them cost."""
 
 
-def usage_of(done: Sequence[Done]) -> replies.Usage:
+def usage_of(done: Sequence[Done]) -> responses.Usage:
     """Tokens really fed and made."""
-    return replies.Usage.of(
+    return responses.Usage.of(
         sum(one.usage.prompt_tokens for one in done), sum(one.usage.completion_tokens for one in done)
     )
 
 
-def extension_of(told: ResponseMetadata) -> replies.Extension:
+def extension_of(told: ResponseMetadata) -> responses.LlinkMetadata:
     """What is ours."""
-    return replies.Extension.model_validate(told.extension())
+    return responses.LlinkMetadata.model_validate(told.extension())
 
 
-def _finish(done: Done) -> replies.Finish:
+def _finish(done: Done) -> responses.Finish:
     return "length" if done.reason == "length" else "stop"
 
 
-class ChatShape:
+class ChatFormatter:
     """``/v1/chat/completions``."""
 
     def __init__(self, model: str, logprobs: bool) -> None:
@@ -67,53 +67,55 @@ class ChatShape:
         }
         self._logprobs = logprobs
 
-    def whole(self, answers: Answers) -> replies.ChatCompletion:
+    def whole(self, answers: Answers) -> responses.ChatCompletion:
         ((answer, told),) = answers
-        choice = replies.Choice(
-            message=replies.Said(content=answer.text),
+        choice = responses.Choice(
+            message=responses.Said(content=answer.text),
             logprobs=self._of(answer.tokens),
             finish_reason=_finish(answer.done),
         )
-        return replies.ChatCompletion(
+        return responses.ChatCompletion(
             **self._named, choices=[choice], usage=usage_of([answer.done]), llink=extension_of(told)
         )
 
     def begin(self) -> BaseModel:
-        return self._chunk(replies.Delta(role="assistant", content=""))
+        return self._chunk(responses.Delta(role="assistant", content=""))
 
     def part(self, event: Event, place: int) -> BaseModel | None:
         if not event.text and not (self._logprobs and event.tokens):
             return None
-        return self._chunk(replies.Delta(content=event.text), self._of(event.tokens))
+        return self._chunk(responses.Delta(content=event.text), self._of(event.tokens))
 
     def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
-        last = self._chunk(replies.Delta(), finish=_finish(done))
+        last = self._chunk(responses.Delta(), finish=_finish(done))
         last.llink = extension_of(told)
         return last
 
     def usage(self, done: Sequence[Done]) -> BaseModel:
-        return replies.ChatCompletionChunk(**self._named, choices=[], usage=usage_of(done))
+        return responses.ChatCompletionChunk(**self._named, choices=[], usage=usage_of(done))
 
     def _chunk(
         self,
-        delta: replies.Delta,
-        logprobs: replies.Logprobs | None = None,
-        finish: replies.Finish | None = None,
-    ) -> replies.ChatCompletionChunk:
-        choice = replies.ChunkChoice(delta=delta, logprobs=logprobs, finish_reason=finish)
-        return replies.ChatCompletionChunk(**self._named, choices=[choice])
+        delta: responses.Delta,
+        logprobs: responses.Logprobs | None = None,
+        finish: responses.Finish | None = None,
+    ) -> responses.ChatCompletionChunk:
+        choice = responses.ChunkChoice(delta=delta, logprobs=logprobs, finish_reason=finish)
+        return responses.ChatCompletionChunk(**self._named, choices=[choice])
 
-    def _of(self, tokens: Sequence[Token]) -> replies.Logprobs | None:
+    def _of(self, tokens: Sequence[Token]) -> responses.Logprobs | None:
         if not self._logprobs:
             return None
-        return replies.Logprobs(
+        return responses.Logprobs(
             content=[
-                replies.TokenLogprob(
+                responses.TokenLogprob(
                     token=token.text,
                     logprob=finite(token.logprob),
                     bytes=list(token.bytes),
                     top_logprobs=[
-                        replies.TopLogprob(token=one.text, logprob=finite(one.logprob), bytes=list(one.bytes))
+                        responses.TopLogprob(
+                            token=one.text, logprob=finite(one.logprob), bytes=list(one.bytes)
+                        )
                         for one in token.top
                     ],
                 )
@@ -122,7 +124,7 @@ class ChatShape:
         )
 
 
-class TextShape:
+class CompletionFormatter:
     """``/v1/completions``."""
 
     def __init__(self, model: str, logprobs: bool) -> None:
@@ -134,12 +136,12 @@ class TextShape:
         self._logprobs = logprobs
         self._offsets = Counter[int]()
 
-    def whole(self, answers: Answers) -> replies.Completion:
+    def whole(self, answers: Answers) -> responses.Completion:
         choices = [
             self._choice(answer.text, answer.tokens, place, _finish(answer.done))
             for place, (answer, _) in enumerate(answers)
         ]
-        found = replies.Completion(
+        found = responses.Completion(
             **self._named, choices=choices, usage=usage_of([answer.done for answer, _ in answers])
         )
         if len(answers) == 1:
@@ -156,24 +158,24 @@ class TextShape:
         if not event.text and not (self._logprobs and event.tokens):
             return None
         choice = self._choice(event.text, event.tokens, place)
-        return replies.Completion(**self._named, choices=[choice])
+        return responses.Completion(**self._named, choices=[choice])
 
     def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
-        last = replies.Completion(**self._named, choices=[self._choice("", (), place, _finish(done))])
+        last = responses.Completion(**self._named, choices=[self._choice("", (), place, _finish(done))])
         last.llink = extension_of(told)
         return last
 
     def usage(self, done: Sequence[Done]) -> BaseModel:
-        return replies.Completion(**self._named, choices=[], usage=usage_of(done))
+        return responses.Completion(**self._named, choices=[], usage=usage_of(done))
 
     def _choice(
-        self, text: str, tokens: Sequence[Token], place: int, finish: replies.Finish | None = None
-    ) -> replies.TextChoice:
-        return replies.TextChoice(
+        self, text: str, tokens: Sequence[Token], place: int, finish: responses.Finish | None = None
+    ) -> responses.TextChoice:
+        return responses.TextChoice(
             index=place, text=text, logprobs=self._of(tokens, place), finish_reason=finish
         )
 
-    def _of(self, tokens: Sequence[Token], place: int) -> replies.TextLogprobs | None:
+    def _of(self, tokens: Sequence[Token], place: int) -> responses.TextLogprobs | None:
         if not self._logprobs:
             return None
         spoken, begun, offsets = b"".join(token.bytes for token in tokens), 0, list[int]()
@@ -185,7 +187,7 @@ class TextShape:
             )
             begun += len(token.bytes)
         self._offsets[place] += len(starts)
-        return replies.TextLogprobs(
+        return responses.TextLogprobs(
             tokens=[token.text for token in tokens],
             token_logprobs=[None if isnan(token.logprob) else finite(token.logprob) for token in tokens],
             top_logprobs=[None if isnan(token.logprob) else _by_name(token.top) for token in tokens],

@@ -30,7 +30,7 @@ class BundleRef:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadText:
+class EncodedText:
     """What was made of one text."""
 
     slots: Floats
@@ -42,16 +42,16 @@ class ReadText:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class EncodedBatch:
     """What was made of N texts."""
 
-    texts: list[ReadText]
+    texts: list[EncodedText]
     hits: int
     """How many of them were in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
-class Vectors:
+class EmbeddingBatch:
     """Vectors of N texts."""
 
     rows: Floats
@@ -61,7 +61,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GenerationRequest:
     """One answer that is asked of the decoder."""
 
     ids: tuple[int, ...]
@@ -78,7 +78,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class DecoderStats:
     """What a decoder replica is at."""
 
     running: int

@@ -13,7 +13,7 @@ _TOLD = 1.0
 """Seconds behind the grace in which refusals and last events are sent."""
 
 
-class Stopping:
+class GracefulShutdown:
     """Bounds of everything that is waited for, in one event loop."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Stopping:
             over = self._ends is not None and asyncio.get_running_loop().time() >= self._ends
             raise ApiError.stopping() if over else late from None
 
-    async def wind_down(self, seconds: float) -> None:
+    async def drain(self, seconds: float) -> None:
         """Refuse what comes, end in so many seconds what has begun, and return when all has ended."""
         loop = asyncio.get_running_loop()
         self._ends = loop.time() + seconds

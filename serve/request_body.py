@@ -19,7 +19,7 @@ _GZIP_WINDOW = 31
 """For zlib: the gzip format, with its largest window."""
 
 
-class Bodies:
+class BodyMiddleware:
     """Gives the application a body that is whole, or answers in its place: 408, 413, 415."""
 
     def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:

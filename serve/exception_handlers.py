@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from llink_ray.errors import JobFailed, LlinkError, TooLong
 from llink_ray.storage.redact import without_paths
+from serve.access_log import request_id
 from serve.errors import ApiError
-from serve.fields import OWN
-from serve.logs import request_id
+from serve.field_types import OWN
 
 if TYPE_CHECKING:
     from llink_ray.prompts.conversation import LanguageNotServed
