@@ -11,7 +11,7 @@ import repository  # noqa: F401
 from starlette.responses import JSONResponse
 
 from llink_ray.bundles.registry import Registry
-from llink_ray.engine import Answer, Limits, Request, Sampling
+from llink_ray.engine import Answer, EngineLimits, EngineRequest, SamplingParams
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from serve.backend import LocalBackend
@@ -41,7 +41,7 @@ class Bare:
         }
         self.encoder = next(iter(encoder_servers))
         self.decoder_server = DecoderServer(
-            decoder, settings.registry, Limits(**settings.engine.model_dump())
+            decoder, settings.registry, EngineLimits(**settings.engine.model_dump())
         )
         backend = LocalBackend(encoder_servers, self.decoder_server)
         self.service = Service(
@@ -58,18 +58,18 @@ class Bare:
         """From the request's bytes to its plan: validation, languages, prompt."""
         asked = ChatRequest.model_validate_json(body)
         check_chat(asked, self._settings.limits)
-        sampling = Sampling(max_tokens=asked.most_tokens or 1)
+        sampling = SamplingParams(max_tokens=asked.most_tokens or 1)
         return asked, self.wait(self.service.plan(asked.said, asked.model, sampling))
 
     def read(self, plan: PreparedRequest) -> PreparedRequest:
         """With its slots."""
         return self.wait(self.service.read(plan))[0]
 
-    def request(self, plan: PreparedRequest) -> Request:
+    def request(self, plan: PreparedRequest) -> EngineRequest:
         """As the engine takes it."""
         return self.wait(self.decoder_server._request(plan.ask))
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: EngineRequest) -> Answer:
         """The engine alone."""
         return self.decoder_server.engine.submit(request).result(60)
 

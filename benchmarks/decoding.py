@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 
 from llink_ray.corpus import phrasebook
-from llink_ray.engine import BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.engine import EngineLimits, EngineRequest, PromptInput, SamplingParams
+from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import with_lora
 from llink_ray.prompts.instructions import TRANSLATE
@@ -48,7 +49,7 @@ class Bench:
     """One engine for each number of rows, over requests of which each copies an English sentence."""
 
     def __init__(self, count: int, rank: int) -> None:
-        self.engines = {rows: BatchedEngine(Decoder.load(EMBEDDED), Limits(rows)) for rows in (1, ROWS)}
+        self.engines = {rows: BatchedEngine(Decoder.load(EMBEDDED), EngineLimits(rows)) for rows in (1, ROWS)}
         with tempfile.TemporaryDirectory() as folder:
             write_adapters(Path(folder), rank)
             for engine in self.engines.values():
@@ -56,14 +57,14 @@ class Bench:
                     engine.put(name, Path(folder, name))
         prompt = self.engines[1].decoder.prompt
         pairs = phrasebook.pairs("bo", count, seed=0)
-        self.prompts = [Input(tuple(prompt.raw(TRANSLATE[0], pair.english))) for pair in pairs]
+        self.prompts = [PromptInput(tuple(prompt.raw(TRANSLATE[0], pair.english))) for pair in pairs]
 
     def run(self, rows: int, names: tuple[str | None, ...], count: int) -> tuple[float, float]:
         """(tokens a second, tokens a second of processor time) of ``count`` requests, ``rows`` at a time."""
         engine = self.engines[rows]
         before, clock, worked = engine.snapshot().tokens, time.perf_counter(), time.process_time()
         for i, prompt in enumerate(self.prompts[:count]):
-            engine.submit(Request(prompt, names[i % len(names)], Sampling(max_tokens=64)))
+            engine.submit(EngineRequest(prompt, names[i % len(names)], SamplingParams(max_tokens=64)))
         while engine.step():
             pass
         tokens = engine.snapshot().tokens - before

@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve import Application
 
 from llink_ray.bundles.registry import Registry
-from llink_ray.engine import Limits
+from llink_ray.engine import EngineLimits
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
@@ -88,7 +88,7 @@ def application(settings: ServeSettings) -> Application:
         )
     decoder, encoders = models_of(bundles, settings.decoder, settings.encoders)
     asked = settings.deployments
-    limits = Limits(**settings.engine.model_dump())
+    limits = EngineLimits(**settings.engine.model_dump())
     decoder_server = serve.deployment(DecoderReplica).options(
         name="decoder_server", **_options(asked.decoder_server)
     )

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from llink_ray.engine import Answer, Event, Token
+from llink_ray.engine import Answer, StreamEvent, TokenLogprob
 from llink_ray.errors import LlinkError
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
@@ -43,7 +43,7 @@ class Lost(LlinkError):
 
 
 class Backend(Protocol):
-    """Every call may raise LlinkError (``Full`` where the decoder's queue is), Overloaded or Lost."""
+    """Every call may raise LlinkError (``QueueFull`` where the decoder's queue is), Overloaded or Lost."""
 
     async def prepare(self, encoder: str, ref: BundleRef) -> None:
         """Load a bundle's two halves."""
@@ -63,13 +63,13 @@ class Backend(Protocol):
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
 
-    def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
+    def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         """An answer as it comes; asked again elsewhere only while nothing has come."""
 
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         """See ``DecoderServer.grounding``."""
 
-    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
         """See ``DecoderServer.expected``."""
 
     async def load(self) -> DecoderStats:
@@ -101,13 +101,13 @@ class LocalBackend:
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         return await self.decoder_server.answer(ask)
 
-    def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
+    def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         return self.decoder_server.stream(ask)
 
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         return await self.decoder_server.grounding(ask, text)
 
-    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
         return await self.decoder_server.expected(ask)
 
     async def load(self) -> DecoderStats:
@@ -141,14 +141,14 @@ class RayBackend:
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         return await again(lambda: self._decoder_server.answer.remote(ask))
 
-    async def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         for left in reversed(range(_TRIES)):
             begun = ended = False
             events = self._decoder_server.stream.options(stream=True).remote(ask)
             try:
                 async for event in events:
                     begun = True
-                    ended = event.done is not None
+                    ended = event.finish is not None
                     yield event
                 return
             except Exception as error:
@@ -163,7 +163,7 @@ class RayBackend:
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         return await again(lambda: self._decoder_server.grounding.remote(ask, text))
 
-    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
         return await again(lambda: self._decoder_server.expected.remote(ask))
 
     async def load(self) -> DecoderStats:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.registry import Registry, Version
-from llink_ray.engine import Full
+from llink_ray.engine import QueueFull
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
 from llink_ray.text.languages import Language, find
@@ -21,7 +21,7 @@ from serve.base_models import encoder_name
 from serve.rpc_types import BundleRef
 
 _log = logging.getLogger("llink_ray.serve")
-RETRYABLE = (JobFailed, Lost, Overloaded, Full)
+RETRYABLE = (JobFailed, Lost, Overloaded, QueueFull)
 """What may be better at the next look, unlike a damaged bundle."""
 _AGAIN_SECONDS = 60.0
 """After which a refused one is tried once more: ``reload`` reaches one ingress replica of several."""

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from llink_ray.engine import Done, Event, Sampling
+from llink_ray.engine import FinishInfo, SamplingParams, StreamEvent
 from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.zawgyi import NotUnicode, converted
@@ -118,8 +118,8 @@ async def _begun(visit: RequestContext, wanted: _Wanted) -> Response:
         return EventStream(_told(visit, plans, first, events, wanted), visit.hang_up, headers)
     found = await gather_or_cancel([service.answer(plan) for plan in plans])
     for plan, (answer, beside) in zip(plans, found, strict=True):
-        require_good(answer.done, seconds)
-        visit.answered(plan, answer.done.usage, beside.grounding)
+        require_good(answer.finish, seconds)
+        visit.answered(plan, answer.finish.usage, beside.grounding)
     return JSONResponse(wanted.shape.whole(found).model_dump(), headers=headers)
 
 
@@ -132,7 +132,7 @@ async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> Prepar
     if asked.llink is not None and asked.llink.convert_zawgyi:
         said = [(role, converted(text)) for role, text in said]
     most = edge.limits.max_tokens if asked.most_tokens is None else asked.most_tokens
-    sampling = Sampling(
+    sampling = SamplingParams(
         max_tokens=max(1, min(most, edge.limits.max_tokens)),
         temperature=asked.temperature or 0.0,
         top_p=1.0 if asked.top_p is None else asked.top_p,
@@ -165,16 +165,16 @@ async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> Prepar
 async def _told(
     visit: RequestContext,
     plans: Sequence[PreparedRequest],
-    first: tuple[int, Event | ResponseMetadata],
-    events: AsyncGenerator[tuple[int, Event | ResponseMetadata], None],
+    first: tuple[int, StreamEvent | ResponseMetadata],
+    events: AsyncGenerator[tuple[int, StreamEvent | ResponseMetadata], None],
     wanted: _Wanted,
 ) -> AsyncGenerator[bytes, None]:
     """The stream as it is sent. An error in its middle is an event, and nothing comes after it."""
-    shape, done, told = wanted.shape, dict[int, Done](), dict[int, ResponseMetadata]()
+    shape, done, told = wanted.shape, dict[int, FinishInfo](), dict[int, ResponseMetadata]()
     try:
         if (opening := shape.begin()) is not None:
             yield sse.event(opening)
-        item: tuple[int, Event | ResponseMetadata] | None = first
+        item: tuple[int, StreamEvent | ResponseMetadata] | None = first
         while item is not None:
             place, event = item
             if isinstance(event, ResponseMetadata):
@@ -185,9 +185,9 @@ async def _told(
                 if (part := shape.part(event, place)) is not None:
                     visit.first_text()
                     yield sse.event(part)
-                if event.done is not None:
-                    require_good(event.done, visit.edge.limits.seconds)
-                    done[place] = event.done
+                if event.finish is not None:
+                    require_good(event.finish, visit.edge.limits.seconds)
+                    done[place] = event.finish
             item = await _next(visit, events)
         assert len(told) == len(plans), "a stream ends with all of them"
         if wanted.asked.wants_usage:
@@ -201,8 +201,8 @@ async def _told(
 
 
 async def _next(
-    visit: RequestContext, events: AsyncGenerator[tuple[int, Event | ResponseMetadata], None]
-) -> tuple[int, Event | ResponseMetadata] | None:
+    visit: RequestContext, events: AsyncGenerator[tuple[int, StreamEvent | ResponseMetadata], None]
+) -> tuple[int, StreamEvent | ResponseMetadata] | None:
     """What comes next; the decoder keeps the deadline by itself, unless it is lost."""
     async with visit.within(visit.seconds_left + _GRACE):
         return await anext(events, None)

@@ -15,7 +15,16 @@ from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.pipeline import LORA
 from llink_ray.bundles.registry import Registry
 from llink_ray.bundles.slot_encoder import TeacherSpace, require_same
-from llink_ray.engine import Answer, BatchedEngine, Done, Event, Input, Limits, Request, Token
+from llink_ray.engine import (
+    Answer,
+    EngineLimits,
+    EngineRequest,
+    FinishInfo,
+    PromptInput,
+    StreamEvent,
+    TokenLogprob,
+)
+from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.models.decoder import Decoder
 from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import DecoderSettings
@@ -36,7 +45,7 @@ class DecoderServer:
     """Answers, token by token or whole."""
 
     def __init__(
-        self, decoder: DecoderSettings, registry: str, limits: Limits | None = None, device: str = "cpu"
+        self, decoder: DecoderSettings, registry: str, limits: EngineLimits | None = None, device: str = "cpu"
     ) -> None:
         self.engine = BatchedEngine(Decoder.load(decoder, device), limits)
         self.engine.start()
@@ -57,7 +66,7 @@ class DecoderServer:
         """
         await self.bundles.get(ref)
 
-    async def stream(self, ask: GenerationRequest) -> AsyncGenerator[Event, None]:
+    async def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         """What is new, until the end; leaving it early frees its place in the batch.
 
         Raises:
@@ -78,16 +87,16 @@ class DecoderServer:
         answer = await self._whole(await self._request(ask))
         return answer, await self.grounding(ask, answer.text) if ask.grounding else None
 
-    async def _whole(self, request: Request) -> Answer:
+    async def _whole(self, request: EngineRequest) -> Answer:
         """All events at once: this loop is woken at the end alone, and not for each token."""
         loop = asyncio.get_running_loop()
-        events: list[Event] = []
-        ended: asyncio.Future[Done] = loop.create_future()
+        events: list[StreamEvent] = []
+        ended: asyncio.Future[FinishInfo] = loop.create_future()
 
-        def listen(event: Event) -> None:
+        def listen(event: StreamEvent) -> None:
             events.append(event)
-            if event.done is not None:
-                loop.call_soon_threadsafe(_settle, ended, event.done)
+            if event.finish is not None:
+                loop.call_soon_threadsafe(_settle, ended, event.finish)
 
         handle = self.engine.submit(request, listen)
         try:
@@ -115,7 +124,7 @@ class DecoderServer:
         )
         return ablated - with_slots
 
-    async def expected(self, ask: GenerationRequest) -> list[Token | None]:
+    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
         """The prompt's tokens as the decoder expected them, and the likeliest behind it; see ``Engine.read``.
 
         Raises:
@@ -153,14 +162,14 @@ class DecoderServer:
         if not self.engine.alive:
             raise RuntimeError("the decoding thread has ended")
 
-    async def _request(self, ask: GenerationRequest) -> Request:
+    async def _request(self, ask: GenerationRequest) -> EngineRequest:
         adapter = (await self.bundles.used(ask.adapter)).adapter if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places
-        return Request(Input(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)
+        return EngineRequest(PromptInput(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)
 
 
-def _settle(ended: asyncio.Future[Done], done: Done) -> None:
+def _settle(ended: asyncio.Future[FinishInfo], done: FinishInfo) -> None:
     if not ended.done():
         ended.set_result(done)

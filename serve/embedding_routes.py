@@ -7,7 +7,7 @@ from collections.abc import Collection
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from llink_ray.engine import Sampling
+from llink_ray.engine import SamplingParams
 from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.detection import Span, detect, spans
@@ -87,7 +87,7 @@ def router(edge: RequestGuard) -> APIRouter:
         async with edge.visit(request) as visit:
             instruction = service.settings.default_instruction
             try:
-                plan = await service.plan(asked.said, asked.model, Sampling(), instruction=instruction)
+                plan = await service.plan(asked.said, asked.model, SamplingParams(), instruction=instruction)
             except (LanguageNotServed, TooLong, NotUnicode) as error:
                 text = asked.text is not None
                 raise placed(error, lambda i: "text" if text else f"messages[{i}].content") from None

@@ -76,7 +76,7 @@ def translated(error: Exception, quietly: bool = False) -> ApiError:
 @cache
 def _known() -> Translation:
     """A class stands for those derived from it, as in ``except``; what is nowhere is unexpected."""
-    from llink_ray.engine.request import Full
+    from llink_ray.engine.types import QueueFull
     from llink_ray.prompts.conversation import LanguageNotServed
     from serve.backend import Lost, Overloaded
     from serve.service import NoSuchModel
@@ -87,7 +87,7 @@ def _known() -> Translation:
         HTTPException: of_http,
         NoSuchModel: lambda error: ApiError.model_not_found(str(error)),
         LanguageNotServed: lambda error: ApiError.language_not_taught(str(error)),
-        Full: lambda error: ApiError.rate_limited(str(error)),
+        QueueFull: lambda error: ApiError.rate_limited(str(error)),
         Overloaded: lambda error: ApiError.overloaded(str(error)),
         Lost: lambda error: ApiError.overloaded(str(error)),
         JobFailed: away,

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from llink_ray.engine import Answer, Done, Event, Token
-from llink_ray.engine.vocabulary import letter_starts
+from llink_ray.engine import Answer, FinishInfo, StreamEvent, TokenLogprob
+from llink_ray.engine.vocabulary import character_starts
 from serve import responses
 from serve.access_log import request_id
 from serve.responses import finite
@@ -30,17 +30,17 @@ class ResponseFormatter(Protocol):
     def begin(self) -> BaseModel | None:
         """What comes before the first text."""
 
-    def part(self, event: Event, place: int) -> BaseModel | None:
+    def part(self, event: StreamEvent, place: int) -> BaseModel | None:
         """New text of a choice; None where there is none."""
 
-    def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
+    def end(self, done: FinishInfo, told: ResponseMetadata, place: int) -> BaseModel:
         """Why a choice ended."""
 
-    def usage(self, done: Sequence[Done]) -> BaseModel:
+    def usage(self, done: Sequence[FinishInfo]) -> BaseModel:
         """What all of them cost."""
 
 
-def usage_of(done: Sequence[Done]) -> responses.Usage:
+def usage_of(done: Sequence[FinishInfo]) -> responses.Usage:
     """Tokens really fed and made."""
     return responses.Usage.of(
         sum(one.usage.prompt_tokens for one in done), sum(one.usage.completion_tokens for one in done)
@@ -52,7 +52,7 @@ def extension_of(told: ResponseMetadata) -> responses.LlinkMetadata:
     return responses.LlinkMetadata.model_validate(told.extension())
 
 
-def _finish(done: Done) -> responses.Finish:
+def _finish(done: FinishInfo) -> responses.Finish:
     return "length" if done.reason == "length" else "stop"
 
 
@@ -72,26 +72,26 @@ class ChatFormatter:
         choice = responses.Choice(
             message=responses.Said(content=answer.text),
             logprobs=self._of(answer.tokens),
-            finish_reason=_finish(answer.done),
+            finish_reason=_finish(answer.finish),
         )
         return responses.ChatCompletion(
-            **self._named, choices=[choice], usage=usage_of([answer.done]), llink=extension_of(told)
+            **self._named, choices=[choice], usage=usage_of([answer.finish]), llink=extension_of(told)
         )
 
     def begin(self) -> BaseModel:
         return self._chunk(responses.Delta(role="assistant", content=""))
 
-    def part(self, event: Event, place: int) -> BaseModel | None:
+    def part(self, event: StreamEvent, place: int) -> BaseModel | None:
         if not event.text and not (self._logprobs and event.tokens):
             return None
         return self._chunk(responses.Delta(content=event.text), self._of(event.tokens))
 
-    def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
+    def end(self, done: FinishInfo, told: ResponseMetadata, place: int) -> BaseModel:
         last = self._chunk(responses.Delta(), finish=_finish(done))
         last.llink = extension_of(told)
         return last
 
-    def usage(self, done: Sequence[Done]) -> BaseModel:
+    def usage(self, done: Sequence[FinishInfo]) -> BaseModel:
         return responses.ChatCompletionChunk(**self._named, choices=[], usage=usage_of(done))
 
     def _chunk(
@@ -103,7 +103,7 @@ class ChatFormatter:
         choice = responses.ChunkChoice(delta=delta, logprobs=logprobs, finish_reason=finish)
         return responses.ChatCompletionChunk(**self._named, choices=[choice])
 
-    def _of(self, tokens: Sequence[Token]) -> responses.Logprobs | None:
+    def _of(self, tokens: Sequence[TokenLogprob]) -> responses.Logprobs | None:
         if not self._logprobs:
             return None
         return responses.Logprobs(
@@ -138,11 +138,11 @@ class CompletionFormatter:
 
     def whole(self, answers: Answers) -> responses.Completion:
         choices = [
-            self._choice(answer.text, answer.tokens, place, _finish(answer.done))
+            self._choice(answer.text, answer.tokens, place, _finish(answer.finish))
             for place, (answer, _) in enumerate(answers)
         ]
         found = responses.Completion(
-            **self._named, choices=choices, usage=usage_of([answer.done for answer, _ in answers])
+            **self._named, choices=choices, usage=usage_of([answer.finish for answer, _ in answers])
         )
         if len(answers) == 1:
             found.llink = extension_of(answers[0][1])
@@ -154,32 +154,32 @@ class CompletionFormatter:
     def begin(self) -> None:
         return None
 
-    def part(self, event: Event, place: int) -> BaseModel | None:
+    def part(self, event: StreamEvent, place: int) -> BaseModel | None:
         if not event.text and not (self._logprobs and event.tokens):
             return None
         choice = self._choice(event.text, event.tokens, place)
         return responses.Completion(**self._named, choices=[choice])
 
-    def end(self, done: Done, told: ResponseMetadata, place: int) -> BaseModel:
+    def end(self, done: FinishInfo, told: ResponseMetadata, place: int) -> BaseModel:
         last = responses.Completion(**self._named, choices=[self._choice("", (), place, _finish(done))])
         last.llink = extension_of(told)
         return last
 
-    def usage(self, done: Sequence[Done]) -> BaseModel:
+    def usage(self, done: Sequence[FinishInfo]) -> BaseModel:
         return responses.Completion(**self._named, choices=[], usage=usage_of(done))
 
     def _choice(
-        self, text: str, tokens: Sequence[Token], place: int, finish: responses.Finish | None = None
+        self, text: str, tokens: Sequence[TokenLogprob], place: int, finish: responses.Finish | None = None
     ) -> responses.TextChoice:
         return responses.TextChoice(
             index=place, text=text, logprobs=self._of(tokens, place), finish_reason=finish
         )
 
-    def _of(self, tokens: Sequence[Token], place: int) -> responses.TextLogprobs | None:
+    def _of(self, tokens: Sequence[TokenLogprob], place: int) -> responses.TextLogprobs | None:
         if not self._logprobs:
             return None
         spoken, begun, offsets = b"".join(token.bytes for token in tokens), 0, list[int]()
-        starts = letter_starts(spoken)  # events begin and end with whole letters
+        starts = character_starts(spoken)  # events begin and end with whole letters
         for token in tokens:
             inside = begun < len(spoken)
             offsets.append(
@@ -195,7 +195,7 @@ class CompletionFormatter:
         )
 
 
-def _by_name(tokens: Sequence[Token]) -> dict[str, float]:
+def _by_name(tokens: Sequence[TokenLogprob]) -> dict[str, float]:
     """Log-probabilities by name; two tokens of the same text are two."""
     found: dict[str, float] = {}
     for token in tokens:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from llink_ray.engine import Done, Usage
+from llink_ray.engine import FinishInfo, Usage
 from llink_ray.storage.redact import without_paths
 from serve import access_log, key_files
 from serve.admission import AdmissionController, Permit
@@ -130,7 +130,7 @@ class RequestContext:
             metrics.first.labels(*labels).observe(self._first)
 
 
-def require_good(done: Done, seconds: float) -> None:
+def require_good(done: FinishInfo, seconds: float) -> None:
     """Refuse an end that is none.
 
     Raises:

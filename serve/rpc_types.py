@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from llink_ray.engine import Sampling
+from llink_ray.engine import SamplingParams
 
 Floats = npt.NDArray[np.float32]
 
@@ -70,7 +70,7 @@ class GenerationRequest:
     """(N, d_dec): rows in the order of their places."""
     adapter: BundleRef | None = None
     """None is the decoder as it came."""
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     seconds: float | None = None
     """Time it may take."""
     grounding: bool = False

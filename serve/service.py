@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from llink_ray.bundles.registry import Registry
-from llink_ray.engine import Answer, Event, Sampling
-from llink_ray.engine.text_prompt import Spelled, Spelling
+from llink_ray.engine import Answer, SamplingParams, StreamEvent
+from llink_ray.engine.echo_prompt import EchoPrompt, RawTextPrompt
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.prompts.conversation import FoundSpan, Layout, Stretch, lay_out, lay_out_text
 from llink_ray.prompts.prompt import PLACE, Prompt
@@ -84,7 +84,7 @@ class PreparedRequest:
     notices: tuple[Notice, ...] = ()
     order: tuple[int, ...] = ()
     """Which sentence of the layout stands where: chat formats may move a message."""
-    spelled: Spelled | None = None
+    echo_prompt: EchoPrompt | None = None
     """Tokens of a text that is given back."""
     most: int = 0
     """Tokens that may follow it."""
@@ -229,7 +229,7 @@ class Service:
     async def _try(self) -> None:
         """One token of the base, and one text read in every language."""
         try:
-            plan = await self.plan([("user", "Hello")], self.base, Sampling(max_tokens=1))
+            plan = await self.plan([("user", "Hello")], self.base, SamplingParams(max_tokens=1))
             await self.backend.answer(plan.ask)
             for taught in self.catalog.taught.values():
                 await self._try_language(taught)
@@ -283,7 +283,7 @@ class Service:
         self,
         messages: Sequence[tuple[str, str]],
         model: str,
-        sampling: Sampling,
+        sampling: SamplingParams,
         *,
         seconds: float | None = None,
         grounding: bool = False,
@@ -305,7 +305,7 @@ class Service:
         known = {code: one.settings.slots for code, one in chosen.taught.items()}
         forms = {code: one.info.normalisation for code, one in chosen.taught.items()}
         cut: tuple[Stretch, ...] = ()
-        spelling = None if echo is None else Spelling(self.prompt, messages[0][1])
+        spelling = None if echo is None else RawTextPrompt(self.prompt, messages[0][1])
         if spelling is not None and model == self.base:
             layout = Layout(tuple(messages), tuple(messages), (), (), None, False)
         elif spelling is not None:
@@ -333,11 +333,19 @@ class Service:
         places = [used[sentence.code].settings.slots.count + 2 for sentence in layout.sentences]
         adapter = used[layout.adapter].ref if layout.adapter else None
         if spelling is not None:
-            spelled = spelling.fed(cut, places)
-            ask = GenerationRequest(spelled.ids, None, adapter, sampling, seconds)
+            echo_prompt = spelling.fed(cut, places)
+            ask = GenerationRequest(echo_prompt.ids, None, adapter, sampling, seconds)
             every = tuple(range(len(places)))
             return PreparedRequest(
-                chosen.model, layout, ask, used, len(spelled.listed), notices, every, spelled, echo or 0
+                chosen.model,
+                layout,
+                ask,
+                used,
+                len(echo_prompt.listed),
+                notices,
+                every,
+                echo_prompt,
+                echo or 0,
             )
         placed = self.prompt.placed(layout.said, places)
         ids = placed.ids
@@ -375,12 +383,12 @@ class Service:
             LlinkError: as the backend.
         """
         told = await self.read(plan)
-        if plan.spelled is not None:
-            return await echoed(self, told, plan.spelled), told
+        if plan.echo_prompt is not None:
+            return await echoed(self, told, plan.echo_prompt), told
         answer, grounding = await self.backend.answer(told.plan.ask)
         return answer, replace(told, grounding=grounding)
 
-    async def stream(self, plan: PreparedRequest) -> AsyncGenerator[Event | ResponseMetadata, None]:
+    async def stream(self, plan: PreparedRequest) -> AsyncGenerator[StreamEvent | ResponseMetadata, None]:
         """The answer as it comes; ``ResponseMetadata`` last, behind the event that ends it.
 
         Raises:

@@ -71,7 +71,7 @@ class LimitSettings(Section):
 
 
 class EngineSettings(Section):
-    """Bounds of the running batch, as ``llink_ray.engine.Limits`` has them."""
+    """Bounds of the running batch, as ``engine.EngineLimits`` has them."""
 
     rows: PositiveInt = 16
     """Requests that run together."""

@@ -1,38 +1,37 @@
-"""Many languages in one batch over one base decoder: requests join and leave it between tokens."""
+"""Decoder engines: many languages in one running batch over one frozen decoder.
 
-from llink_ray.engine.adapters import AdapterPool
-from llink_ray.engine.batched import BatchedEngine
-from llink_ray.engine.handle import Handle, Listener
-from llink_ray.engine.protocol import Engine, Limits, Snapshot
-from llink_ray.engine.request import (
+Only the protocol and its plain values are imported here; an engine has a module of its own.
+"""
+
+from llink_ray.engine.handle import Listener, RequestHandle
+from llink_ray.engine.protocol import DecoderEngine, EngineLimits, Snapshot
+from llink_ray.engine.types import (
     Answer,
-    Done,
-    Event,
-    Full,
-    Input,
-    Reason,
-    Request,
-    Sampling,
-    Token,
+    EngineRequest,
+    FinishInfo,
+    FinishReason,
+    PromptInput,
+    QueueFull,
+    SamplingParams,
+    StreamEvent,
+    TokenLogprob,
     Usage,
 )
 
 __all__ = [
-    "AdapterPool",
     "Answer",
-    "BatchedEngine",
-    "Done",
-    "Engine",
-    "Event",
-    "Full",
-    "Handle",
-    "Input",
-    "Limits",
+    "DecoderEngine",
+    "EngineLimits",
+    "EngineRequest",
+    "FinishInfo",
+    "FinishReason",
     "Listener",
-    "Reason",
-    "Request",
-    "Sampling",
+    "PromptInput",
+    "QueueFull",
+    "RequestHandle",
+    "SamplingParams",
     "Snapshot",
-    "Token",
+    "StreamEvent",
+    "TokenLogprob",
     "Usage",
 ]

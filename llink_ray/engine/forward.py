@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from transformers import DynamicCache
 
-from llink_ray.engine.adapters import AdapterPool
+from llink_ray.engine.adapter_pool import AdapterPool
 from llink_ray.engine.kv_cache import PaddedCache, left_mask
-from llink_ray.engine.request import Input
+from llink_ray.engine.types import PromptInput
 from llink_ray.models.decoder import Decoder, positions
 from llink_ray.prompts.prompt import SLOT
 
@@ -20,7 +20,7 @@ class Forward:
     def __init__(self, decoder: Decoder, pool: AdapterPool) -> None:
         self.decoder, self.pool = decoder, pool
 
-    def embed(self, inputs: Sequence[Input]) -> tuple[torch.Tensor, list[int]]:
+    def embed(self, inputs: Sequence[PromptInput]) -> tuple[torch.Tensor, list[int]]:
         """Left-padded input embeddings (B, S, d) and the B lengths."""
         lengths = [prompt.length for prompt in inputs]
         width = max(lengths)
@@ -37,7 +37,9 @@ class Forward:
                 embedded[i, ids[i] == SLOT] = prompt.slots.flatten(0, 1).to(embedded)
         return embedded, lengths
 
-    def prefill(self, inputs: Sequence[Input], adapters: Sequence[int]) -> tuple[torch.Tensor, PaddedCache]:
+    def prefill(
+        self, inputs: Sequence[PromptInput], adapters: Sequence[int]
+    ) -> tuple[torch.Tensor, PaddedCache]:
         """Logits (B, V) behind B prompts, and what the decoder remembers of them."""
         embedded, lengths = self.embed(inputs)
         mask = left_mask(lengths, embedded.shape[1], embedded.device)  # (B, S)
@@ -85,7 +87,9 @@ class Forward:
             ).logits  # (B, 1, V)
         return logits[:, -1].float(), PaddedCache.taken(grown, lengths)
 
-    def nats(self, inputs: Sequence[Input], adapters: Sequence[int], answer: Sequence[int]) -> list[float]:
+    def nats(
+        self, inputs: Sequence[PromptInput], adapters: Sequence[int], answer: Sequence[int]
+    ) -> list[float]:
         """Mean surprise, in nats a token, of the T tokens of one answer behind each of B prompts."""
         given = torch.tensor(list(answer), device=self.decoder.device)  # (T,)
         embedded, lengths = self.embed(inputs)

@@ -7,24 +7,24 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 
-from llink_ray.engine.request import Answer, Done, Event, Token
+from llink_ray.engine.types import Answer, FinishInfo, StreamEvent, TokenLogprob
 
-Listener = Callable[[Event], None]
+Listener = Callable[[StreamEvent], None]
 """Called in the engine's thread: hand the event on and return; one that raises cancels its request."""
 
 
-class Handle:
+class RequestHandle:
     """Iterate it (``for`` or ``async for``), once, or ask for the whole ``result``.
 
     Leaving the iteration before its end cancels the request. With a listener the events go there instead.
     """
 
     def __init__(self, listener: Listener | None = None) -> None:
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[StreamEvent] = queue.SimpleQueue()
         self._listener = listener or self._events.put
         self._wake: Callable[[], object] | None = None
         self._cancelled = threading.Event()
-        self.done: Done | None = None
+        self.finish: FinishInfo | None = None
         """The end, once it has come."""
 
     def cancel(self) -> None:
@@ -36,9 +36,9 @@ class Handle:
         """Whether somebody cancelled."""
         return self._cancelled.is_set()
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: StreamEvent) -> None:
         """The engine's side. Never raises."""
-        self.done = event.done
+        self.finish = event.finish
         try:
             self._listener(event)
             wake = self._wake
@@ -47,10 +47,10 @@ class Handle:
         except Exception:
             self.cancel()  # nobody listens any more, for instance because the loop was closed
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[StreamEvent]:
         return self.events()
 
-    def events(self, timeout: float | None = None) -> Iterator[Event]:
+    def events(self, timeout: float | None = None) -> Iterator[StreamEvent]:
         """All events, the one with ``done`` last.
 
         Raises:
@@ -63,13 +63,13 @@ class Handle:
                     event = self._events.get(timeout=timeout)
                 except queue.Empty:
                     raise TimeoutError(f"no token came for {timeout} seconds") from None
-                ended = event.done is not None
+                ended = event.finish is not None
                 yield event
         finally:
             if not ended:
                 self.cancel()
 
-    async def __aiter__(self) -> AsyncGenerator[Event, None]:
+    async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: loop.call_soon_threadsafe(ready.set)
         ended = False
@@ -81,7 +81,7 @@ class Handle:
                     await ready.wait()
                     ready.clear()
                     continue
-                ended = event.done is not None
+                ended = event.finish is not None
                 yield event
         finally:
             self._wake = None
@@ -94,10 +94,10 @@ class Handle:
         Raises:
             TimeoutError: nothing came for ``timeout`` seconds; the request is cancelled.
         """
-        text, tokens, done = "", list[Token](), None
+        text, tokens, done = "", list[TokenLogprob](), None
         for event in self.events(timeout):
             text += event.text
             tokens += event.tokens
-            done = event.done
+            done = event.finish
         assert done is not None, "the last event is the end"
         return Answer(text, tuple(tokens), done)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llink_ray.engine.handle import Handle, Listener
-from llink_ray.engine.request import Input, Request, Token
+from llink_ray.engine.handle import Listener, RequestHandle
+from llink_ray.engine.types import EngineRequest, PromptInput, TokenLogprob
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
-class Limits:
+class EngineLimits:
     """Bounds of time and memory."""
 
     rows: int = 16
@@ -25,7 +25,7 @@ class Limits:
     prefill_tokens: int = 2_048
     """Places of prompts read between two tokens of the others; a longer prompt is read alone."""
     waiting: int = 256
-    """Requests that wait; more are refused with ``Full``."""
+    """Requests that wait; more are refused with ``QueueFull``."""
     patience: int = 2
     """Tokens that a request waits for company while half of the rows run: prompts cost less read together."""
 
@@ -52,7 +52,7 @@ class Snapshot:
         return self.finished.get("cancelled", 0)
 
 
-class Engine(Protocol):
+class DecoderEngine(Protocol):
     """One base decoder, many adapters, many requests at once."""
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class Engine(Protocol):
     def stop(self) -> None:
         """End everything that runs or waits, with reason ``error``."""
 
-    def submit(self, request: Request, listener: Listener | None = None) -> Handle:
+    def submit(self, request: EngineRequest, listener: Listener | None = None) -> RequestHandle:
         """Queue a request; from any thread.
 
         Raises:
@@ -70,7 +70,7 @@ class Engine(Protocol):
         """
 
     def score(
-        self, prompts: Sequence[Input], answer: str | Sequence[int], adapters: Sequence[str | None]
+        self, prompts: Sequence[PromptInput], answer: str | Sequence[int], adapters: Sequence[str | None]
     ) -> list[float]:
         """Nats a token of one answer behind each prompt, read with the adapter of the same place.
 
@@ -78,7 +78,9 @@ class Engine(Protocol):
             LlinkError: it cannot be read here.
         """
 
-    def read(self, prompt: Input, count: int, adapter: str | None = None) -> Sequence[Token | None]:
+    def read(
+        self, prompt: PromptInput, count: int, adapter: str | None = None
+    ) -> Sequence[TokenLogprob | None]:
         """A prompt's tokens as the decoder expected them, and the likeliest behind it; none for slots.
 
         Raises:

@@ -6,17 +6,17 @@ import secrets
 
 import torch
 
-from llink_ray.engine.request import Sampling, Token
+from llink_ray.engine.types import SamplingParams, TokenLogprob
 from llink_ray.engine.vocabulary import Vocabulary
 
 COLDEST = 1e-6
 """Temperatures below take the likeliest token: what they would divide by is lost in the logits' rounding."""
 
 
-class Chooser:
+class Sampler:
     """Chooses the tokens of one request with a generator of its own."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: SamplingParams) -> None:
         self.sampling = sampling
         self.greedy = sampling.temperature < COLDEST
         self._generator = torch.Generator()
@@ -42,12 +42,12 @@ class Chooser:
         return found if found < len(chances) else int(chances.argmax())
 
 
-def described(logits: torch.Tensor, chosen: int, count: int, vocabulary: Vocabulary) -> Token:
+def token_logprob(logits: torch.Tensor, chosen: int, count: int, vocabulary: Vocabulary) -> TokenLogprob:
     """The chosen token and the ``count`` likeliest by logits (V,), float32."""
     logprobs = logits.log_softmax(-1)
 
-    def token(i: int, logprob: float, top: tuple[Token, ...] = ()) -> Token:
-        return Token(i, vocabulary.name_of(i), logprob, vocabulary.bytes_of(i), top)
+    def token(i: int, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+        return TokenLogprob(i, vocabulary.name_of(i), logprob, vocabulary.bytes_of(i), top)
 
     values, ids = logprobs.topk(min(count, len(logprobs)))
     top = tuple(map(token, ids.tolist(), values.tolist()))

@@ -29,7 +29,7 @@ class Detokenizer:
         return self._letters.decode(b"", final=True)
 
 
-class Stops:
+class StopStringFilter:
     """Holds back what may be the beginning of a stop string."""
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ class Stops:
         return held
 
 
-class Strip:
+class StreamingStrip:
     """``str.strip`` for text that comes in pieces."""
 
     def __init__(self) -> None:
@@ -79,8 +79,8 @@ class TextStream:
     """The three in a row, for one answer."""
 
     def __init__(self, vocabulary: Vocabulary, stops: Sequence[str], strip: bool) -> None:
-        self._letters, self._stops = Detokenizer(vocabulary), Stops(stops)
-        self._strip = Strip() if strip else None
+        self._letters, self._stops = Detokenizer(vocabulary), StopStringFilter(stops)
+        self._strip = StreamingStrip() if strip else None
         self.seen = 0
         """Letters that came out of the tokens, stop strings included."""
         self.safe = 0

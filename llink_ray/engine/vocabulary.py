@@ -23,10 +23,10 @@ class Vocabulary:
         return token in self._special
 
     def name_of(self, token: int) -> str:
-        """What it is called: a special token's own name, else as :func:`shown`."""
+        """What it is called: a special token's own name, else as :func:`display_name`."""
         if token in self._special:
             return str(self.tokenizer.convert_ids_to_tokens(token))
-        return shown(self.bytes_of(token)) or f"token_id:{token}"
+        return display_name(self.bytes_of(token)) or f"token_id:{token}"
 
     def _bytes_of(self, token: int) -> bytes:
         """What it adds to a text: nothing where it is special or no token at all."""
@@ -69,7 +69,7 @@ class Vocabulary:
         return {letter: byte for byte, letter in bytes_to_unicode().items()}
 
 
-def shown(spoken: bytes) -> str:
+def display_name(spoken: bytes) -> str:
     """Bytes as text; where they are no whole letters, as ``bytes:\\xe0\\xbd``, so that no two look alike."""
     try:
         return spoken.decode()
@@ -77,7 +77,7 @@ def shown(spoken: bytes) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spoken)
 
 
-def letter_starts(spoken: bytes) -> list[int]:
+def character_starts(spoken: bytes) -> list[int]:
     """Where each letter of ``spoken.decode(errors="replace")`` begins, in bytes."""
     starts, begun = list[int](), 0
     while begun < len(spoken):

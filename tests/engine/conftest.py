@@ -9,7 +9,7 @@ import pytest
 from decoding_zoo import Speaker, engine_for, speaker
 from model_zoo import write_decoder
 
-from llink_ray.engine import BatchedEngine
+from llink_ray.engine.batched_engine import BatchedEngine
 
 RANKS = {"bo": 4, "km": 2, "am": 8}
 

@@ -11,7 +11,8 @@ import torch
 from model_zoo import PAIRS, small_settings
 
 from llink_ray.bundles.pipeline import LORA, LlinkPipeline, save_parts
-from llink_ray.engine import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
+from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
@@ -51,12 +52,12 @@ class Speaker:
     taught: LlinkPipeline
     lora: Path
 
-    def ask(self, instruction: str, text: str, **sampling: Any) -> Request:
+    def ask(self, instruction: str, text: str, **sampling: Any) -> EngineRequest:
         """What ``taught.answer(instruction, text)`` reads, as a request."""
-        given = Sampling(**{"max_tokens": LONGEST} | sampling)
-        return Request(self.input(instruction, text), self.name, given)
+        given = SamplingParams(**{"max_tokens": LONGEST} | sampling)
+        return EngineRequest(self.input(instruction, text), self.name, given)
 
-    def input(self, instruction: str, text: str) -> Input:
+    def input(self, instruction: str, text: str) -> PromptInput:
         taught = self.taught
         parts = taught.parts(text)
         ids = taught.decoder.prompt.with_slots(
@@ -65,7 +66,7 @@ class Speaker:
         foreign = [part.text for part in parts if part.foreign]
         with torch.inference_mode():
             slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources(foreign)))  # type: ignore[operator]
-        return Input(tuple(ids), slots)
+        return PromptInput(tuple(ids), slots)
 
 
 def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: Any) -> Speaker:
@@ -90,16 +91,16 @@ def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: 
 
 def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:
     """An engine on a plain decoder with all their adapters."""
-    engine = BatchedEngine(Decoder.load(speakers[0].taught.settings.decoder), Limits(**limits))
+    engine = BatchedEngine(Decoder.load(speakers[0].taught.settings.decoder), EngineLimits(**limits))
     for one in speakers:
         engine.put(one.name, one.lora)
     return engine
 
 
-def base(decoder: Decoder, instruction: str, text: str, **sampling: Any) -> Request:
+def base(decoder: Decoder, instruction: str, text: str, **sampling: Any) -> EngineRequest:
     """A prompt that holds the text itself, for the decoder without adapters."""
-    given = Sampling(**{"max_tokens": LONGEST} | sampling)
-    return Request(Input(tuple(decoder.prompt.raw(instruction, text))), None, given)
+    given = SamplingParams(**{"max_tokens": LONGEST} | sampling)
+    return EngineRequest(PromptInput(tuple(decoder.prompt.raw(instruction, text))), None, given)
 
 
 def drain(engine: BatchedEngine) -> None:
@@ -110,7 +111,7 @@ def drain(engine: BatchedEngine) -> None:
 
 def same(answer: Answer, taught: str) -> bool:
     """The taught decoder's own text; where it was cut inside a letter, without what is left of that."""
-    if answer.done.reason != "length":
+    if answer.finish.reason != "length":
         return answer.text == taught
     rest = taught[len(answer.text) :]
     return taught.startswith(answer.text) and not rest.strip().strip("\ufffd") and rest.count("\ufffd") <= 3

@@ -14,8 +14,8 @@ from model_zoo import FAMILIES, write_decoder
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from llink_ray.engine import AdapterPool
-from llink_ray.engine.adapter_file import CONFIG, WEIGHTS
+from llink_ray.engine.adapter_pool import AdapterPool
+from llink_ray.engine.lora_file import CONFIG, WEIGHTS
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder
 

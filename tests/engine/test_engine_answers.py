@@ -10,7 +10,8 @@ import torch
 from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
 from model_zoo import FAMILIES
 
-from llink_ray.engine import Answer, BatchedEngine, Input, Limits, Request, Sampling
+from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
+from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
@@ -20,7 +21,7 @@ from llink_ray.prompts.prompt import SLOT
 Spoken = Callable[[str], list[Speaker]]
 
 
-def staggered(engine: BatchedEngine, requests: list[Request]) -> list[Answer]:
+def staggered(engine: BatchedEngine, requests: list[EngineRequest]) -> list[Answer]:
     """Answers to requests of which one more comes after every token."""
     handles = []
     for request in requests:
@@ -48,12 +49,12 @@ def test_a_mixed_batch_answers_as_each_alone(spoken: Spoken, family: str) -> Non
     assert all(map(same, answers, wanted))
     assert len(set(wanted)) > 6
     for request, answer in zip(requests, answers, strict=True):
-        assert answer.done.reason in ("stop", "length")
-        assert answer.done.usage.prompt_tokens == request.prompt.length
-        assert 0 < answer.done.usage.completion_tokens <= LONGEST
+        assert answer.finish.reason in ("stop", "length")
+        assert answer.finish.usage.prompt_tokens == request.prompt.length
+        assert 0 < answer.finish.usage.completion_tokens <= LONGEST
     counts = engine.snapshot()
     assert max(counts.batch_sizes) > 3 and counts.joins == len(requests)
-    assert counts.tokens == sum(answer.done.usage.completion_tokens for answer in answers)
+    assert counts.tokens == sum(answer.finish.usage.completion_tokens for answer in answers)
     assert counts.prompt_tokens == sum(request.prompt.length for request in requests)
     assert counts.running == counts.waiting == 0
 
@@ -104,13 +105,13 @@ def test_embeddings_are_read_like_tokens(engine: BatchedEngine, speakers: list[S
         embedded = bo.taught.decoder.model.get_input_embeddings()(ids.clamp(min=0))
         assert request.prompt.slots is not None
         embedded[ids == -1] = request.prompt.slots.flatten(0, 1)
-    ready = Request(Input(embedded=embedded), "bo", request.sampling)
+    ready = EngineRequest(PromptInput(embedded=embedded), "bo", request.sampling)
     first, second = staggered(engine, [request, ready])
     assert first == second and first.text
 
 
 def test_a_seed_gives_the_same_answer_in_any_company(engine: BatchedEngine, speakers: list[Speaker]) -> None:
-    def ask(seed: int) -> Request:
+    def ask(seed: int) -> EngineRequest:
         return speakers[0].ask(*ASKED[3], temperature=1.5, top_p=0.95, seed=seed)
 
     alone = [staggered(engine, [ask(seed)])[0].text for seed in range(4)]
@@ -126,8 +127,8 @@ def pieces_of(engine: BatchedEngine, **sampling: Any) -> tuple[list[str], Answer
     handle = engine.submit(base(engine.decoder, TRANSLATE[0], sentence, max_tokens=40, **sampling))
     drain(engine)
     events = list(handle)
-    done = events[-1].done
-    assert done is not None and handle.done is done and not any(event.done for event in events[:-1])
+    done = events[-1].finish
+    assert done is not None and handle.finish is done and not any(event.finish for event in events[:-1])
     tokens = tuple(token for event in events for token in event.tokens)
     text = "".join(event.text for event in events)
     return [event.text for event in events if event.text], Answer(text, tokens, done)
@@ -135,14 +136,14 @@ def pieces_of(engine: BatchedEngine, **sampling: Any) -> tuple[list[str], Answer
 
 def test_a_stop_string_across_tokens_is_never_said(engine: BatchedEngine) -> None:
     pieces, answer = pieces_of(engine, logprobs=0)
-    assert len(pieces) > 5 and answer.done.reason == "stop"
+    assert len(pieces) > 5 and answer.finish.reason == "stop"
     assert "".join(token.text for token in answer.tokens) == answer.text
     words = [token.text for token in answer.tokens]
     stop = words[2][-2:] + words[3] + words[4][:1]
     said, stopped = pieces_of(engine, stop=("never said", stop), logprobs=0)
-    assert stopped.done.reason == "stop" and stopped.text == answer.text.split(stop)[0].rstrip()
+    assert stopped.finish.reason == "stop" and stopped.text == answer.text.split(stop)[0].rstrip()
     assert answer.text.startswith("".join(said)) and len(said) >= 2
-    assert stopped.done.usage.completion_tokens == 5
+    assert stopped.finish.usage.completion_tokens == 5
     assert stopped.tokens[:2] == answer.tokens[:2] and len(stopped.tokens) <= 3
     assert "".join(token.text for token in stopped.tokens) == stopped.text
     held = answer.text[-3:] + "never said"
@@ -151,16 +152,16 @@ def test_a_stop_string_across_tokens_is_never_said(engine: BatchedEngine) -> Non
 
 def test_length_and_blanks(engine: BatchedEngine) -> None:
     request = base(engine.decoder, *ASKED[0], max_tokens=1)
-    raw = Request(request.prompt, None, Sampling(max_tokens=1, strip=False))
+    raw = EngineRequest(request.prompt, None, SamplingParams(max_tokens=1, strip=False))
     short, unstripped = staggered(engine, [request, raw])
-    assert short.done.reason == "length" and short.done.usage.completion_tokens == 1
+    assert short.finish.reason == "length" and short.finish.usage.completion_tokens == 1
     assert unstripped.text.strip() == short.text
 
 
 def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
     bo = speakers[0]
     prompts = [bo.input(*ASKED[i]) for i in range(3)]
-    bare = Input(tuple(i for i in prompts[0].ids if i >= 0))
+    bare = PromptInput(tuple(i for i in prompts[0].ids if i >= 0))
     answer = bo.taught.answer(*ASKED[0])
     scores = engine.score([*prompts, bare], answer, ["bo", "bo", "km", None])
     ids = bo.taught.decoder.prompt.answer(answer)
@@ -173,7 +174,9 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
     assert scores[0] == pytest.approx(float(loss(logits, torch.tensor(ids))), abs=1e-3)
     assert scores[0] < min(scores[1:3])  # its own answer, not another prompt's or another adapter's
     assert engine.score([prompts[0]], ids, ["bo"]) == pytest.approx(scores[:1], abs=1e-4)
-    narrow = BatchedEngine(Decoder.load(bo.taught.settings.decoder), Limits(tokens=prompts[0].length + 60))
+    narrow = BatchedEngine(
+        Decoder.load(bo.taught.settings.decoder), EngineLimits(tokens=prompts[0].length + 60)
+    )
     narrow.put("bo", bo.lora)
     assert narrow.score([prompts[0], prompts[1]], ids, ["bo"] * 2) == pytest.approx(scores[:2], abs=1e-4)
     assert engine.score([], ids, []) == []
@@ -184,7 +187,7 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
 def test_a_prompt_is_expected_as_peft_alone_expects_it(
     spoken: Spoken, family: str, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llink_ray.engine.batched._PART", part)
+    monkeypatch.setattr("llink_ray.engine.batched_engine._PART", part)
     one = spoken(family)[0]
     engine = engine_for([one])
     prompt = one.input(*ASKED[0])
@@ -206,4 +209,4 @@ def test_a_prompt_is_expected_as_peft_alone_expects_it(
     with pytest.raises(LlinkError, match="no adapter"):
         engine.read(prompt, 2, "nobody")
     with pytest.raises(TooLong, match="shorten"):
-        engine.read(Input((1,) * (engine.longest + 1)), 0)
+        engine.read(PromptInput((1,) * (engine.longest + 1)), 0)

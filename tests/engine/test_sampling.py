@@ -8,8 +8,8 @@ import pytest
 import torch
 from model_zoo import tokenizer
 
-from llink_ray.engine import Sampling
-from llink_ray.engine.sampling import Chooser, described
+from llink_ray.engine import SamplingParams
+from llink_ray.engine.sampling import Sampler, token_logprob
 from llink_ray.engine.vocabulary import Vocabulary
 from llink_ray.errors import LlinkError
 
@@ -18,7 +18,7 @@ LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0, 0.0])
 
 def drawn(count: int = 3_000, **sampling: Any) -> torch.Tensor:
     """Shares of the five tokens."""
-    choose = Chooser(Sampling(**{"temperature": 1.0, "seed": 0} | sampling))
+    choose = Sampler(SamplingParams(**{"temperature": 1.0, "seed": 0} | sampling))
     return torch.bincount(torch.tensor([choose(LOGITS) for _ in range(count)]), minlength=5) / count
 
 
@@ -44,21 +44,21 @@ def test_top_p_keeps_the_likeliest() -> None:
 
 def test_a_seed_says_it_all() -> None:
     assert torch.equal(drawn(100, seed=5), drawn(100, seed=5))
-    choose = [Chooser(Sampling(temperature=1.0, seed=seed)) for seed in (5, 6, None, None)]
+    choose = [Sampler(SamplingParams(temperature=1.0, seed=seed)) for seed in (5, 6, None, None)]
     rows = [[one(LOGITS) for _ in range(40)] for one in choose]
     assert len({tuple(row) for row in rows}) == 4
 
 
 def test_described() -> None:
     made = tokenizer({"eos_token": "<eos>"})
-    token = described(LOGITS, 0, 2, Vocabulary(made))
+    token = token_logprob(LOGITS, 0, 2, Vocabulary(made))
     logprobs = LOGITS.log_softmax(-1)
     assert token.id == 0 and token.text == made.decode([0]) and token.logprob == pytest.approx(logprobs[0])
     assert [(one.id, one.logprob) for one in token.top] == [
         (1, pytest.approx(logprobs[1])),
         (2, pytest.approx(logprobs[2])),
     ]
-    assert described(LOGITS, 0, 99, Vocabulary(made)).top[-1].id == 3
+    assert token_logprob(LOGITS, 0, 99, Vocabulary(made)).top[-1].id == 3
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_described() -> None:
 )
 def test_impossible_wishes(wish: dict[str, Any], said: str) -> None:
     with pytest.raises(LlinkError, match=said):
-        Sampling(**wish)
+        SamplingParams(**wish)

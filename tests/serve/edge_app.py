@@ -82,12 +82,12 @@ def edge(
 
 def raised(how: str) -> Exception:
     """An exception of each family."""
-    from llink_ray.engine.request import Full
+    from llink_ray.engine.types import QueueFull
     from llink_ray.prompts.conversation import LanguageNotServed
     from llink_ray.text.languages import find
 
     return {
-        "full": Full("the queue is full: ask again later"),
+        "full": QueueFull("the queue is full: ask again later"),
         "wrong": LlinkError("a \ud800 of wrong use"),
         "failed": JobFailed("secret"),
         "closed": Overloaded("closed: come back"),

@@ -16,7 +16,7 @@ import httpx2
 from serve_zoo import BO
 
 from llink_ray.bundles.bundle import INDEX, parse_info
-from llink_ray.engine import BatchedEngine
+from llink_ray.engine.batched_engine import BatchedEngine
 
 ADMIN = "the-admins-key-of-the-tests"
 ADMINS = {"authorization": f"Bearer {ADMIN}"}

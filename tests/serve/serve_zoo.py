@@ -13,7 +13,7 @@ from model_zoo import learn, small_settings, write_taught
 
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
-from llink_ray.engine import Limits
+from llink_ray.engine import EngineLimits
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from serve.api import create_app
@@ -68,7 +68,7 @@ def create_service(settings: ServeSettings) -> Service:
     encoder_servers = {
         name: EncoderServer(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()
     }
-    decoder_server = DecoderServer(decoder, settings.registry, Limits(**settings.engine.model_dump()))
+    decoder_server = DecoderServer(decoder, settings.registry, EngineLimits(**settings.engine.model_dump()))
     return Service(
         settings,
         LocalBackend(encoder_servers, decoder_server),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from llink_ray.engine import Limits
+from llink_ray.engine import EngineLimits
 from llink_ray.errors import LlinkError
 from llink_ray.network import is_loopback
 from serve.settings import ServeSettings, resolve
@@ -25,7 +25,7 @@ def test_the_defaults_fit_a_small_machine() -> None:
         )
         <= 2
     )
-    assert Limits(**settings.engine.model_dump()) == Limits()
+    assert EngineLimits(**settings.engine.model_dump()) == EngineLimits()
     assert is_loopback(settings.http.host)
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - it goes to replicas
 

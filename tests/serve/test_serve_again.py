@@ -13,14 +13,14 @@ from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from llink_ray.engine import Done, Event, Full, Usage
+from llink_ray.engine import FinishInfo, QueueFull, StreamEvent, Usage
 from llink_ray.errors import LlinkError
 from serve import backend
 from serve.backend import Lost, Overloaded, RayBackend, again
 from serve.rpc_types import GenerationRequest
 
 _ASK = GenerationRequest((1, 2))
-_END = Event("b", done=Done("stop", Usage(2, 2)))
+_END = StreamEvent("b", finish=FinishInfo("stop", Usage(2, 2)))
 _GONE = [ActorDiedError(), ActorUnavailableError("away", None)]
 
 
@@ -48,13 +48,13 @@ class Call:
 class Events:
     """A deployment's response that comes in parts."""
 
-    def __init__(self, *parts: Event | Exception) -> None:
+    def __init__(self, *parts: StreamEvent | Exception) -> None:
         self._parts, self.cancelled = iter(parts), False
 
     def __aiter__(self) -> Events:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> StreamEvent:
         part = next(self._parts, None)
         if part is None:
             raise StopAsyncIteration
@@ -104,7 +104,7 @@ def test_a_call_is_made_again_where_a_replica_went_away() -> None:
     assert len(made) == 5
 
 
-@pytest.mark.parametrize("error", [Full("wait"), LlinkError("no"), RuntimeError("a defect")])
+@pytest.mark.parametrize("error", [QueueFull("wait"), LlinkError("no"), RuntimeError("a defect")])
 def test_what_a_replica_says_is_said_as_it_is_and_once(error: Exception) -> None:
     wrapped = RayTaskError("answer", "traceback", error).as_instanceof_cause()
     for raised in (error, wrapped):
@@ -133,10 +133,10 @@ def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
     assert call.cancelled
 
 
-def heard(decoder_server: DecoderServer, most: int = 9) -> list[Event]:
-    async def run() -> list[Event]:
+def heard(decoder_server: DecoderServer, most: int = 9) -> list[StreamEvent]:
+    async def run() -> list[StreamEvent]:
         found = []
-        stream: AsyncGenerator[Event, None] = RayBackend({}, decoder_server).stream(_ASK)
+        stream: AsyncGenerator[StreamEvent, None] = RayBackend({}, decoder_server).stream(_ASK)
         async with aclosing(stream) as events:
             async for event in events:
                 found.append(event)
@@ -148,19 +148,19 @@ def heard(decoder_server: DecoderServer, most: int = 9) -> list[Event]:
 
 
 def test_a_stream_is_asked_for_again_only_while_nothing_of_it_came() -> None:
-    decoder_server = DecoderServer(Events(_GONE[0]), Events(_GONE[1]), Events(Event("a"), _END))
-    assert heard(decoder_server) == [Event("a"), _END] and decoder_server.calls == 3
-    begun = DecoderServer(Events(Event("a"), _GONE[0]), Events(Event("a"), _END))
+    decoder_server = DecoderServer(Events(_GONE[0]), Events(_GONE[1]), Events(StreamEvent("a"), _END))
+    assert heard(decoder_server) == [StreamEvent("a"), _END] and decoder_server.calls == 3
+    begun = DecoderServer(Events(StreamEvent("a"), _GONE[0]), Events(StreamEvent("a"), _END))
     with pytest.raises(Lost):
         heard(begun)
     assert begun.calls == 1
-    full = DecoderServer(Events(Full("wait")))
-    with pytest.raises(Full):
+    full = DecoderServer(Events(QueueFull("wait")))
+    with pytest.raises(QueueFull):
         heard(full)
 
 
 def test_a_stream_that_is_left_is_cancelled_and_one_that_ended_is_not() -> None:
-    left, whole = Events(Event("a"), _END), Events(Event("a"), _END)
+    left, whole = Events(StreamEvent("a"), _END), Events(StreamEvent("a"), _END)
     heard(DecoderServer(left), most=1)
     heard(DecoderServer(whole))
     assert left.cancelled and not whole.cancelled

@@ -9,7 +9,7 @@ import pytest
 import torch
 from serve_zoo import BO, KM, Running
 
-from llink_ray.engine import Input
+from llink_ray.engine import PromptInput
 from llink_ray.models.decoder import Decoder, load_tokenizer
 from llink_ray.settings import DecoderSettings
 
@@ -77,7 +77,7 @@ def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> N
         slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources([BO])))
     ids = taught.decoder.prompt.answer("560")
     name = next(one for one in api.decoder_server.engine.adapters if one.startswith("bo@"))
-    wanted = api.decoder_server.engine.score([Input(tuple(prompt), slots)], ids, [name])[0]
+    wanted = api.decoder_server.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]
     text = f"<s><|user|> How many?\n{BO}<|end|><|assistant|> 560<|end|>"
     (choice,) = complete(api, text).json()["choices"]
     scores = choice["logprobs"]["token_logprobs"][-len(ids) :]

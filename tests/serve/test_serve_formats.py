@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from serve_zoo import BO, KM, Running
 
-from llink_ray.engine import Sampling
+from llink_ray.engine import SamplingParams
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import DecoderSettings
@@ -36,7 +36,7 @@ def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyP
     said = [("system", BO), ("user", f"Who? {KM}"), ("assistant", "the cook"), ("user", "Where?")]
 
     async def rows() -> Any:
-        plan = (await api.service.read(await api.service.plan(said, "llink", Sampling()))).plan
+        plan = (await api.service.read(await api.service.plan(said, "llink", SamplingParams()))).plan
         found = await api.service.backend.read(
             plan.used["bo"].encoder, [(plan.used["km"].ref, KM), (plan.used["bo"].ref, BO)]
         )

@@ -74,7 +74,7 @@ def main(folder: Path, port: int, assignments: list[str]) -> None:
         print("ready", flush=True)
 
     threading.Thread(target=told, daemon=True).start()
-    with paced(running.speaker.engine, PACE):
+    with paced(running.decoder_server.engine, PACE):
         server.run()
 
 

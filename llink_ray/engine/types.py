@@ -11,18 +11,18 @@ from llink_ray.prompts.prompt import SLOT
 if TYPE_CHECKING:
     import torch
 
-Reason = Literal["stop", "length", "cancelled", "deadline", "error"]
+FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
 """Why it ended: the answer's end or a stop string, ``max_tokens`` or the context, cancelled, late, failed."""
 
 
-class Full(LlinkError):
+class QueueFull(LlinkError):
     """The queue is full: nothing is wrong with the request, ask again later."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Input:
+class PromptInput:
     """One prompt: token ids with slots in their places, or ready embeddings."""
 
     ids: tuple[int, ...] = ()
@@ -64,7 +64,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingParams:
     """How the answer is chosen; the defaults are greedy."""
 
     max_tokens: int = 256
@@ -100,19 +100,19 @@ class Sampling:
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class EngineRequest:
     """One answer that is asked for."""
 
-    prompt: Input
+    prompt: PromptInput
     adapter: str | None = None
     """Name in the pool; None is the decoder as it came."""
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     seconds: float | None = None
     """Deadline, from the moment it is submitted."""
 
 
 @dataclass(frozen=True)
-class Token:
+class TokenLogprob:
     """A token of the answer with what the decoder thought of it."""
 
     id: int
@@ -122,7 +122,7 @@ class Token:
     """Natural logarithm, of the decoder's own distribution: before temperature and top_p."""
     bytes: bytes = b""
     """What is said of it, in UTF-8, also where that is a piece of a letter."""
-    top: tuple[Token, ...] = ()
+    top: tuple[TokenLogprob, ...] = ()
     """The likeliest, best first, without others of their own."""
 
 
@@ -136,22 +136,22 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishInfo:
     """The end of a request; nothing comes after it."""
 
-    reason: Reason
+    reason: FinishReason
     usage: Usage
     error: str | None = None
     """What went wrong, where ``reason`` is ``error``."""
 
 
 @dataclass(frozen=True)
-class Event:
+class StreamEvent:
     """What is new: text, tokens (where log-probabilities were asked for), the end."""
 
     text: str = ""
-    tokens: tuple[Token, ...] = ()
-    done: Done | None = None
+    tokens: tuple[TokenLogprob, ...] = ()
+    finish: FinishInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ class Answer:
     """All events of a request put together."""
 
     text: str
-    tokens: tuple[Token, ...]
-    done: Done
+    tokens: tuple[TokenLogprob, ...]
+    finish: FinishInfo

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import torch
 
-from llink_ray.engine.handle import Handle
-from llink_ray.engine.request import Done, Event, Reason, Request, Token, Usage
-from llink_ray.engine.sampling import Chooser, described
+from llink_ray.engine.handle import RequestHandle
+from llink_ray.engine.sampling import Sampler, token_logprob
 from llink_ray.engine.text_stream import TextStream
-from llink_ray.engine.token_text import Spoken
+from llink_ray.engine.token_alignment import TokenAligner
+from llink_ray.engine.types import (
+    EngineRequest,
+    FinishInfo,
+    FinishReason,
+    StreamEvent,
+    TokenLogprob,
+    Usage,
+)
 from llink_ray.engine.vocabulary import Vocabulary
 
 
-class Row:
+class RequestState:
     """One row of the batch."""
 
     def __init__(
         self,
-        request: Request,
-        handle: Handle,
+        request: EngineRequest,
+        handle: RequestHandle,
         vocabulary: Vocabulary,
         adapter: int,
         budget: int,
@@ -33,10 +40,10 @@ class Row:
         """Tokens that were made."""
         self.last = 0
         """The newest of them, to be fed next."""
-        self.choose = Chooser(request.sampling)
+        self.choose = Sampler(request.sampling)
         self._vocabulary = vocabulary
         sampling = request.sampling
-        self._spoken = None if sampling.logprobs is None else Spoken(sampling.strip)
+        self._spoken = None if sampling.logprobs is None else TokenAligner(sampling.strip)
         self._text = TextStream(vocabulary, sampling.stop, sampling.strip and self._spoken is None)
 
     @property
@@ -59,7 +66,7 @@ class Row:
         if self._spoken is not None:
             count = self.request.sampling.logprobs or 0
             seen = self._text.seen if self._text.whole else None
-            self._spoken.push(described(logits, token, count, self._vocabulary), seen)
+            self._spoken.push(token_logprob(logits, token, count, self._vocabulary), seen)
         if stopped:
             self._finish("stop", new, whole=True)
             return False
@@ -68,17 +75,17 @@ class Row:
             return False
         new, tokens = self._spoken.ready(new, self._text.safe) if self._spoken else (new, ())
         if new or tokens:
-            self.handle.publish(Event(new, tokens))
+            self.handle.publish(StreamEvent(new, tokens))
         return True
 
-    def end(self, reason: Reason, error: str | None = None) -> None:
+    def end(self, reason: FinishReason, error: str | None = None) -> None:
         """End it from outside, once; out of time, what was held back for a stop string is still said."""
-        if self.handle.done is None:
+        if self.handle.finish is None:
             self._finish(reason, self._text.end(cut=True) if reason == "deadline" else "", error)
 
-    def _finish(self, reason: Reason, text: str, error: str | None = None, whole: bool = False) -> None:
+    def _finish(self, reason: FinishReason, text: str, error: str | None = None, whole: bool = False) -> None:
         """Say the last of it; one that is not ``whole`` was cut."""
-        tokens: tuple[Token, ...] = ()
+        tokens: tuple[TokenLogprob, ...] = ()
         if self._spoken is not None:
             text, tokens = self._spoken.last(text, self._text.safe, whole)
-        self.handle.publish(Event(text, tokens, Done(reason, Usage(self.fed, self.made), error)))
+        self.handle.publish(StreamEvent(text, tokens, FinishInfo(reason, Usage(self.fed, self.made), error)))

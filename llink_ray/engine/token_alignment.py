@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from llink_ray.engine.request import Token
-from llink_ray.engine.vocabulary import shown
+from llink_ray.engine.types import TokenLogprob
+from llink_ray.engine.vocabulary import display_name
 
-Part = tuple[str, tuple[Token, ...]]
+Part = tuple[str, tuple[TokenLogprob, ...]]
 """Text and the tokens that it is made of."""
 
 
-class Spoken:
+class TokenAligner:
     """Holds text and tokens back until a letter ends where a token does.
 
     Of a token within which a stop string begins, or which has blanks that are stripped around the answer, the
@@ -25,9 +25,11 @@ class Spoken:
         self._text = ""
         self._given = 0  # letters that left, blanks before the answer included
         self._begun = False
-        self._tokens: deque[tuple[Token, int | None]] = deque()  # letters behind it; None inside of one
+        self._tokens: deque[tuple[TokenLogprob, int | None]] = (
+            deque()
+        )  # letters behind it; None inside of one
 
-    def push(self, token: Token, seen: int | None) -> None:
+    def push(self, token: TokenLogprob, seen: int | None) -> None:
         """A token, and how many letters the answer has with it; None where it ends inside of one."""
         self._tokens.append((token, seen))
 
@@ -58,7 +60,7 @@ class Spoken:
         more = self._stripped(rest, [token for token, _ in self._tokens], last=True)
         return said + more[0], (*tokens, *more[1])
 
-    def _stripped(self, said: str, tokens: Sequence[Token], last: bool = False) -> Part:
+    def _stripped(self, said: str, tokens: Sequence[TokenLogprob], last: bool = False) -> Part:
         """Tokens as far as ``said`` goes, which they begin with, both without blanks around the answer."""
         bare = said if self._begun or not self._strip else said.lstrip()
         begin = len(said[: len(said) - len(bare)].encode())  # blanks are whole letters
@@ -72,7 +74,7 @@ class Spoken:
         return bare, tuple(_cut(tokens, begin, begin + max(ends, default=0), until))
 
 
-def _cut(tokens: Sequence[Token], begin: int, end: int, until: int) -> Iterator[Token]:
+def _cut(tokens: Sequence[TokenLogprob], begin: int, end: int, until: int) -> Iterator[TokenLogprob]:
     """Tokens that start before byte ``until``, with those of their bytes from ``begin`` to ``end``."""
     place = 0
     for token in tokens:
@@ -83,6 +85,6 @@ def _cut(tokens: Sequence[Token], begin: int, end: int, until: int) -> Iterator[
         if piece == token.bytes:
             yield token
             continue
-        text = shown(piece)
+        text = display_name(piece)
         top = tuple(replace(one, text=text, bytes=piece) if one.id == token.id else one for one in token.top)
         yield replace(token, text=text, bytes=piece, top=top)

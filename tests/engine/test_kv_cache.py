@@ -6,7 +6,8 @@ import pytest
 import torch
 from model_zoo import tokenizer
 
-from llink_ray.engine import BatchedEngine, Input, Request, Sampling
+from llink_ray.engine import EngineRequest, PromptInput, SamplingParams
+from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.engine.kv_cache import PaddedCache, left_mask
 
 
@@ -87,7 +88,9 @@ def test_sliding_windows(family: str) -> None:
     handles = []
     for prompt in prompts:
         handles.append(
-            engine.submit(Request(Input(tuple(prompt)), None, Sampling(max_tokens=20, logprobs=0)))
+            engine.submit(
+                EngineRequest(PromptInput(tuple(prompt)), None, SamplingParams(max_tokens=20, logprobs=0))
+            )
         )
         for _ in range(4):
             engine.step()

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 import torch
 from transformers import DynamicCache
 
-from llink_ray.engine.adapters import AdapterPool
-from llink_ray.engine.batch import Batch
+from llink_ray.engine.adapter_pool import AdapterPool
 from llink_ray.engine.forward import Forward
-from llink_ray.engine.handle import Handle, Listener
-from llink_ray.engine.protocol import Limits, Snapshot
-from llink_ray.engine.request import Full, Input, Reason, Request, Token
-from llink_ray.engine.sampling import described
-from llink_ray.engine.sequence import Row
+from llink_ray.engine.handle import Listener, RequestHandle
+from llink_ray.engine.protocol import EngineLimits, Snapshot
+from llink_ray.engine.request_state import RequestState
+from llink_ray.engine.running_batch import RunningBatch
+from llink_ray.engine.sampling import token_logprob
+from llink_ray.engine.types import EngineRequest, FinishReason, PromptInput, QueueFull, TokenLogprob
 from llink_ray.engine.vocabulary import Vocabulary
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
@@ -45,18 +45,21 @@ class BatchedEngine:
     """
 
     def __init__(
-        self, decoder: Decoder, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        decoder: Decoder,
+        limits: EngineLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.decoder, self.limits, self._clock = decoder, limits or Limits(), clock
+        self.decoder, self.limits, self._clock = decoder, limits or EngineLimits(), clock
         self.pool = AdapterPool(decoder.model)
         self._forward = Forward(decoder, self.pool)
         config = decoder.model.config.get_text_config(decoder=True)
         self._context = int(getattr(config, "max_position_embeddings", None) or self.limits.tokens)
         self._size = int(decoder.model.get_input_embeddings().weight.shape[0])
         self._vocabulary = Vocabulary(decoder.tokenizer)
-        self._batch = Batch(self._forward, frozenset(decoder.stop_ids()), self._leave)
-        self._open: set[Row] = set()  # all that were submitted and have not ended
-        self._waiting: deque[Row] = deque()
+        self._batch = RunningBatch(self._forward, frozenset(decoder.stop_ids()), self._leave)
+        self._open: set[RequestState] = set()  # all that were submitted and have not ended
+        self._waiting: deque[RequestState] = deque()
         self._waited = 0  # tokens since somebody could have joined
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._changed = threading.Condition()  # guards what is waiting, the jobs and whether it is stopped
@@ -70,7 +73,7 @@ class BatchedEngine:
     def _try(self) -> None:
         """One token, alone: the engine was made, so the decoder works."""
         try:
-            self._forward.prefill([Input(ids=(0,))], [0])
+            self._forward.prefill([PromptInput(ids=(0,))], [0])
         except LlinkError:
             raise
         except Exception as error:
@@ -86,7 +89,7 @@ class BatchedEngine:
         """Tokens of a prompt and its answer together, at most."""
         return min(self._context, self.limits.tokens)
 
-    def submit(self, request: Request, listener: Listener | None = None) -> Handle:
+    def submit(self, request: EngineRequest, listener: Listener | None = None) -> RequestHandle:
         """Queue a request.
 
         Raises:
@@ -99,23 +102,23 @@ class BatchedEngine:
         most = self.longest
         if prompt.length >= most:
             raise TooLong(f"the prompt has {prompt.length} tokens; with its answer {most} fit: shorten it")
-        handle = Handle(listener)
+        handle = RequestHandle(listener)
         budget = min(request.sampling.max_tokens, most - prompt.length)
         deadline = None if request.seconds is None else self._clock() + request.seconds
         with self._changed:
             if self._stopped:
                 raise LlinkError("the engine is stopped: start it before asking")
             if len(self._waiting) >= self.limits.waiting:
-                raise Full(f"{len(self._waiting)} requests are waiting already: try again later")
+                raise QueueFull(f"{len(self._waiting)} requests are waiting already: try again later")
             adapter = self.pool.hold(request.adapter)
-            row = Row(request, handle, self._vocabulary, adapter, budget, deadline)
+            row = RequestState(request, handle, self._vocabulary, adapter, budget, deadline)
             self._open.add(row)
             self._waiting.append(row)
             self._changed.notify()
         return handle
 
     def score(
-        self, prompts: Sequence[Input], answer: str | Sequence[int], adapters: Sequence[str | None]
+        self, prompts: Sequence[PromptInput], answer: str | Sequence[int], adapters: Sequence[str | None]
     ) -> list[float]:
         """Nats a token of one answer behind each prompt; a text is closed by the end of an answer.
 
@@ -140,7 +143,7 @@ class BatchedEngine:
             for row in held:
                 self.pool.release(row)
 
-    def read(self, prompt: Input, count: int, adapter: str | None = None) -> list[Token | None]:
+    def read(self, prompt: PromptInput, count: int, adapter: str | None = None) -> list[TokenLogprob | None]:
         """The S tokens of a prompt as the decoder expected them, with ``count`` alternatives, and the next.
 
         S + 1 of them: none for the first, which nothing is before, and for slots. The last is the likeliest
@@ -153,7 +156,7 @@ class BatchedEngine:
         prompt.check(self.decoder.dim, self._size)
         if prompt.length > self.longest:
             raise TooLong(f"the prompt has {prompt.length} tokens, and {self.longest} fit: shorten it")
-        cache, found = DynamicCache(), list[Token | None]([None])
+        cache, found = DynamicCache(), list[TokenLogprob | None]([None])
         following = [*prompt.ids[1:], None]
 
         def part(start: int) -> None:
@@ -165,7 +168,7 @@ class BatchedEngine:
                 for row, token in zip(logits, following[start : start + _PART], strict=True):
                     chosen = int(row.argmax()) if token is None else token
                     known = chosen != SLOT
-                    found.append(described(row, chosen, count, self._vocabulary) if known else None)
+                    found.append(token_logprob(row, chosen, count, self._vocabulary) if known else None)
 
         held = self.pool.hold(adapter)
         try:
@@ -283,8 +286,8 @@ class BatchedEngine:
             self._stays(row, now)
         self._batch.keep(lambda row: self._stays(row, now))
 
-    def _stays(self, row: Row, now: float) -> bool:
-        reason: Reason | None = None
+    def _stays(self, row: RequestState, now: float) -> bool:
+        reason: FinishReason | None = None
         if row.handle.cancelled:
             reason = "cancelled"
         elif row.overdue(now):
@@ -295,17 +298,17 @@ class BatchedEngine:
         self._leave(row)
         return False
 
-    def _leave(self, row: Row) -> None:
+    def _leave(self, row: RequestState) -> None:
         """Books of a row that has ended."""
-        assert row.handle.done is not None, "who leaves was told why"
+        assert row.handle.finish is not None, "who leaves was told why"
         if row in self._open:
             self._open.remove(row)
-            self._finished[row.handle.done.reason] += 1
+            self._finished[row.handle.finish.reason] += 1
             self.pool.release(row.adapter)
 
-    def _admitted(self) -> list[Row]:
+    def _admitted(self) -> list[RequestState]:
         """The first in the queue that fit: in rows, in memory, in what is read between two tokens."""
-        joiners: list[Row] = []
+        joiners: list[RequestState] = []
         widest = max((row.reserve for row in self._batch.rows), default=0)
         longest = 0
         with self._changed:
@@ -354,7 +357,9 @@ class BatchedEngine:
         return True
 
     @torch.inference_mode()
-    def _scores(self, prompts: Sequence[Input], adapters: Sequence[int], ids: Sequence[int]) -> list[float]:
+    def _scores(
+        self, prompts: Sequence[PromptInput], adapters: Sequence[int], ids: Sequence[int]
+    ) -> list[float]:
         """In as few forward passes as the memory bound allows."""
         scores: list[float] = []
         width = max((prompt.length for prompt in prompts), default=0) + len(ids)

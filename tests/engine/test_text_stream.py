@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vocabularies import BYTES, TOKENIZERS
 
-from llink_ray.engine.text_stream import Detokenizer, Stops, Strip, TextStream
+from llink_ray.engine.text_stream import Detokenizer, StopStringFilter, StreamingStrip, TextStream
 from llink_ray.engine.vocabulary import Vocabulary
 
 LETTERS = "the river  ང་ཚོ ភាសា አማርኛ 🐟ab\n"
@@ -49,7 +49,7 @@ def test_bytes_that_are_no_letter_do_not_hold_up_the_rest() -> None:
     st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=3),
 )
 def test_a_stop_string_never_shows(pieces: list[str], stops: list[str]) -> None:
-    finder, said, stopped = Stops(stops), "", False
+    finder, said, stopped = StopStringFilter(stops), "", False
     for piece in pieces:
         safe, stopped = finder.push(piece)
         said += safe
@@ -67,7 +67,7 @@ def test_a_stop_string_never_shows(pieces: list[str], stops: list[str]) -> None:
 
 @given(st.lists(st.text(alphabet="a \n\u00a0", max_size=4)))
 def test_strip_in_pieces(pieces: list[str]) -> None:
-    strip = Strip()
+    strip = StreamingStrip()
     assert "".join(map(strip.push, pieces)) == "".join(pieces).strip()
 
 

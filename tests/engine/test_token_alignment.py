@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vocabularies import BYTES, TOKENIZERS
 
-from llink_ray.engine import Answer, Handle, Input, Request, Sampling
-from llink_ray.engine.sequence import Row
-from llink_ray.engine.vocabulary import Vocabulary, letter_starts, shown
+from llink_ray.engine import Answer, EngineRequest, PromptInput, RequestHandle, SamplingParams
+from llink_ray.engine.request_state import RequestState
+from llink_ray.engine.vocabulary import Vocabulary, character_starts, display_name
 
 ANSWERS = ["ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།", "កសិករលក់ផ្លែប៉ោម៣០។", "አርሶ አደሩ ፴ ፖም ሸጠ።", " the river 🐟 "]
 KNOWN = Vocabulary(BYTES)
@@ -21,9 +21,11 @@ END = BYTES.eos_token_id
 
 def answered(tokens: list[int], **sampling: Any) -> tuple[Answer, list[str]]:
     """What is said of these tokens, and in which parts."""
-    given = Sampling(**{"max_tokens": len(tokens), "logprobs": 2} | sampling)
-    handle = Handle()
-    row = Row(Request(Input((1,)), None, given), handle, KNOWN, 0, given.max_tokens, None)
+    given = SamplingParams(**{"max_tokens": len(tokens), "logprobs": 2} | sampling)
+    handle = RequestHandle()
+    row = RequestState(
+        EngineRequest(PromptInput((1,)), None, given), handle, KNOWN, 0, given.max_tokens, None
+    )
     logits = torch.zeros(len(BYTES))
     for token in tokens:
         if not row.advance(token, logits, frozenset({END})):
@@ -32,7 +34,7 @@ def answered(tokens: list[int], **sampling: Any) -> tuple[Answer, list[str]]:
     for event in events:
         assert given.logprobs is None or spoken(event.tokens).decode(errors="replace") == event.text
     text, made = "".join(event.text for event in events), [t for event in events for t in event.tokens]
-    done = events[-1].done
+    done = events[-1].finish
     assert done is not None
     return Answer(text, tuple(made), done), [event.text for event in events]
 
@@ -57,7 +59,7 @@ def test_bytes_join_to_the_text(text: str, strip: bool) -> None:
     assert [token.id for token in whole.tokens] == ids
     for most in range(1, len(ids)):
         cut, _ = answered(ids, max_tokens=most, strip=strip)
-        assert spoken(cut.tokens) == cut.text.encode() and cut.done.reason == "length"
+        assert spoken(cut.tokens) == cut.text.encode() and cut.finish.reason == "length"
         assert cut.text == bare(BYTES.decode(ids[:most]).rstrip("\ufffd"))
     for begin in range(len(text) - 2):
         stop = text[begin : begin + 2]
@@ -116,8 +118,8 @@ def test_bytes_of_every_kind_of_tokenizer_join_to_what_it_decodes(name: str) -> 
 
 @given(st.binary(max_size=12) | st.text(alphabet="aང🐟", max_size=5).map(str.encode))
 def test_letter_starts(raw: bytes) -> None:
-    starts, text = letter_starts(raw), raw.decode(errors="replace")
+    starts, text = character_starts(raw), raw.decode(errors="replace")
     assert len(starts) == len(text) and starts == sorted(set(starts))
     for start, letter in zip(starts, text, strict=True):
         assert letter == "\ufffd" or raw[start:].startswith(letter.encode())
-    assert shown(raw) == text or "\ufffd" in text
+    assert display_name(raw) == text or "\ufffd" in text

@@ -11,7 +11,7 @@ from llink_ray.prompts.prompt import PLACE, SLOT, Prompt
 
 
 @dataclass(frozen=True)
-class Listed:
+class TextToken:
     """A token of the text itself."""
 
     id: int
@@ -22,16 +22,16 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Spelled:
+class EchoPrompt:
     """A text in token ids."""
 
     ids: tuple[int, ...]
     """As they are fed: ``SLOT`` where slots go, and numerals beside them, which the text does not have."""
-    listed: tuple[Listed, ...]
+    listed: tuple[TextToken, ...]
     """All tokens of the text, as its tokenizer cuts it."""
 
 
-class Spelling:
+class RawTextPrompt:
     """A text in the tokens of its tokenizer.
 
     Special tokens written in it are special: it is a whole prompt, not what one of several says.
@@ -53,15 +53,15 @@ class Spelling:
                 end = place[1]
         self.segments = [(a, b) for a, b in (*self.segments, (end, len(text))) if text[a:b].strip()]
 
-    def fed(self, stretches: Sequence[Stretch], places: Sequence[int]) -> Spelled:
+    def fed(self, stretches: Sequence[Stretch], places: Sequence[int]) -> EchoPrompt:
         """What the decoder reads; the i-th sentence of the stretches becomes ``places[i]`` slot places."""
         bos, left = self._prompt.tokenizer.bos_token_id, iter(places)
         ids = [] if bos in (None, *self._tokens[:1]) else [int(bos)]
-        listed, begun = list[Listed](), set[int]()
+        listed, begun = list[TextToken](), set[int]()
         for token, (start, end), share in zip(self._tokens, self._places, self._shares, strict=True):
             over = (one for one in stretches if start < one.end and max(end, start + 1) > one.start)
             within = next(over, None)
-            listed.append(Listed(token, share, len(ids) if within is None else None))
+            listed.append(TextToken(token, share, len(ids) if within is None else None))
             if within is None:
                 ids.append(token)
             elif within.start not in begun:
@@ -70,7 +70,7 @@ class Spelling:
                 ids += self._prompt.ids(first)
                 for piece in others:
                     ids += [SLOT] * next(left) + self._prompt.ids(piece)
-        return Spelled(tuple(ids), tuple(listed))
+        return EchoPrompt(tuple(ids), tuple(listed))
 
 
 def _covered(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from llink_ray.engine.adapter_file import Layers, read_adapter, widths
+from llink_ray.engine.lora_file import Layers, read_adapter, widths
 from llink_ray.errors import LlinkError
 
 

@@ -13,7 +13,15 @@ import torch
 from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
 from model_zoo import write_decoder
 
-from llink_ray.engine import BatchedEngine, Event, Full, Input, Limits, Request, Sampling
+from llink_ray.engine import (
+    EngineLimits,
+    EngineRequest,
+    PromptInput,
+    QueueFull,
+    SamplingParams,
+    StreamEvent,
+)
+from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder
 
@@ -32,9 +40,9 @@ def running(talkers: list[Speaker]) -> Iterator[BatchedEngine]:
     engine.stop()
 
 
-def long(one: Speaker, place: int = 0, **more: Any) -> Request:
+def long(one: Speaker, place: int = 0, **more: Any) -> EngineRequest:
     asked = one.ask(*ASKED[place], **{"max_tokens": 60})
-    return Request(asked.prompt, asked.adapter, asked.sampling, **more)
+    return EngineRequest(asked.prompt, asked.adapter, asked.sampling, **more)
 
 
 def test_a_cancelled_request_leaves_within_a_token(talkers: list[Speaker]) -> None:
@@ -52,16 +60,16 @@ def test_a_cancelled_request_leaves_within_a_token(talkers: list[Speaker]) -> No
     engine.step()
     never.step()
     assert engine.snapshot().running == 1 and engine.snapshot().tokens == before + 1
-    done = gone.result(0).done
+    done = gone.result(0).finish
     assert done.reason == "cancelled" and done.usage.completion_tokens == 4 and done.usage.prompt_tokens > 0
     assert engine.snapshot().cancels == 1
     drain(engine)
     alone = engine.submit(long(talkers[1], 1))
     drain(engine)
     assert stays.result(0) == alone.result(0)
-    assert waits.result(0).done.reason == "cancelled" and never.snapshot().waiting == 0
-    assert waits.done is not None and waits.done.usage.prompt_tokens == 0  # never fed
-    assert first.done is None
+    assert waits.result(0).finish.reason == "cancelled" and never.snapshot().waiting == 0
+    assert waits.finish is not None and waits.finish.usage.prompt_tokens == 0  # never fed
+    assert first.finish is None
     gone.cancel()  # twice does no harm
     assert engine.snapshot().cancels == 1
 
@@ -78,7 +86,9 @@ def test_leaving_the_iteration_cancels(talkers: list[Speaker]) -> None:
 
 def test_deadlines(talkers: list[Speaker]) -> None:
     now = 100.0
-    engine = BatchedEngine(Decoder.load(talkers[0].taught.settings.decoder), Limits(rows=1), lambda: now)
+    engine = BatchedEngine(
+        Decoder.load(talkers[0].taught.settings.decoder), EngineLimits(rows=1), lambda: now
+    )
     for one in talkers:
         engine.put(one.name, one.lora)
     late = engine.submit(long(talkers[0], seconds=5.0))
@@ -88,20 +98,20 @@ def test_deadlines(talkers: list[Speaker]) -> None:
     engine.step()
     now = 104.0
     engine.step()
-    assert waits.done is not None and waits.done.reason == "deadline" and late.done is None
+    assert waits.finish is not None and waits.finish.reason == "deadline" and late.finish is None
     now = 105.0
     engine.step()
     answer = late.result(0)
-    assert answer.done.reason == "deadline" and answer.done.usage.completion_tokens == 4
+    assert answer.finish.reason == "deadline" and answer.finish.usage.completion_tokens == 4
     drain(engine)
-    assert after.result(0).done.reason in ("length", "stop")
+    assert after.result(0).finish.reason in ("length", "stop")
 
 
 def test_a_full_queue_says_so(talkers: list[Speaker]) -> None:
     engine = engine_for(talkers, rows=1, waiting=2)
     for _ in range(2):
         engine.submit(long(talkers[0]))
-    with pytest.raises(Full, match="2 requests are waiting already"):
+    with pytest.raises(QueueFull, match="2 requests are waiting already"):
         engine.submit(long(talkers[0]))
     engine.step()
     engine.submit(long(talkers[0]))
@@ -111,12 +121,12 @@ def test_a_full_queue_says_so(talkers: list[Speaker]) -> None:
 def test_a_request_that_makes_no_numbers_fails_alone(engine: BatchedEngine, speakers: list[Speaker]) -> None:
     bad = speakers[1].ask(*ASKED[1])
     assert bad.prompt.slots is not None
-    nan = Input(bad.prompt.ids, torch.full_like(bad.prompt.slots, float("nan")))
+    nan = PromptInput(bad.prompt.ids, torch.full_like(bad.prompt.slots, float("nan")))
     good = [engine.submit(speakers[0].ask(*ASKED[0]))]
-    failed = engine.submit(Request(nan, "km"))
+    failed = engine.submit(EngineRequest(nan, "km"))
     good.append(engine.submit(speakers[2].ask(*ASKED[2])))
     drain(engine)
-    done = failed.result(0).done
+    done = failed.result(0).finish
     assert done.reason == "error" and done.error is not None and "not a number" in done.error
     for handle, one, place in zip(good, (speakers[0], speakers[2]), (0, 2), strict=True):
         assert same(handle.result(0), one.taught.answer(*ASKED[place]))
@@ -143,7 +153,7 @@ def test_a_forward_pass_that_raises_ends_one_request(
 
     monkeypatch.setattr(engine.decoder.model, "forward", fails)
     drain(engine)
-    done = doomed.result(0).done
+    done = doomed.result(0).finish
     assert done.reason == "error" and done.error == "the decoder failed on this request (RuntimeError)"
     for i, handle in enumerate(handles):
         assert same(handle.result(0), speakers[i % 3].taught.answer(*ASKED[2 * i + 1]))
@@ -170,7 +180,7 @@ def test_counters_hold_within_a_step(talkers: list[Speaker]) -> None:
     engine = engine_for(talkers, rows=2)
     seen = []
     for one in talkers:
-        engine.submit(long(one), lambda event: seen.append(engine.snapshot()) if not event.done else None)
+        engine.submit(long(one), lambda event: seen.append(engine.snapshot()) if not event.finish else None)
     engine.step()
     assert seen and {(counts.running, counts.waiting) for counts in seen} == {(2, 1)}
 
@@ -178,30 +188,35 @@ def test_counters_hold_within_a_step(talkers: list[Speaker]) -> None:
 def test_a_listener_that_raises_cancels_its_request(talkers: list[Speaker]) -> None:
     engine = engine_for(talkers)
 
-    def bad(event: Event) -> None:
+    def bad(event: StreamEvent) -> None:
         raise ValueError("the client is gone")
 
     handle, other = engine.submit(long(talkers[0]), bad), engine.submit(long(talkers[1]))
     drain(engine)
-    assert handle.done is not None and handle.done.reason == "cancelled"
-    assert other.result(0).done.usage.completion_tokens > 5
+    assert handle.finish is not None and handle.finish.reason == "cancelled"
+    assert other.result(0).finish.usage.completion_tokens > 5
 
 
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        (Request(Input()), "not empty"),
-        (Request(Input((1,), embedded=torch.zeros(1, 32))), "one of the two"),
-        (Request(Input(embedded=torch.zeros(3, 31))), r"of shape \(3, 31\)"),
-        (Request(Input((1, -1, -1))), "2 slot places and 0 slots"),
-        (Request(Input((1, -1), torch.zeros(1, 1, 31))), r"slots are of shape"),
-        (Request(Input((1, 10**6))), "token ids are 0 to"),
-        (Request(Input((1, -2))), "token ids are 0 to"),
-        (Request(Input((1,) * 600)), "600 tokens; with its answer 512 fit"),
-        (Request(Input((1,)), "nobody"), r"no adapter 'nobody' here \(there are: am, bo, km\)"),
+        (EngineRequest(PromptInput()), "not empty"),
+        (EngineRequest(PromptInput((1,), embedded=torch.zeros(1, 32))), "one of the two"),
+        (EngineRequest(PromptInput(embedded=torch.zeros(3, 31))), r"of shape \(3, 31\)"),
+        (EngineRequest(PromptInput((1, -1, -1))), "2 slot places and 0 slots"),
+        (EngineRequest(PromptInput((1, -1), torch.zeros(1, 1, 31))), r"slots are of shape"),
+        (EngineRequest(PromptInput((1, 10**6))), "token ids are 0 to"),
+        (EngineRequest(PromptInput((1, -2))), "token ids are 0 to"),
+        (EngineRequest(PromptInput((1,) * 600)), "600 tokens; with its answer 512 fit"),
+        (
+            EngineRequest(PromptInput((1,)), "nobody"),
+            r"no adapter 'nobody' here \(there are: am, bo, km\)",
+        ),
     ],
 )
-def test_what_cannot_be_answered_is_refused(talkers: list[Speaker], request_: Request, said: str) -> None:
+def test_what_cannot_be_answered_is_refused(
+    talkers: list[Speaker], request_: EngineRequest, said: str
+) -> None:
     engine = engine_for(talkers)
     with pytest.raises(LlinkError, match=said):
         engine.submit(request_)
@@ -210,9 +225,9 @@ def test_what_cannot_be_answered_is_refused(talkers: list[Speaker], request_: Re
 
 def test_the_context_ends_an_answer(talkers: list[Speaker]) -> None:
     engine = engine_for(talkers, tokens=20)
-    handle = engine.submit(Request(Input((5,) * 15), None, Sampling(max_tokens=50)))
+    handle = engine.submit(EngineRequest(PromptInput((5,) * 15), None, SamplingParams(max_tokens=50)))
     drain(engine)
-    done = handle.result(0).done
+    done = handle.result(0).finish
     assert done.reason == "length" and done.usage.completion_tokens == 5
 
 
@@ -225,7 +240,7 @@ def test_adapters_come_and_go_while_others_decode(talkers: list[Speaker]) -> Non
     second = engine.submit(long(km, 1))
     engine.step()
     engine.put("bo", am.lora)  # a new version: who has the old one goes on with it
-    third = engine.submit(Request(long(am, 2).prompt, "bo", long(am, 2).sampling))
+    third = engine.submit(EngineRequest(long(am, 2).prompt, "bo", long(am, 2).sampling))
     engine.step()
     engine.remove("km")
     with pytest.raises(LlinkError, match="no adapter 'km'"):
@@ -280,14 +295,14 @@ def test_scores_between_the_tokens_of_others(running: BatchedEngine, talkers: li
         running.score([prompt], [], ["bo"])
     with pytest.raises(LlinkError, match="shorten"):
         running.score([prompt], [1] * 600, ["bo"])
-    assert all(handle.result(30).done.usage.completion_tokens > 1 for handle in handles)
+    assert all(handle.result(30).finish.usage.completion_tokens > 1 for handle in handles)
 
 
 def test_asyncio(running: BatchedEngine, talkers: list[Speaker]) -> None:
-    async def read(request: Request) -> str:
+    async def read(request: EngineRequest) -> str:
         return "".join([event.text async for event in running.submit(request)])
 
-    async def leave(request: Request) -> None:
+    async def leave(request: EngineRequest) -> None:
         events = running.submit(request).__aiter__()
         await events.__anext__()
         await events.aclose()
@@ -311,12 +326,12 @@ def test_stopping_ends_everything(talkers: list[Speaker]) -> None:
     assert said.wait(30)
     engine.stop()
     for handle in (first, waits):
-        assert handle.done is not None and handle.done.reason in ("error", "length", "stop")
-    assert waits.done is not None and waits.done.error in ("the engine was stopped", None)
+        assert handle.finish is not None and handle.finish.reason in ("error", "length", "stop")
+    assert waits.finish is not None and waits.finish.error in ("the engine was stopped", None)
     with pytest.raises(LlinkError, match="the engine is stopped"):
         engine.submit(long(talkers[0]))
     engine.start()
-    assert engine.submit(talkers[0].ask(*ASKED[0])).result(30).done.usage.completion_tokens <= LONGEST
+    assert engine.submit(talkers[0].ask(*ASKED[0])).result(30).finish.usage.completion_tokens <= LONGEST
     engine.stop()
     engine.stop()
 
@@ -336,6 +351,6 @@ def test_a_defect_of_the_loop_leaves_nobody_waiting(
     monkeypatch.setattr(engine._batch, "step", breaks)
     first = engine.submit(long(talkers[0]))
     engine.start()
-    assert first.result(30).done.error == "the engine failed"
-    assert engine.submit(long(talkers[0])).result(30).done.reason in ("length", "stop")
+    assert first.result(30).finish.error == "the engine failed"
+    assert engine.submit(long(talkers[0])).result(30).finish.reason in ("length", "stop")
     engine.stop()

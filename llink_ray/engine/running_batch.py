@@ -10,32 +10,32 @@ import torch
 
 from llink_ray.engine.forward import Forward
 from llink_ray.engine.kv_cache import PaddedCache
-from llink_ray.engine.sequence import Row
+from llink_ray.engine.request_state import RequestState
 
 _log = logging.getLogger(__name__)
 _NO_NUMBERS = (
     "the decoder's output for this request is not a number: look at its prompt embeddings and adapter"
 )
-_Part = tuple[list[Row], torch.Tensor, PaddedCache]
+_Part = tuple[list[RequestState], torch.Tensor, PaddedCache]
 """Rows, their logits (B, V), what the decoder remembers of them."""
 
 
-class Batch:
+class RunningBatch:
     """Rows that run, over one padded cache. A row that fails leaves alone.
 
     ``leave`` is called once for every row that has ended.
     """
 
-    def __init__(self, forward: Forward, ends: frozenset[int], leave: Callable[[Row], None]) -> None:
+    def __init__(self, forward: Forward, ends: frozenset[int], leave: Callable[[RequestState], None]) -> None:
         self._forward, self._ends, self._leave = forward, ends, leave
-        self.rows: list[Row] = []
+        self.rows: list[RequestState] = []
         self._cache: PaddedCache | None = None
         self.counts = Counter[str]()
         """``prompt_tokens``, ``tokens``, ``joins``."""
         self.sizes = Counter[int]()
         """Rows of a decoding step -> steps."""
 
-    def keep(self, stays: Callable[[Row], bool]) -> None:
+    def keep(self, stays: Callable[[RequestState], bool]) -> None:
         """Drop the rows that do not stay; they have ended."""
         kept = [i for i, row in enumerate(self.rows) if stays(row)]
         if len(kept) < len(self.rows):
@@ -46,7 +46,7 @@ class Batch:
         """Forget all rows."""
         self.rows, self._cache = [], None
 
-    def join(self, rows: list[Row]) -> None:
+    def join(self, rows: list[RequestState]) -> None:
         """Read the rows' prompts together, give them their first token and merge them in."""
         self.counts["joins"] += len(rows)
         for part in self._prefilled(rows):
@@ -64,7 +64,7 @@ class Batch:
             self._settle(*part)
         return True
 
-    def _prefilled(self, rows: list[Row]) -> list[_Part]:
+    def _prefilled(self, rows: list[RequestState]) -> list[_Part]:
         """Prompts read; where that fails, by halves, so that the one at fault ends alone."""
         try:
             prompts = [row.request.prompt for row in rows]
@@ -79,7 +79,7 @@ class Batch:
             row.fed = row.request.prompt.length
         return [(rows, logits, cache)]
 
-    def _stepped(self, rows: list[Row], cache: PaddedCache) -> list[_Part]:
+    def _stepped(self, rows: list[RequestState], cache: PaddedCache) -> list[_Part]:
         """One more token fed; where that fails, by halves."""
         try:
             tokens, adapters = [row.last for row in rows], [row.adapter for row in rows]
@@ -91,13 +91,13 @@ class Batch:
             first = self._stepped(rows[:half], cache.select(places[:half]))
             return first + self._stepped(rows[half:], cache.select(places[half:]))
 
-    def _failed(self, row: Row, error: Exception) -> list[_Part]:
+    def _failed(self, row: RequestState, error: Exception) -> list[_Part]:
         _log.error("a request failed: %s", type(error).__name__, exc_info=error)
         row.end("error", f"the decoder failed on this request ({type(error).__name__})")
         self._leave(row)
         return []
 
-    def _settle(self, rows: list[Row], logits: torch.Tensor, cache: PaddedCache) -> None:
+    def _settle(self, rows: list[RequestState], logits: torch.Tensor, cache: PaddedCache) -> None:
         """Choose each row's token from logits (B, V); those that go on are merged in."""
         best, ids = (part.tolist() for part in logits.max(-1))  # NaN anywhere makes the maximum NaN
         kept = []
