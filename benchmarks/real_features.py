@@ -20,8 +20,7 @@ from real_corpora import EIGHT, Corpus, corpus, data_folder
 
 from llink_ray.features import Features, FeatureSpec, FeatureStore
 from llink_ray.features.extract import extract
-from llink_ray.features.precision import extraction_dtype
-from llink_ray.features.spec import What
+from llink_ray.features.spec import What, extraction_dtype
 from llink_ray.models.locate import fingerprint
 from llink_ray.progress import telling
 from llink_ray.settings import Settings, configure

@@ -30,7 +30,14 @@ from llink_ray.metrics.bootstrap import Resampled, means, ratio
 from llink_ray.settings import Settings, configure
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, project, seed_worker, validate
+from llink_ray.training.stage_a import (
+    StageA,
+    new_projector,
+    prepare_alignment,
+    project,
+    seed_worker,
+    validate,
+)
 
 Vectors = npt.NDArray[np.float32]
 PAPER = (
@@ -93,23 +100,23 @@ def train(settings: Settings, languages: Sequence[Loaded]) -> tuple[StageA, list
     torch.set_num_threads(1)
     started = time.monotonic()
     inputs, teacher = rows("foreign", "train"), rows("teacher", "train")
-    projector = fresh_projector(inputs.shape[1], teacher.shape[1], settings)
+    projector = new_projector(inputs.shape[1], teacher.shape[1], settings)
     pairs = [pair for one in languages for pair in one.pairs]
     data = AlignmentData(inputs, teacher, sentence_numbers(pairs))
-    data = begin(projector, data, settings.stage_a, rows("english", "train"))
+    data = prepare_alignment(projector, data, settings.stage_a, rows("english", "train"))
     stage = StageA(projector, data, settings.stage_a, settings.seed)
     seed_worker(settings)
     held_out, curve = (rows("foreign", "validation"), rows("teacher", "validation")), []
     start = validate(projector, *held_out)
-    stage.consider(start)
+    stage.record_validation(start)
     curve.append([0, round(start.r1, 3)])
     while not stage.done:
         stage.advance()
         if stage.step % settings.stage_a.planned_looks(len(pairs)) == 0 or stage.step == stage.steps:
             look = validate(projector, *held_out)
-            stage.consider(look)
+            stage.record_validation(look)
             curve.append([stage.step, round(look.r1, 3)])
-    stage.settle()
+    stage.keep_best()
     return stage, curve, time.monotonic() - started
 
 

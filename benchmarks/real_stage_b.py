@@ -31,7 +31,7 @@ from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, validate
+from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, validate
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, load_sources, parameter_groups
 
 TEACHERS = {
@@ -53,14 +53,14 @@ def stage_a(settings: Settings, pairs: list[Pair], store: Path) -> Any:
     n = len(pairs) - HELD_OUT
     foreign = torch.from_numpy(features(store, settings, "encoder", [p.foreign for p in pairs]).vectors[:])
     teacher = torch.from_numpy(features(store, settings, "teacher", [p.english for p in pairs]).vectors[:])
-    projector = fresh_projector(foreign.shape[1], teacher.shape[1], settings)
+    projector = new_projector(foreign.shape[1], teacher.shape[1], settings)
     data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(pairs[:n]))
-    stage = StageA(projector, begin(projector, data, settings.stage_a), settings.stage_a, 0)
+    stage = StageA(projector, prepare_alignment(projector, data, settings.stage_a), settings.stage_a, 0)
     while settings.stage_a.enabled and not stage.done:
         stage.advance()
         if stage.step % settings.stage_a.planned_looks(n) == 0:
-            stage.consider(validate(projector, foreign[n:], teacher[n:]))
-    stage.settle()
+            stage.record_validation(validate(projector, foreign[n:], teacher[n:]))
+    stage.keep_best()
     return projector, projector.normalise(teacher), validate(projector, foreign[n:], teacher[n:]).r1
 
 

@@ -93,12 +93,12 @@ def _teach(names: str, registry: str, address: str | None) -> None:
     if not names:
         return
     from llink_ray.bundles.registry import Registry
-    from llink_ray.cluster.job import Request, asked_languages
+    from llink_ray.cluster.job import Request, requested_languages
     from llink_ray.cluster.job import run as train
 
     known = Registry(registry)
     missing = [
-        one.code for one in asked_languages(Request(languages=names), None) if not known.list(one.code)
+        one.code for one in requested_languages(Request(languages=names), None) if not known.list(one.code)
     ]
     if missing:
         train(Request(languages=",".join(missing), registry=registry, address=address))

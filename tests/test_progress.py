@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from llink_ray.cluster.progress import into_log, tailing
+from llink_ray.cluster.progress import log_writer, tail_logs
 from llink_ray.corpus.read import read
 from llink_ray.progress import bytes_in, telling, track
 from llink_ray.storage.object_store import ObjectStore
@@ -129,9 +129,9 @@ def test_copies_to_and_from_a_store(
 def test_the_log_of_a_run_is_followed(tmp_path: Path) -> None:
     """As it is written on another machine: whole lines, without the times that stand in it."""
     log, heard = tmp_path / "run.log", list[str]()
-    into_log(log)("said before")
-    with tailing({"km": log, "bo": tmp_path / "none" / "run.log"}, heard.append):
-        into_log(log)("Stage A: 10 of 20 steps")
+    log_writer(log)("said before")
+    with tail_logs({"km": log, "bo": tmp_path / "none" / "run.log"}, heard.append):
+        log_writer(log)("Stage A: 10 of 20 steps")
         with log.open("a") as file:
             file.write("2026-01-01T00:00:00 half a li")
             file.flush()

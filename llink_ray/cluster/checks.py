@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from llink_ray.cluster.local_ray import require
+from llink_ray.cluster.local_ray import require_capacity
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.locate import EMBEDDED, locate, require_pooling
@@ -27,7 +27,7 @@ def check_output(output: Path) -> None:
         raise LlinkError(f"--output {output}: {there} may not be written: name another folder")
 
 
-def with_places(settings: Settings) -> Settings:
+def with_absolute_paths(settings: Settings) -> Settings:
     """The settings with every local path absolute: processes of the cluster stand in other folders."""
     changed = {
         part: section.model_copy(update={"model": _absolute(section.model)})
@@ -46,7 +46,7 @@ def with_places(settings: Settings) -> Settings:
     )
 
 
-def with_models(language: Language, settings: Settings) -> Settings:
+def with_recommended_models(language: Language, settings: Settings) -> Settings:
     """Models that a preset leaves open come from the language table.
 
     Raises:
@@ -73,7 +73,7 @@ def check(language: Language, settings: Settings) -> None:
     for part, model in (("encoder", settings.encoder.model), ("decoder", settings.decoder.model)):
         locate(model, part)
     cluster = settings.cluster
-    require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
+    require_capacity(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
     # Loaded late by the processes that need them, hence looked at now.
     if settings.encoder.model != EMBEDDED and settings.encoder.pooling is None:
         require_pooling(settings.encoder.model, settings.encoder.revision)

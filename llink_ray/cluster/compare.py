@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.cluster.checks import check_output
-from llink_ray.cluster.job import Request, asked_languages, default_output, new_task, say
+from llink_ray.cluster.job import Request, default_output, new_task, requested_languages, say
 from llink_ray.cluster.local_ray import connect, ray_env_vars
-from llink_ray.cluster.progress import into_log, tailing
+from llink_ray.cluster.progress import log_writer, tail_logs
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import Task, teach
+from llink_ray.cluster.train_language import TrainingTask, train_language
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation import comparison as compared
 from llink_ray.evaluation.baselines import BASE, OURS, settings_of, stage_a_of
@@ -50,7 +50,7 @@ def compare(asked: Comparison) -> dict[str, Any]:
         KeyboardInterrupt: stopped by the person; its text says how to go on.
     """
     run = RunDir(Path(asked.run)) if asked.run else None
-    languages = asked_languages(asked.request, run)
+    languages = requested_languages(asked.request, run)
     if run is not None and languages != [find(run.asked()[0])]:
         raise LlinkError(
             f"run {run.path} teaches {find(run.asked()[0]).name}: leave out --lang, or name that one alone"
@@ -68,7 +68,7 @@ def compare(asked: Comparison) -> dict[str, Any]:
                 folder = run.path / "comparison"
                 settings = run.asked()[1]
                 store = settings.features.directory or str((run.path.parent / "features").resolve())
-                ours = Task(find(run.asked()[0]), settings, run.path, store, None)
+                ours = TrainingTask(find(run.asked()[0]), settings, run.path, store, None)
             else:
                 task = new_task(asked.request, language, None, output, alone=True)
                 folder = output / "comparisons" / f"{language.code}-{task.settings.preset}"
@@ -78,7 +78,7 @@ def compare(asked: Comparison) -> dict[str, Any]:
     return documents[0] if len(documents) == 1 else {"job": "evaluate", "runs": documents}
 
 
-def _compare_one(asked: Comparison, ours: Task, folder: Path) -> dict[str, Any]:
+def _compare_one(asked: Comparison, ours: TrainingTask, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     others = {
         name: replace(ours, settings=settings_of(name, ours.settings), run_dir=folder / name, registry=None)
@@ -116,19 +116,21 @@ def _compare_one(asked: Comparison, ours: Task, folder: Path) -> dict[str, Any]:
     return final
 
 
-def _taught(name: str, task: Task) -> dict[str, Any]:
+def _taught(name: str, task: TrainingTask) -> dict[str, Any]:
     done = RunDir(task.run_dir).document.exists()
     say(f"{name}: {compared.described(name)}, " + ("done already" if done else f"run {task.run_dir}"))
-    return teach(task, say)
+    return train_language(task, say)
 
 
-def _measured(name: str, document: Mapping[str, Any], task: Task) -> Baseline:
+def _measured(name: str, document: Mapping[str, Any], task: TrainingTask) -> Baseline:
     slots = task.settings.slots
     count = None if slots.variant == "none" else slots.count
     return compared.from_run(name, document, _answers(task.run_dir), count)
 
 
-def _curves(ours: Task, others: Mapping[str, Task]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def _curves(
+    ours: TrainingTask, others: Mapping[str, TrainingTask]
+) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Histories of those that trained Stage A, the first of each way to do so."""
     seen: list[dict[str, Any]] = []
     found = {}
@@ -146,7 +148,7 @@ def _answers(run_dir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _base(folder: Path, ours: Task, document: Mapping[str, Any], own: Baseline) -> Baseline:
+def _base(folder: Path, ours: TrainingTask, document: Mapping[str, Any], own: Baseline) -> Baseline:
     """The decoder as it came, asked what ours was asked; kept, as it takes a while."""
     run, questions = RunDir(folder), [(row["instruction"], row["text"]) for row in own.answers]
     path = folder / f"{BASE}.json"
@@ -154,7 +156,7 @@ def _base(folder: Path, ours: Task, document: Mapping[str, Any], own: Baseline) 
     if kept.get("asked") != [list(question) for question in questions]:
         say(f"{BASE}: {compared.described(BASE)}, {len(questions)} questions")
         log = folder / "run.log"
-        with tailing({"": log}, say):
+        with tail_logs({"": log}, say):
             kept = {"asked": questions, "given": _untrained(ours.settings, questions, log.resolve())}
         run.write_json(path, kept)
     return compared.untouched(document, own.answers, kept["given"])
@@ -172,7 +174,7 @@ def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) 
         torch.set_num_threads(settings.cluster.threads or 1)
         decoder = Decoder.load(settings.decoder, "cuda" if gpu else "cpu")
         wanted = settings.evaluation
-        with telling(into_log(log)):
+        with telling(log_writer(log)):
             return decoder.answer_english(questions, wanted.batch_size, wanted.max_new_tokens)
 
     remote = ray.remote(
@@ -185,7 +187,7 @@ def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) 
 
 
 def _judged(
-    settings: JudgeSettings, own: Baseline, others: Sequence[Baseline], ours: Task, folder: Path
+    settings: JudgeSettings, own: Baseline, others: Sequence[Baseline], ours: TrainingTask, folder: Path
 ) -> dict[str, Summary]:
     meanings = {pair.foreign: pair.english for pair in RunDir(ours.run_dir).read_pairs("test")}
     found = {}

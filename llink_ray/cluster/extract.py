@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llink_ray.cluster.local_ray import places, require
+from llink_ray.cluster.local_ray import require_capacity, worker_capacity
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.features.extract import Batch, Counting, Extracted, computed, distinct
+from llink_ray.features.extract import Batch, ExtractionProgress, ExtractionResult, compute_batches, distinct
 from llink_ray.features.frozen import Loader, ModelHolder, load_model
 from llink_ray.features.spec import FeatureSpec, Shard
 from llink_ray.features.store import FeatureStore
@@ -25,7 +25,7 @@ def extract(
     gpus_per_task: float = 0.0,
     max_tasks: int | None = None,
     load: Loader = load_model,
-) -> Extracted:
+) -> ExtractionResult:
     """Compute what is missing of ``specs`` on the cluster, and open all of it.
 
     Pass encoder and teacher specs together: the same processes then serve both, each importing its
@@ -49,11 +49,11 @@ def extract(
     work = [shard for spec in wanted for shard in store.missing(spec)]
     forwards = 0
     if work:
-        require(1, cpus_per_task, gpus_per_task)
-        size = min(len(work), places(cpus_per_task, gpus_per_task), max_tasks or len(work))
+        require_capacity(1, cpus_per_task, gpus_per_task)
+        size = min(len(work), worker_capacity(cpus_per_task, gpus_per_task), max_tasks or len(work))
         pool = _Pool(size, cpus_per_task, gpus_per_task, (store.uri, load, batch_tokens, cpus_per_task))
         forwards = pool.run(work)
-    return Extracted({spec.key: store.finish(spec) for spec in wanted}, forwards)
+    return ExtractionResult({spec.key: store.finish(spec) for spec in wanted}, forwards)
 
 
 class _Worker:
@@ -79,7 +79,7 @@ class _Worker:
         """Store one shard; told of each forward."""
         if not hasattr(self, "_models"):  # Ray has restarted this process
             self.ready()
-        yield from computed(self._store, shard, self._models.get(shard), self._batch_tokens)
+        yield from compute_batches(self._store, shard, self._models.get(shard), self._batch_tokens)
 
 
 class _Pool:
@@ -107,7 +107,7 @@ class _Pool:
             busy: dict[Any, tuple[Any, Shard | None]] = {
                 worker.ready.remote(): (worker, None) for worker in self._workers
             }
-            with Counting(work) as counting:
+            with ExtractionProgress(work) as counting:
                 # A worker that has no room yet is not waited for once nothing is left to do.
                 while queue or any(shard for _, shard in busy.values()):
                     (ready, *_), _ = ray.wait(list(busy), num_returns=1)

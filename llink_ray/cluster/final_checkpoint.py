@@ -23,7 +23,7 @@ class Place(TypedDict):
     step: int
 
 
-def keep_fresh(paths: Iterable[Path], seconds: float) -> list[str]:
+def request_checkpoints(paths: Iterable[Path], seconds: float) -> list[str]:
     """Have every run that is at its steps take a checkpoint, as far as ``seconds`` suffice.
 
     The workers wait for their end afterwards. To be called as long as Ray is still there.
@@ -47,12 +47,14 @@ def keep_fresh(paths: Iterable[Path], seconds: float) -> list[str]:
 
 
 @contextmanager
-def kept_when_stopped(paths: Callable[[], Iterable[Path]], say: Callable[[str], None]) -> Iterator[None]:
+def checkpoint_when_stopped(
+    paths: Callable[[], Iterable[Path]], say: Callable[[str], None]
+) -> Iterator[None]:
     """Runs that are trained in this block take a last checkpoint when a signal ends it; ``say`` tells."""
     try:
         yield
     except KeyboardInterrupt:
-        for sentence in keep_fresh(paths(), seconds_for_a_checkpoint()):
+        for sentence in request_checkpoints(paths(), seconds_for_a_checkpoint()):
             say(sentence)
         raise
 
@@ -74,7 +76,7 @@ def answer(run: RunDir, place: Place) -> None:
     run.write_json(run.stop, place)
 
 
-def wait_for_the_end() -> None:
+def wait_until_killed() -> None:
     """What workers do afterwards: any further step would be lost."""
     while True:
         time.sleep(1)

@@ -11,11 +11,17 @@ from typing import Any
 
 import yaml
 
-from llink_ray.cluster.checks import check, check_corpus, check_output, with_models, with_places
+from llink_ray.cluster.checks import (
+    check,
+    check_corpus,
+    check_output,
+    with_absolute_paths,
+    with_recommended_models,
+)
 from llink_ray.cluster.local_ray import connect, resources
-from llink_ray.cluster.multi_language import how_to_go_on, teach_many
+from llink_ray.cluster.multi_language import how_to_go_on, train_languages
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import Task, teach
+from llink_ray.cluster.train_language import TrainingTask, train_language
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.pretrained.acquire import ensure
@@ -54,7 +60,7 @@ def run(request: Request) -> dict[str, Any]:
         KeyboardInterrupt: stopped by the person; its text says how to go on.
     """
     resumed = RunDir(Path(request.resume)) if request.resume else None
-    languages = asked_languages(request, resumed)
+    languages = requested_languages(request, resumed)
     if resumed is None:
         # A first reading with any preset finds wrong files, keys and values before Ray is started.
         settings = configure.resolve(
@@ -74,10 +80,10 @@ def run(request: Request) -> dict[str, Any]:
             return _checked(tasks)
         if len(tasks) == 1:
             return _one(tasks[0])
-        return teach_many(tasks, say)
+        return train_languages(tasks, say)
 
 
-def asked_languages(request: Request, resumed: RunDir | None) -> list[Language]:
+def requested_languages(request: Request, resumed: RunDir | None) -> list[Language]:
     if resumed is not None and not request.languages:
         return [find(resumed.asked()[0])]
     if request.languages.strip().casefold() == "all":
@@ -102,7 +108,9 @@ def default_output() -> Path:
     return Path.home() / "llink_ray" / "runs" if submitted else Path("runs")
 
 
-def new_task(request: Request, language: Language, resumed: RunDir | None, output: Path, alone: bool) -> Task:
+def new_task(
+    request: Request, language: Language, resumed: RunDir | None, output: Path, alone: bool
+) -> TrainingTask:
     if resumed is not None:
         _, stored = resumed.asked()
         settings = stored
@@ -110,7 +118,7 @@ def new_task(request: Request, language: Language, resumed: RunDir | None, outpu
             layers = configure.layers(
                 request.preset or stored.preset, request.settings_file, request.assignments
             )
-            settings = with_places(
+            settings = with_absolute_paths(
                 configure.resolve(stored.model_dump(mode="json"), *(layers if request.preset else layers[1:]))
             )
         resumed.check_same(language.code, settings)
@@ -121,7 +129,7 @@ def new_task(request: Request, language: Language, resumed: RunDir | None, outpu
             name, why = _choice(language, request)
             say(f"preset {name}: {why}")
         layers = configure.layers(name, request.settings_file, request.assignments)
-        settings = with_places(with_models(language, configure.resolve(*layers)))
+        settings = with_absolute_paths(with_recommended_models(language, configure.resolve(*layers)))
         if alone:
             settings = _with_threads(settings)
         path = _fresh(output, language, name)
@@ -130,7 +138,7 @@ def new_task(request: Request, language: Language, resumed: RunDir | None, outpu
     check(language, settings)
     registry = (request.registry or str(output / "registry")) if request.publish else None
     store = settings.features.directory or str((output / "features").resolve())
-    return Task(language, settings, path, store, registry)
+    return TrainingTask(language, settings, path, store, registry)
 
 
 def _with_threads(settings: Settings) -> Settings:
@@ -173,19 +181,19 @@ def _show(settings: Settings) -> None:
     )
 
 
-def _one(task: Task) -> dict[str, Any]:
+def _one(task: TrainingTask) -> dict[str, Any]:
     from llink_ray.evaluation.terminal import print_tables
 
     _show(task.settings)
     say(f"run {task.run_dir}")
     with resumable(lambda: how_to_go_on(task)):
-        document = teach(task, say)
+        document = train_language(task, say)
     print_tables(document)
     _samples(task)
     return document
 
 
-def _samples(task: Task, count: int = 3) -> None:
+def _samples(task: TrainingTask, count: int = 3) -> None:
     """A few of the answers that were measured, so that a person sees what the figures mean."""
     run = RunDir(task.run_dir)
     asked = run.read_json(run.path / "answers.json")
@@ -197,7 +205,7 @@ def _samples(task: Task, count: int = 3) -> None:
         say(f"\n{answer['text']}\n  {answer['instruction']}  →  {given}    (known: {known})")
 
 
-def _checked(tasks: list[Task]) -> dict[str, Any]:
+def _checked(tasks: list[TrainingTask]) -> dict[str, Any]:
     from llink_ray.corpus import prepare
     from llink_ray.evaluation.terminal import print_tables
 

@@ -274,7 +274,7 @@ def resources() -> dict[str, float]:
     return {"CPU": float(total.get("CPU", 0.0)), "GPU": float(total.get("GPU", 0.0))}
 
 
-def places(cpus: float, gpus: float = 0.0) -> int:
+def worker_capacity(cpus: float, gpus: float = 0.0) -> int:
     """How many processes of ``cpus`` CPUs and ``gpus`` GPUs the nodes have room for when nothing runs."""
     import ray
 
@@ -287,7 +287,7 @@ def places(cpus: float, gpus: float = 0.0) -> int:
     return room
 
 
-def require(num_workers: int, cpus: float, gpus: float = 0.0) -> None:
+def require_capacity(num_workers: int, cpus: float, gpus: float = 0.0) -> None:
     """Refuse at once what the cluster can never place; Ray itself would wait for ever.
 
     Args:
@@ -298,7 +298,7 @@ def require(num_workers: int, cpus: float, gpus: float = 0.0) -> None:
     Raises:
         JobFailed: with what is asked and what is there.
     """
-    room = places(cpus, gpus)
+    room = worker_capacity(cpus, gpus)
     if num_workers <= room:
         return
     there = resources()

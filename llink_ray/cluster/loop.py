@@ -13,7 +13,7 @@ from llink_ray.cluster.run_directory import RunDir
 from llink_ray.progress import Progress, Say, track
 from llink_ray.settings import CheckpointSettings
 from llink_ray.training import history
-from llink_ray.training.collective import from_first, world
+from llink_ray.training.collective import broadcast_from_first, world
 from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import StageB
 
@@ -21,7 +21,7 @@ Look = Callable[[], dict[str, float]]
 Report = Callable[[dict[str, Any]], None]
 
 
-class Loop:
+class TrainingLoop:
     """Carries out stages; the first worker keeps the history and says how far it is."""
 
     def __init__(self, run: RunDir, settings: CheckpointSettings, log: Say) -> None:
@@ -29,15 +29,15 @@ class Loop:
         self._first = world()[0] == 0
 
     def go(
-        self, name: str, stage: StageA | StageB, steps: int, look_every: int, look: Look, report: Report
+        self, name: str, stage: StageA | StageB, steps: int, look_every: int, evaluate: Look, report: Report
     ) -> None:
-        """Advance a stage to its end; ``look`` gives figures, ``report`` takes a checkpoint."""
+        """Advance a stage to its end; ``evaluate`` gives figures, ``report`` takes a checkpoint."""
         if self._first:
             self._run.stepping.touch()
         with track(STAGES[name], "steps", steps) as progress:
             progress.reach(stage.step)
             while not stage.done:
-                self._step(name, stage, steps, look_every, look, report, progress)
+                self._step(name, stage, steps, look_every, evaluate, report, progress)
         if self._first:
             self._run.stepping.unlink(missing_ok=True)
 
@@ -47,7 +47,7 @@ class Loop:
         stage: StageA | StageB,
         steps: int,
         look_every: int,
-        look: Look,
+        evaluate: Look,
         report: Report,
         progress: Progress,
     ) -> None:
@@ -55,7 +55,7 @@ class Loop:
         progress.at(stage.step, note=f"loss {record['loss']:.3f}")
         looked = stage.step % look_every == 0 or stage.step == steps
         if looked:
-            record |= look()
+            record |= evaluate()
             self._tell_of(record, steps)
         last = stage.done  # a look may have been the last
         if self._first and (looked or stage.step % self._settings.log_every == 0 or stage.step == 1):
@@ -66,7 +66,7 @@ class Loop:
         if stopped:
             if self._first:
                 fresh.answer(self._run, {"stage": name, "step": stage.step})
-            fresh.wait_for_the_end()
+            fresh.wait_until_killed()
 
     def _tell_of(self, record: dict[str, Any], steps: int) -> None:
         looks = {k.split("/")[1]: v for k, v in record.items() if k.startswith("validation/")}
@@ -78,5 +78,5 @@ class Loop:
     def _stopped(self) -> bool:
         """Whether the run is to end here; all workers agree, so that they checkpoint the same step."""
         told = torch.tensor([float(self._first and self._run.stop.exists())])
-        from_first([told])
+        broadcast_from_first([told])
         return bool(told.item())

@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llink_ray.cluster.final_checkpoint import kept_when_stopped
-from llink_ray.cluster.local_ray import places, ray_env_vars
-from llink_ray.cluster.progress import tailing
+from llink_ray.cluster.final_checkpoint import checkpoint_when_stopped
+from llink_ray.cluster.local_ray import ray_env_vars, worker_capacity
+from llink_ray.cluster.progress import tail_logs
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import Say, Task, teach
+from llink_ray.cluster.train_language import Say, TrainingTask, train_language
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.stopping import resumable
 
 
-def teach_many(tasks: list[Task], say: Say) -> dict[str, Any]:
+def train_languages(tasks: list[TrainingTask], say: Say) -> dict[str, Any]:
     """Carry out all tasks; the failure of one does not touch the others. Returns one document for all.
 
     Raises:
@@ -30,8 +30,8 @@ def teach_many(tasks: list[Task], say: Say) -> dict[str, Any]:
     failed: list[dict[str, Any]] = []
     with (
         resumable(lambda: "\n".join(filter(None, map(how_to_go_on, tasks)))),
-        kept_when_stopped(lambda: [task.run_dir for task in tasks], say),
-        tailing({task.language.code: RunDir(task.run_dir).log for task in tasks}, say),
+        checkpoint_when_stopped(lambda: [task.run_dir for task in tasks], say),
+        tail_logs({task.language.code: RunDir(task.run_dir).log for task in tasks}, say),
     ):
         _spread(tasks, documents, failed, say)
     if not documents:
@@ -39,7 +39,7 @@ def teach_many(tasks: list[Task], say: Say) -> dict[str, Any]:
     return {"job": "train", "runs": documents, "failed": failed}
 
 
-def how_to_go_on(task: Task) -> str:
+def how_to_go_on(task: TrainingTask) -> str:
     """The command that goes on with a run; nothing where there is none to go on with, or it is done."""
     run = RunDir(task.run_dir)
     going = run.record.exists() and not run.document.exists()
@@ -47,18 +47,18 @@ def how_to_go_on(task: Task) -> str:
 
 
 def _spread(
-    tasks: list[Task], documents: list[dict[str, Any]], failed: list[dict[str, Any]], say: Say
+    tasks: list[TrainingTask], documents: list[dict[str, Any]], failed: list[dict[str, Any]], say: Say
 ) -> None:
     import ray
 
     from llink_ray.evaluation.terminal import print_tables
 
     cluster = tasks[0].settings.cluster
-    room = places(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
+    room = worker_capacity(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
     say(f"{len(tasks)} languages, {min(room, len(tasks))} at a time")
-    remote = ray.remote(num_cpus=0, max_retries=0, runtime_env={"env_vars": ray_env_vars()})(teach)
+    remote = ray.remote(num_cpus=0, max_retries=0, runtime_env={"env_vars": ray_env_vars()})(train_language)
     waiting = list(tasks)
-    running: dict[Any, Task] = {}
+    running: dict[Any, TrainingTask] = {}
     while waiting or running:
         while waiting and len(running) < room:
             task = waiting.pop(0)

@@ -22,7 +22,7 @@ _EVERY = 0.5
 _STAMP = "%Y-%m-%dT%H:%M:%S"
 
 
-def into_log(path: Path) -> Say:
+def log_writer(path: Path) -> Say:
     """Appends lines to a log, with the time, where its folder is there already."""
 
     def write(line: str) -> None:
@@ -34,9 +34,9 @@ def into_log(path: Path) -> Say:
     return write
 
 
-def logged(run: RunDir, say: Say) -> Say:
+def say_and_log(run: RunDir, say: Say) -> Say:
     """To a person, and into the run's log."""
-    write = into_log(run.log)
+    write = log_writer(run.log)
 
     def tell(line: str) -> None:
         say(line)
@@ -46,18 +46,18 @@ def logged(run: RunDir, say: Say) -> Say:
 
 
 @contextmanager
-def following(run: RunDir, steps: Mapping[str, int], say: Say) -> Iterator[None]:
+def show_progress(run: RunDir, steps: Mapping[str, int], say: Say) -> Iterator[None]:
     """Show what the workers of a run say until the block ends; a terminal gets a bar a stage besides."""
     if not sys.stderr.isatty():
-        with tailing({"": run.log}, say):
+        with tail_logs({"": run.log}, say):
             yield
         return
-    with _bars(run, steps) as print_above, tailing({"": run.log}, print_above):
+    with _bars(run, steps) as print_above, tail_logs({"": run.log}, print_above):
         yield
 
 
 @contextmanager
-def tailing(logs: Mapping[str, Path], say: Say) -> Iterator[None]:
+def tail_logs(logs: Mapping[str, Path], say: Say) -> Iterator[None]:
     """Say every line that is written into logs in this block, behind the name that a log has here."""
     places = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
 

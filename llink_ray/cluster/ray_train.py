@@ -11,7 +11,7 @@ from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
 
 
-def fit(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
+def run_ray_train(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
     """Train to the end; lost workers are replaced and go on from the newest checkpoint.
 
     Args:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.cluster.checks import check_output
-from llink_ray.cluster.final_checkpoint import kept_when_stopped
-from llink_ray.cluster.job import Request, asked_languages, default_output, new_task
+from llink_ray.cluster.final_checkpoint import checkpoint_when_stopped
+from llink_ray.cluster.job import Request, default_output, new_task, requested_languages
 from llink_ray.cluster.local_ray import connect
 from llink_ray.cluster.sweep_search import RECORD, room, search_in
 from llink_ray.errors import LlinkError
@@ -79,7 +79,7 @@ def sweep(asked: Sweep) -> dict[str, Any]:
         try:
             with (
                 resumable(lambda: _how_to_go_on(folder)),
-                kept_when_stopped(lambda: trials.glob("*"), lambda _: None),
+                checkpoint_when_stopped(lambda: trials.glob("*"), lambda _: None),
             ):
                 return search_in(folder, record, started)
         except LlinkError:
@@ -94,7 +94,7 @@ def _how_to_go_on(folder: Path) -> str:
 
 def _begun(asked: Sweep) -> dict[str, Any]:
     """What can be known, and found wrong, without Ray."""
-    languages = asked_languages(asked.request, None)
+    languages = requested_languages(asked.request, None)
     space = spaces.load(asked.space or "projector", asked.spaces)
     r = asked.request
     layers = configure.layers(r.preset or "tiny", r.settings_file, r.assignments)

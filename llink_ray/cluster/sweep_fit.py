@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llink_ray.cluster.ray_train import fit
+from llink_ray.cluster.ray_train import run_ray_train
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed
 from llink_ray.settings import Settings
@@ -49,7 +49,7 @@ def run_both_stages(
 
     def train() -> None:
         try:
-            fit(run, settings, config)
+            run_ray_train(run, settings, config)
         except BaseException as error:
             failures.append(error)
 

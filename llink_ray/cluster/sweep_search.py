@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.cluster.job import say
-from llink_ray.cluster.local_ray import places, ray_env_vars
+from llink_ray.cluster.local_ray import ray_env_vars, worker_capacity
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.sweep_trial import TrialContext, world_name
-from llink_ray.cluster.train_language import Task, extract_run, prepare_run
+from llink_ray.cluster.train_language import TrainingTask, extract_run, prepare_run
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.prompts.instructions import TRANSLATE_KIND
 from llink_ray.settings import Settings, configure
@@ -30,7 +30,7 @@ _WAITING_BYTES = 1 << 20
 def room(settings: Settings, stage_b: bool) -> int:
     """Trials that the cluster can hold at a time, each whole: more would wait for each other's workers."""
     cluster = settings.cluster
-    workers = places(cluster.cpus_per_worker, cluster.gpus_per_worker)
+    workers = worker_capacity(cluster.cpus_per_worker, cluster.gpus_per_worker)
     return max(1, workers // cluster.num_workers if stage_b else workers)
 
 
@@ -136,7 +136,7 @@ def _worlds(folder: Path, record: Mapping[str, Any], space: spaces.Space) -> int
                     settings.model_dump(mode="json"), {"slots": {"variant": "resampler"}}
                 )
             path = folder / "worlds" / world_name(code, settings)
-            task = Task(find(code), settings, path, record["store"], None)
+            task = TrainingTask(find(code), settings, path, record["store"], None)
             run = RunDir(path)
             pairs = prepare_run(run, task, lambda _: None)
             _check_pairs(run, record["objectives"])

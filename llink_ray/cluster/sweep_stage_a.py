@@ -16,7 +16,7 @@ from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.examples import sentence_numbers
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, seed_worker, validate
+from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, seed_worker, validate
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,12 @@ class Alignment:
         shared = world_of(world)
         n = len(shared.sentences)
         self.settings, self.held_out = settings.stage_a, shared.held_out
-        projector = fresh_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
+        projector = new_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
         data = AlignmentData(MappedRows(shared.foreign, n), MappedRows(shared.teacher, n), shared.sentences)
         encoded = shared.encoded_english
-        data = begin(projector, data, self.settings, MappedRows(encoded, n) if encoded is not None else None)
+        data = prepare_alignment(
+            projector, data, self.settings, MappedRows(encoded, n) if encoded is not None else None
+        )
         self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
         seed_worker(settings)
         self._chance = self._drawn()

@@ -13,16 +13,15 @@ from typing import Any
 from llink_ray.bundles.bundle import INDEX, read_bundle
 from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.extract import extract
-from llink_ray.cluster.final_checkpoint import kept_when_stopped
-from llink_ray.cluster.local_ray import require
-from llink_ray.cluster.progress import following, logged
-from llink_ray.cluster.ray_train import fit
+from llink_ray.cluster.final_checkpoint import checkpoint_when_stopped
+from llink_ray.cluster.local_ray import require_capacity
+from llink_ray.cluster.progress import say_and_log, show_progress
+from llink_ray.cluster.ray_train import run_ray_train
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.corpus import SPLITS, UNSEEN, Pair, prepare
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec
-from llink_ray.features.precision import extraction_dtype
-from llink_ray.features.spec import What
+from llink_ray.features.spec import What, extraction_dtype
 from llink_ray.models.locate import fingerprint, weights_of
 from llink_ray.progress import telling
 from llink_ray.settings import Settings
@@ -34,7 +33,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """What one run is asked to do."""
 
     language: Language
@@ -46,7 +45,7 @@ class Task:
     """Where to publish; nothing for not at all."""
 
 
-def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
+def train_language(task: TrainingTask, say: Say = lambda _: None) -> dict[str, Any]:
     """Carry out (or go on with) a run; Ray is initialised already. Returns the job's JSON document.
 
     Raises:
@@ -54,12 +53,12 @@ def teach(task: Task, say: Say = lambda _: None) -> dict[str, Any]:
         JobFailed: it could not be carried out; the run can be resumed.
     """
     run = RunDir(task.run_dir)
-    tell = logged(run, say)
+    tell = say_and_log(run, say)
     with telling(tell):
         return _teach(task, run, tell, say)
 
 
-def _teach(task: Task, run: RunDir, say: Say, follow: Say) -> dict[str, Any]:
+def _teach(task: TrainingTask, run: RunDir, say: Say, follow: Say) -> dict[str, Any]:
     """``say`` goes into the run's log as well, which ``follow`` is told of while the workers write it."""
     started, settings = time.monotonic(), task.settings
     fresh = not run.path.exists()
@@ -79,8 +78,8 @@ def _teach(task: Task, run: RunDir, say: Say, follow: Say) -> dict[str, Any]:
     if not _measured(run):
         say(f"training on {workers} worker{'s' * (workers != 1)}")
         steps = {"a": settings.stage_a.planned_steps(record["corpus"]["train"]), "b": settings.stage_b.steps}
-        with following(run, steps, follow), kept_when_stopped(lambda: [run.path], follow):
-            fit(run, settings, config)
+        with show_progress(run, steps, follow), checkpoint_when_stopped(lambda: [run.path], follow):
+            run_ray_train(run, settings, config)
     return _close(task, run, record, forwards, time.monotonic() - started, fresh)
 
 
@@ -88,10 +87,12 @@ def _measured(run: RunDir) -> bool:
     return run.metrics.exists() and (run.bundle / INDEX).exists()
 
 
-def extract_run(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) -> tuple[dict[str, Any], int]:
+def extract_run(
+    run: RunDir, task: TrainingTask, record: Mapping[str, Any], say: Say
+) -> tuple[dict[str, Any], int]:
     """What the workers are told, and the forwards of frozen models that it took."""
     settings, cluster = task.settings, task.settings.cluster
-    require(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
+    require_capacity(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
     specs = _specs(run, settings, record["fingerprints"])
     say(f"features: {', '.join(f'{len(spec.texts)} {name}' for name, spec in specs.items())} texts")
     found = extract(
@@ -119,7 +120,7 @@ def extract_run(run: RunDir, task: Task, record: Mapping[str, Any], say: Say) ->
     return config, found.forwards
 
 
-def prepare_run(run: RunDir, task: Task, say: Say) -> dict[str, Any]:
+def prepare_run(run: RunDir, task: TrainingTask, say: Say) -> dict[str, Any]:
     """The run's record; the corpus is read once, a resumed run takes the pairs that were kept."""
     settings, language = task.settings, task.language
     prints = {
@@ -186,7 +187,7 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
     }
 
 
-def _published(task: Task, run: RunDir, fresh: bool) -> str | None:
+def _published(task: TrainingTask, run: RunDir, fresh: bool) -> str | None:
     """Version that the bundle has in the registry; a run that is gone on with may have published it."""
     # What reads English must not answer for the language.
     if task.registry is None or task.settings.stage_b.source == "english":
@@ -205,7 +206,7 @@ def _published(task: Task, run: RunDir, fresh: bool) -> str | None:
 
 
 def _close(
-    task: Task, run: RunDir, record: dict[str, Any], forwards: int, seconds: float, fresh: bool
+    task: TrainingTask, run: RunDir, record: dict[str, Any], forwards: int, seconds: float, fresh: bool
 ) -> dict[str, Any]:
     from llink_ray.evaluation.report import write_report
     from llink_ray.training import history

@@ -14,8 +14,8 @@ import torch
 
 from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
-from llink_ray.cluster.loop import Loop
-from llink_ray.cluster.progress import into_log
+from llink_ray.cluster.loop import TrainingLoop
+from llink_ray.cluster.progress import log_writer
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.evaluation.held_out import HeldOut
 from llink_ray.features import FeatureStore
@@ -29,9 +29,9 @@ from llink_ray.settings import Settings
 from llink_ray.text.languages import find
 from llink_ray.training import history
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
-from llink_ray.training.collective import from_first, world
+from llink_ray.training.collective import broadcast_from_first, world
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
-from llink_ray.training.stage_a import StageA, begin, fresh_projector, seed_worker, validate
+from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, seed_worker, validate
 from llink_ray.training.stage_b import StageB, load_sources
 
 
@@ -41,7 +41,7 @@ def train(config: dict[str, Any]) -> None:
     What goes wrong stands at full length in the run's ``error.txt``, each worker's part of it.
     """
     try:
-        log = into_log(RunDir(Path(config["run_dir"])).log)
+        log = log_writer(RunDir(Path(config["run_dir"])).log)
         with telling(log) if world()[0] == 0 else nullcontext():
             Run(config, log).go()
     except Exception:
@@ -66,7 +66,7 @@ class Run:
         cluster = self.settings.cluster
         torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
         self.rank, self.workers = world()
-        self.loop = Loop(self.dir, self.settings.checkpoint, log)
+        self.loop = TrainingLoop(self.dir, self.settings.checkpoint, log)
         seed = self.settings.seed * 1_000 + self.rank
         random.seed(seed)
         np.random.seed(seed)
@@ -99,7 +99,7 @@ class Run:
         self._stage_b(projector, folder)
 
     def _projector(self) -> Projector:
-        return fresh_projector(self.features["foreign"].dim, self.features["english"].dim, self.settings)
+        return new_projector(self.features["foreign"].dim, self.features["english"].dim, self.settings)
 
     def _check_adapters(self) -> None:
         """Find out before Stage A, not after it, that the decoder has none of the layers to adapt."""
@@ -126,8 +126,8 @@ class Run:
         data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
         encoded = self.features.get("encoded_english")
         english = MappedRows(encoded.vectors, n) if encoded is not None else None
-        data = begin(projector, data, settings, english)
-        from_first([*projector.buffers(), *projector.parameters()])
+        data = prepare_alignment(projector, data, settings, english)
+        broadcast_from_first([*projector.buffers(), *projector.parameters()])
         projector.to(self.device)
         stage = StageA(projector, data, settings, self.settings.seed)
         seed_worker(self.settings, self.rank)
@@ -135,13 +135,13 @@ class Run:
             checkpoints.restore_stage_a(folder, stage)
         self._rewind("a", stage.step)
         if m and stage.step == 0:  # where a regression is as good as it gets, the steps spoil nothing
-            stage.consider(validate(projector, foreign[n:], teacher[n:]))
+            stage.record_validation(validate(projector, foreign[n:], teacher[n:]))
 
-        def look() -> dict[str, float]:
+        def evaluate() -> dict[str, float]:
             if not m:  # a small corpus may leave none
                 return {}
             found = validate(projector, foreign[n:], teacher[n:])
-            stage.consider(found)
+            stage.record_validation(found)
             return {"validation/r1": found.r1, "validation/r10": found.r10}
 
         self.loop.go(
@@ -149,10 +149,10 @@ class Run:
             stage,
             stage.steps,
             settings.planned_looks(n),
-            look,
+            evaluate,
             lambda metrics: checkpoints.report_stage_a(stage, metrics),
         )
-        stage.settle()
+        stage.keep_best()
 
     # Stage B ------------------------------------------------------------------------------------------
 
@@ -184,11 +184,11 @@ class Run:
         batches = self._validation_batches(decoder, len(train))
         held_out = self._held_out(model, decoder, len(train))
 
-        def look() -> dict[str, float]:
+        def evaluate() -> dict[str, float]:
             found = {"validation/loss": stage.held_out(batches)} if batches else {}
             if held_out is not None:
                 engine.train(False)
-                found |= {f"validation/{name}": value for name, value in held_out.look().items()}
+                found |= {f"validation/{name}": value for name, value in held_out.evaluate().items()}
                 engine.train()
             return found
 
@@ -197,7 +197,7 @@ class Run:
             stage,
             settings.stage_b.steps,
             settings.stage_b.evaluate_every,
-            look,
+            evaluate,
             lambda metrics: checkpoints.report_stage_b(engine, projector, stage.step, metrics),
         )
         with engines.whole(engine) as trained:

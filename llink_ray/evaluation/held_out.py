@@ -55,7 +55,7 @@ class HeldOut:
         self.teacher = teacher.vectors[np.arange(offset, offset + len(pairs))]
 
     @torch.inference_mode()
-    def look(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         """Figures by the names that objectives go by; those that the pairs do not allow are left out."""
         slots = self.settings.slots
         found: dict[str, float] = {"slots": float(slots.count if slots.variant != "none" else 0)}

@@ -1,12 +1,12 @@
-"""Outputs of the frozen models: computed once, stored under a hash of what made them, shared by all.
+"""Outputs of the frozen models: computed once, stored under a hash of all that their values depend on.
 
-A :class:`FeatureSpec` says what is wanted, a :class:`FeatureStore` holds it, :class:`Features` reads it.
+A :class:`FeatureSpec` identifies them, a :class:`FeatureStore` holds them, :class:`Features` reads them.
 """
 
 from __future__ import annotations
 
-from llink_ray.features.rows import Features, RaggedRows, ShardedRows
+from llink_ray.features.rows import RaggedRows, ShardedRows
 from llink_ray.features.spec import FeatureSpec, Shard
-from llink_ray.features.store import FeatureStore
+from llink_ray.features.store import Features, FeatureStore
 
 __all__ = ["FeatureSpec", "FeatureStore", "Features", "RaggedRows", "Shard", "ShardedRows"]

@@ -20,9 +20,8 @@ from llink_ray.features.frozen import (
     ModelHolder,
     load_model,
 )
-from llink_ray.features.rows import Features
 from llink_ray.features.spec import FeatureSpec, Shard, What
-from llink_ray.features.store import FeatureStore
+from llink_ray.features.store import Features, FeatureStore
 from llink_ray.progress import Progress, track
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Extracted:
+class ExtractionResult:
     """Features by key, and how many model forwards this run spent on them."""
 
     features: dict[str, Features]
@@ -48,7 +47,7 @@ def extract(
     batch_tokens: int = 8_192,
     device: str = "cpu",
     load: Loader = load_model,
-) -> Extracted:
+) -> ExtractionResult:
     """Compute what is missing, in this process.
 
     Raises:
@@ -59,13 +58,13 @@ def extract(
     work = [shard for spec in wanted for shard in store.missing(spec)]
     holder = ModelHolder(load, device)
     forwards = 0
-    with Counting(work) as counting:
+    with ExtractionProgress(work) as counting:
         for shard in work:
             counting.begin(shard)
-            for batch in computed(store, shard, holder.get(shard), batch_tokens):
+            for batch in compute_batches(store, shard, holder.get(shard), batch_tokens):
                 counting.done(shard, batch)
                 forwards += 1
-    return Extracted({spec.key: store.finish(spec) for spec in wanted}, forwards)
+    return ExtractionResult({spec.key: store.finish(spec) for spec in wanted}, forwards)
 
 
 def distinct(specs: Iterable[FeatureSpec]) -> list[FeatureSpec]:
@@ -81,7 +80,7 @@ class Batch:
     letters: int
 
 
-class Counting:
+class ExtractionProgress:
     """Progress over shards, told by what is computed: a decoder is slower than an encoder by far."""
 
     def __init__(self, work: Iterable[Shard]) -> None:
@@ -92,7 +91,7 @@ class Counting:
         self._told: dict[What, Progress] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> Counting:
+    def __enter__(self) -> ExtractionProgress:
         return self
 
     def __exit__(
@@ -124,11 +123,13 @@ def _sum(one: Batch | None, other: Batch) -> Batch:
 
 
 def compute_shard(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> int:
-    """As :func:`computed`, at once; model forwards spent."""
-    return sum(1 for _ in computed(store, shard, model, batch_tokens))
+    """As :func:`compute_batches`, at once; model forwards spent."""
+    return sum(1 for _ in compute_batches(store, shard, model, batch_tokens))
 
 
-def computed(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> Iterator[Batch]:
+def compute_batches(
+    store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int
+) -> Iterator[Batch]:
     """Run the model over the texts of one shard and store the result, which is there at the end.
 
     Yields:

@@ -1,7 +1,7 @@
 """Files of the store: one shard is one safetensors file that carries the hash of its own values.
 
-One file, because a file can be put in place in one go on every file system; safetensors, because its
-data can be memory-mapped and is never code.
+One file, because a single rename is atomic on every file system; safetensors, because its data can be
+memory-mapped and is never code.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
 
 _DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32, "I64": np.int64}
 
@@ -29,20 +30,16 @@ class Damaged(ValueError):
 
 def save(arrays: Arrays, path: Path) -> None:
     """Write ``arrays`` to ``path`` with their hash in the header."""
-    from safetensors import numpy as safetensors
-
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     # Written by Python, because a full disk is an OSError then.
-    path.write_bytes(safetensors.save(whole, metadata={"sha256": _digest(whole)}))
+    path.write_bytes(safetensors.numpy.save(whole, metadata={"sha256": _digest(whole)}))
 
 
 def save_view(arrays: Mapping[str, Index], manifest: Mapping[str, Any], path: Path) -> None:
-    """Write where each text of a spec lies: ``shard`` (N,) and ``row`` (N,), and the record beside them."""
-    from safetensors import numpy as safetensors
-
+    """Write where each text of a spec is stored: ``shard`` (N,) and ``row`` (N,), and the manifest."""
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     record = json.dumps(manifest, ensure_ascii=False)
-    path.write_bytes(safetensors.save(whole, metadata={"manifest": record}))
+    path.write_bytes(safetensors.numpy.save(whole, metadata={"manifest": record}))
 
 
 def load_view(path: Path) -> tuple[dict[str, Index], dict[str, Any]]:
@@ -51,23 +48,21 @@ def load_view(path: Path) -> tuple[dict[str, Index], dict[str, Any]]:
     Raises:
         Damaged: truncated, altered or not a view at all.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safetensors.safe_open(path, framework="numpy") as file:
             manifest: dict[str, Any] = json.loads(file.metadata()["manifest"])
             return {name: file.get_tensor(name) for name in ("shard", "row")}, manifest
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise Damaged("is not a view of features") from error
 
 
 def same_view(path: Path, arrays: Mapping[str, Index], manifest: Mapping[str, Any]) -> bool:
-    """Whether ``path`` says the same already."""
+    """Whether ``path`` holds the same view already."""
     try:
-        there, record = load_view(path)
+        stored, record = load_view(path)
     except Damaged:
         return False
-    return record == manifest and all(np.array_equal(there[name], arrays[name]) for name in arrays)
+    return record == manifest and all(np.array_equal(stored[name], arrays[name]) for name in arrays)
 
 
 def load(path: Path, *, verify: bool = False) -> dict[str, np.ndarray[Any, Any]]:
@@ -75,7 +70,7 @@ def load(path: Path, *, verify: bool = False) -> dict[str, np.ndarray[Any, Any]]
 
     Args:
         path: local file.
-        verify: read every byte and compare its hash; otherwise only header and size are looked at.
+        verify: read every byte and compare the hash; otherwise only header and size are checked.
 
     Raises:
         Damaged: truncated, altered or not a shard at all.

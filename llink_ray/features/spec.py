@@ -1,4 +1,4 @@
-"""What is to be extracted from which texts by which model: the identity of a set of features."""
+"""Which features of which texts by which model: the identity of a set of features."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 from llink_ray.errors import LlinkError
-from llink_ray.settings import DecoderSettings, EncoderSettings
+from llink_ray.settings import DecoderSettings, EncoderSettings, Settings
 
 What = Literal["encoder", "encoder+tokens", "teacher"]
-"""Encoder's sentence vectors; the same with its token states; the decoder's teacher states."""
+"""The encoder's sentence vectors; the same with its token states; the decoder's teacher states."""
 
 Dtype = Literal["float32", "bfloat16"]
-"""What the frozen models compute in; what is stored is float32 either way."""
+"""Number format in which the frozen models compute; vectors are stored as float32 either way."""
 
 ModelSettings = EncoderSettings | DecoderSettings
 
@@ -24,14 +24,27 @@ ModelSettings = EncoderSettings | DecoderSettings
 _WITHOUT_EFFECT = {"model", "revision", "gradient_checkpointing"}
 
 
+def extraction_dtype(settings: Settings) -> Dtype:
+    """The value of ``features.dtype`` with ``auto`` resolved; every GPU is taken to compute in bfloat16."""
+    if settings.features.dtype != "auto":
+        return settings.features.dtype
+    if settings.cluster.gpus_per_worker > 0:
+        return "bfloat16"
+    import torch
+
+    # Without instructions that multiply in it, bfloat16 is slower than float32.
+    capabilities = torch.cpu.get_capabilities()
+    return "bfloat16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
+
+
 def text_id(text: str) -> bytes:
-    """16 bytes that stand for a text."""
+    """16 bytes that identify a text."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One unit of work and of resume; small enough to be sent to a task by itself."""
+    """One unit of work and of resume, small enough to be sent to a task."""
 
     space: str
     index: int
@@ -56,10 +69,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Texts in order, a frozen model, and what of it is wanted.
+    """Texts in order, a frozen model, and which of its outputs.
 
-    ``fingerprint`` identifies the weights (``Encoder.fingerprint``); it can be had without loading them,
-    and the model that is loaded for missing shards is held against it.
+    ``fingerprint`` identifies the weights (``Encoder.fingerprint``). It is known without loading them; the
+    model that is loaded for missing shards is checked against it.
     """
 
     what: What
@@ -121,17 +134,17 @@ class FeatureSpec:
         """Distinct texts cut into units of work, without those whose ids are ``stored``.
 
         The cut does not depend on what is stored, and each unit is a fair sample of all texts, so that
-        the time left can be told from the time spent.
+        the time left can be estimated from the time spent.
         """
         distinct = sorted(dict(zip(self.ids, self.texts, strict=True)).items())
         cuts = [distinct[i : i + self.shard_size] for i in range(0, len(distinct), self.shard_size)]
-        units = [tuple(text for place, text in cut if place not in stored) for cut in cuts]
-        wanted = [unit for unit in units if unit]
+        units = [tuple(text for identity, text in cut if identity not in stored) for cut in cuts]
+        remaining = [unit for unit in units if unit]
         return [
             Shard(
                 space=self.space,
                 index=index,
-                total=len(wanted),
+                total=len(remaining),
                 what=self.what,
                 texts=texts,
                 model=self.model,
@@ -139,5 +152,5 @@ class FeatureSpec:
                 state_dtype=self.state_dtype,
                 dtype=self.dtype,
             )
-            for index, texts in enumerate(wanted)
+            for index, texts in enumerate(remaining)
         ]

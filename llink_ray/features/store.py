@@ -1,16 +1,17 @@
-"""The store, addressed by text.
+"""The feature store, addressed by text.
 
     <uri>/<space>/<name>.safetensors   values of some texts, with the hash of their own bytes
     <uri>/<space>/<name>.ids           ids of those texts, written last: values without ids do not count
     <uri>/views/<key>.safetensors      which shard and row each text of a spec lies in
 
-A shard is whole or absent, and checks itself; so any number of processes may fill the same space at once,
-and one that died leaves nothing to clean up. A text that several specs share is stored once.
+A shard is whole or absent, and checks itself, so any number of processes may fill the same space at once and
+a killed one leaves nothing to clean up. A text that several specs share is stored once.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,38 @@ import numpy as np
 
 from llink_ray.errors import JobFailed
 from llink_ray.features import shard as files
-from llink_ray.features.rows import Features, RaggedRows, ShardedRows
+from llink_ray.features.rows import RaggedRows, ShardedRows
 from llink_ray.features.spec import FeatureSpec, Shard
 from llink_ray.storage.folder import folder
 
 _log = logging.getLogger(__name__)
 _FORMAT = 2
 _ID_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of N texts, row i belonging to text i.
+
+    Pickled as (store, key) and opened again by the receiving process, so no values are copied.
+    """
+
+    uri: str
+    key: str
+    vectors: ShardedRows
+    tokens: RaggedRows | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def dim(self) -> int:
+        """d of the vectors."""
+        return self.vectors.shape[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """See the class."""
+        return _open, (self.uri, self.key)
 
 
 class FeatureStore:
@@ -44,27 +70,23 @@ class FeatureStore:
         self._folder = folder(self.uri, cache)
 
     def missing(self, spec: FeatureSpec) -> list[Shard]:
-        """Work that is left for ``spec``: texts not there, and, with a warning, those of damaged shards.
+        """Shards to compute: of texts not stored yet, and, with a warning, of damaged shards.
 
         Reads and hashes every stored byte of the texts of ``spec``, once per job; ``open`` does not.
         """
-        stored = self._stored(spec)
-        wanted = set(spec.ids)
-        sound: set[bytes] = set()
-        for name, ids in stored.items():
-            if wanted.isdisjoint(ids):
-                continue
-            if self._sound(name, len(ids)):
-                sound.update(ids)
+        valid: set[bytes] = set()
+        for name, ids in self._stored(spec).items():
+            if self._valid(name, len(ids)):
+                valid.update(ids)
             else:
                 self._folder.remove(_ids_name(name))
-        return spec.shards(sound)
+        return spec.shards(valid)
 
     def write(self, shard: Shard, arrays: files.Arrays) -> None:
-        """Put the values of a shard in place.
+        """Store the values of a shard.
 
         Raises:
-            JobFailed: the disk is full, or the place may not be written.
+            JobFailed: the disk is full, or the store is not writable.
         """
         with self._folder.put(shard.name) as path:
             files.save(arrays, path)
@@ -72,27 +94,24 @@ class FeatureStore:
             path.write_bytes(b"".join(shard.ids))
 
     def finish(self, spec: FeatureSpec) -> Features:
-        """Write the view of a spec whose texts are all there, and open it.
+        """Write the view of a spec whose texts are all stored, and open it.
 
         Raises:
-            JobFailed: a text is missing after all.
+            JobFailed: a text is missing.
         """
-        places: dict[bytes, tuple[int, int]] = {}
+        locations: dict[bytes, tuple[int, int]] = {}
         names: list[str] = []
-        wanted = set(spec.ids)
         for name, ids in self._stored(spec).items():
-            if wanted.isdisjoint(ids):
-                continue
-            for row, one in enumerate(ids):
-                places.setdefault(one, (len(names), row))
+            for row, text in enumerate(ids):
+                locations.setdefault(text, (len(names), row))
             names.append(name)
-        gone = sum(one not in places for one in spec.ids)
-        if gone:
+        missing = sum(text not in locations for text in spec.ids)
+        if missing:
             raise JobFailed(
-                f"{self.uri} lacks the {spec.what} features of {gone} of {len(spec.ids)} texts: "
+                f"{self.uri} lacks the {spec.what} features of {missing} of {len(spec.ids)} texts: "
                 "extract them first."
             )
-        rows = np.array([places[one] for one in spec.ids], dtype=np.int64).reshape(-1, 2)  # (N, 2)
+        rows = np.array([locations[text] for text in spec.ids], dtype=np.int64)  # (N, 2)
         used = np.unique(rows[:, 0])  # a text in several shards is taken from the first
         renumbered = np.searchsorted(used, rows[:, 0])
         manifest = {
@@ -105,18 +124,18 @@ class FeatureStore:
             "options": spec.options,
         }
         view = f"views/{spec.key}.safetensors"
-        there = self._folder.fetch(view)
+        stored = self._folder.fetch(view)
         arrays = {"shard": renumbered, "row": rows[:, 1]}
-        if there is None or not files.same_view(there, arrays, manifest):  # a store may be read-only
+        if stored is None or not files.same_view(stored, arrays, manifest):  # a store may be read-only
             with self._folder.put(view) as path:
                 files.save_view(arrays, manifest, path)
         return self._map(spec.key, manifest, renumbered, rows[:, 1])
 
     def open(self, key: str) -> Features:
-        """Map finished features.
+        """Memory-map finished features.
 
         Raises:
-            JobFailed: they were never finished, or a file of theirs is gone.
+            JobFailed: they were never finished, or one of their files is missing.
         """
         path = self._folder.fetch(f"views/{key}.safetensors")
         if path is None:
@@ -137,26 +156,27 @@ class FeatureStore:
                 shards.append(files.load(path))
             except files.Damaged as error:
                 raise JobFailed(f"{path} {error}: extract these features again.") from error
-        lengths = np.array([len(one["vectors"]) for one in shards])
+        lengths = np.array([len(arrays["vectors"]) for arrays in shards])
         if len(shard) != manifest["count"] or (row >= lengths[shard]).any():
             raise JobFailed(f"{self.uri}/{key} does not fit its shards: extract these features again.")
-        vectors = ShardedRows([one["vectors"] for one in shards], places=(shard, row))
+        vectors = ShardedRows([arrays["vectors"] for arrays in shards], (shard, row))
         tokens = None
         if manifest["what"] == "encoder+tokens":
-            tokens = RaggedRows([(one["tokens"], one["offsets"]) for one in shards], places=(shard, row))
+            tokens = RaggedRows([(arrays["tokens"], arrays["offsets"]) for arrays in shards], (shard, row))
         return Features(self.uri, key, vectors, tokens)
 
     def _stored(self, spec: FeatureSpec) -> dict[str, list[bytes]]:
-        """Ids of the texts of each finished shard of the spec's space, by the shard's name."""
-        found = {}
+        """Ids of the texts of each finished shard that holds any text of the spec, by the shard's name."""
+        needed, stored = set(spec.ids), {}
         for name in self._folder.names(spec.space):
             if name.endswith(".ids") and (path := self._folder.fetch(name)) is not None:
                 raw = path.read_bytes()
                 ids = [raw[i : i + _ID_BYTES] for i in range(0, len(raw), _ID_BYTES)]
-                found[f"{name.removesuffix('.ids')}.safetensors"] = ids
-        return found
+                if not needed.isdisjoint(ids):
+                    stored[f"{name.removesuffix('.ids')}.safetensors"] = ids
+        return stored
 
-    def _sound(self, name: str, rows: int) -> bool:
+    def _valid(self, name: str, rows: int) -> bool:
         problem = ""
         for fresh in (False, True):  # a bad cached copy may have a good original
             path = self._folder.fetch(name, fresh=fresh)
@@ -177,3 +197,7 @@ class FeatureStore:
 
 def _ids_name(name: str) -> str:
     return f"{name.removesuffix('.safetensors')}.ids"
+
+
+def _open(uri: str, key: str) -> Features:
+    return FeatureStore(uri).open(key)

@@ -62,7 +62,7 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
         grad.copy_(total.view_as(grad))
 
 
-def from_first(tensors: Iterable[torch.Tensor]) -> None:
+def broadcast_from_first(tensors: Iterable[torch.Tensor]) -> None:
     """Give every worker the first worker's values, in place: arithmetic may differ between machines."""
     if world()[1] == 1:
         return
@@ -72,7 +72,7 @@ def from_first(tensors: Iterable[torch.Tensor]) -> None:
         tensor.data.copy_(sent.to(tensor.device))
 
 
-def means(values: dict[str, float]) -> dict[str, float]:
+def mean_over_workers(values: dict[str, float]) -> dict[str, float]:
     """Mean of each figure over the workers, in one message; all name the same figures."""
     workers = world()[1]
     if workers == 1:

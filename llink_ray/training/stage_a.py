@@ -28,15 +28,15 @@ class Best:
     def __init__(self) -> None:
         self.score: tuple[float, float] | None = None
         """R@1, and the margin, which still tells projectors of equal R@1 apart."""
-        self.looks_since = 0
+        self.evaluations_since = 0
         """Looks since then that found no better one."""
         self.weights: dict[str, torch.Tensor] = {}
 
-    def consider(self, score: tuple[float, float], projector: Projector) -> None:
+    def record_validation(self, score: tuple[float, float], projector: Projector) -> None:
         """Keep ``projector`` if ``score`` is the best."""
-        self.looks_since += 1
+        self.evaluations_since += 1
         if self.score is None or score > self.score:
-            self.score, self.looks_since = score, 0
+            self.score, self.evaluations_since = score, 0
             self.weights = {k: v.detach().cpu().clone() for k, v in projector.state_dict().items()}
 
     def restore_into(self, projector: Projector) -> None:
@@ -49,7 +49,7 @@ class Best:
         if self.score is None:
             return {}
         kept = {f"weights.{k}": v for k, v in self.weights.items()}
-        record = torch.tensor([*self.score, self.looks_since], dtype=torch.float64)
+        record = torch.tensor([*self.score, self.evaluations_since], dtype=torch.float64)
         return {**kept, "record": record}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
@@ -57,18 +57,18 @@ class Best:
         if not state:
             return
         r1, margin, looks = state["record"].tolist()
-        self.score, self.looks_since = (r1, margin), int(looks)
+        self.score, self.evaluations_since = (r1, margin), int(looks)
         kept = (key for key in state if key.startswith("weights."))
         self.weights = {key.removeprefix("weights."): state[key] for key in kept}
 
 
-def fresh_projector(encoder_dim: int, decoder_dim: int, settings: Settings) -> Projector:
+def new_projector(encoder_dim: int, decoder_dim: int, settings: Settings) -> Projector:
     """A projector with the same first weights on every worker and in every trial."""
     torch.manual_seed(settings.seed)
     return Projector(encoder_dim, decoder_dim, settings.projector, len(settings.encoder.layers) or 1)
 
 
-def begin(
+def prepare_alignment(
     projector: Projector, data: AlignmentData, settings: StageASettings, english: Rows | None = None
 ) -> AlignmentData:
     """Give a fresh projector its constants from the training pairs; returns what Stage A is to learn from.
@@ -152,14 +152,14 @@ class StageA:
     def done(self) -> bool:
         """Whether all steps are done, or the validation pairs have had enough."""
         patience = self.settings.patience
-        return self.step >= self.steps or bool(patience and self.best.looks_since >= patience)
+        return self.step >= self.steps or bool(patience and self.best.evaluations_since >= patience)
 
-    def consider(self, found: Retrieval) -> None:
+    def record_validation(self, found: Retrieval) -> None:
         """Keep the projector as it is now, if no look at the validation pairs found a better one."""
         if self.settings.keep == "best":
-            self.best.consider((found.r1, found.margin), self.projector)
+            self.best.record_validation((found.r1, found.margin), self.projector)
 
-    def settle(self) -> None:
+    def keep_best(self) -> None:
         """End the stage: the projector becomes the best one that was kept, where one was."""
         self.best.restore_into(self.projector)
 

@@ -16,7 +16,7 @@ from llink_ray.models.llink import LlinkModel, Prompts, Sources
 from llink_ray.models.slots import NoSlots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
-from llink_ray.training.collective import gather, means, row_counts, world
+from llink_ray.training.collective import gather, mean_over_workers, row_counts, world
 from llink_ray.training.examples import ExampleSource, MicroBatch
 from llink_ray.training.schedule import warm_cosine
 
@@ -232,7 +232,7 @@ class StageB:
             for name, value in {"loss": loss.detach(), **{f"loss/{k}": v for k, v in parts.items()}}.items():
                 total[name] = total.get(name, 0.0) + float(value) / len(micros)
         self.step += 1
-        return {**means(total), "learning_rate": self.peaks[0] * factor}
+        return {**mean_over_workers(total), "learning_rate": self.peaks[0] * factor}
 
     @torch.no_grad()
     def held_out(self, batches: Sequence[tuple[Prompts, Sources]]) -> float:

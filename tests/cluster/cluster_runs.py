@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import yaml
 
-from llink_ray.cluster.train_language import Task
+from llink_ray.cluster.train_language import TrainingTask
 from llink_ray.settings import Settings, configure
 from llink_ray.text.languages import find
 from llink_ray.training import history
@@ -60,9 +60,9 @@ def task(
     language: str = "tibetan",
     preset: str = "tiny",
     registry: Path | None = None,
-) -> Task:
+) -> TrainingTask:
     """A small run to be taught in ``run_dir``."""
-    return Task(
+    return TrainingTask(
         find(language),
         settings(*assignments, preset=preset),
         run_dir,

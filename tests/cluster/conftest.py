@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cluster_runs import Job, settings_file, task
 
-from llink_ray.cluster.train_language import teach
+from llink_ray.cluster.train_language import train_language
 
 
 @pytest.fixture(scope="session")
@@ -38,4 +38,4 @@ def two_workers(
     ray_cluster: None, one_worker: Job, store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """Document of a run with two workers, ZeRO 2, unbroken."""
-    return teach(task(tmp_path_factory.mktemp("two") / "run", store, "cluster.num_workers=2"))
+    return train_language(task(tmp_path_factory.mktemp("two") / "run", store, "cluster.num_workers=2"))

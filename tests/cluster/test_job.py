@@ -28,7 +28,7 @@ from cluster_runs import (
 )
 
 from llink_ray.cluster.job import Request, run
-from llink_ray.cluster.multi_language import teach_many
+from llink_ray.cluster.multi_language import train_languages
 from llink_ray.errors import JobFailed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -55,13 +55,13 @@ def test_several_languages_and_the_failure_of_one(ray_cluster: None, store: Path
     done = task(Path(documents["bo"]["run_dir"]), store, f"features.directory={store}")
     bad = task(tmp_path / "bad", store, f"corpus.path={tmp_path / 'bad.tsv'}", language="khmer")
     said: list[str] = []
-    both = teach_many([replace(done, registry=None), bad], said.append)
+    both = train_languages([replace(done, registry=None), bad], said.append)
     assert [one["language"] for one in both["runs"]] == ["bo"]
     (failure,) = both["failed"]
     assert failure["language"] == "km" and "bad.tsv line 2 is not UTF-8" in failure["error"]
     assert "\n" not in failure["error"] and not (tmp_path / "bad").exists()
     with pytest.raises(JobFailed, match=r"^km: .*is not UTF-8"):
-        teach_many([bad], said.append)
+        train_languages([bad], said.append)
 
 
 def free_ports(count: int) -> list[int]:

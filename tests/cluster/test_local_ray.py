@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llink_ray.cluster.local_ray import connect, places, require, resources
+from llink_ray.cluster.local_ray import connect, require_capacity, resources, worker_capacity
 from llink_ray.errors import JobFailed
 
 SCRIPT = """
@@ -75,9 +75,9 @@ def test_a_service_calls_over_grpc(ray_cluster: None) -> None:
 
 def test_resources(ray_cluster: None) -> None:
     assert resources()["CPU"] == 2
-    assert places(0.5) == 4
-    assert places(0.7) == 2
-    assert places(1, gpus=1) == (2 if resources()["GPU"] >= 2 else min(2, int(resources()["GPU"])))
+    assert worker_capacity(0.5) == 4
+    assert worker_capacity(0.7) == 2
+    assert worker_capacity(1, gpus=1) == (2 if resources()["GPU"] >= 2 else min(2, int(resources()["GPU"])))
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_what_can_never_be_placed_is_refused_at_once(
 ) -> None:
     start = time.monotonic()
     with pytest.raises(JobFailed, match=said):
-        require(workers, cpus, gpus)
+        require_capacity(workers, cpus, gpus)
     assert time.monotonic() - start < 1
 
 
 def test_what_fits_is_not_refused(ray_cluster: None) -> None:
-    require(2, 1)
-    require(4, 0.5)
-    require(20, 0.1)
+    require_capacity(2, 1)
+    require_capacity(4, 0.5)
+    require_capacity(20, 0.1)
 
 
 def test_a_ray_that_is_there_is_used_and_left(ray_cluster: None) -> None:

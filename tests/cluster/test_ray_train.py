@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cluster_runs import settings
 
-from llink_ray.cluster.ray_train import explained, fit
+from llink_ray.cluster.ray_train import explained, run_ray_train
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed, LlinkError
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def fitted(ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Loop, int], None]:
-    """Call ``fit`` with ``loop`` as what a worker does; it may fail ``max_failures`` times."""
+    """Call ``run_ray_train`` with ``loop`` as what a worker does; it may fail ``max_failures`` times."""
     from ray import cloudpickle
 
     from llink_ray.cluster import worker
@@ -39,7 +39,7 @@ def fitted(ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
         with monkeypatch.context() as patch:
             patch.setattr("llink_ray.cluster.worker.train", train)
-            fit(
+            run_ray_train(
                 RunDir(tmp_path), settings(f"cluster.max_failures={max_failures}"), {"run_dir": str(tmp_path)}
             )
 

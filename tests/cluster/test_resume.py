@@ -15,7 +15,7 @@ from cluster_runs import STEPS, Job, Killer, alive, checkpointed, same_outcome, 
 
 from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import teach
+from llink_ray.cluster.train_language import train_language
 from llink_ray.errors import LlinkError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -39,7 +39,7 @@ def test_a_killed_worker(stage: str, two_workers: dict[str, Any], store: Path, t
     run = tmp_path / "run"
     zero = {"a": 2, "b": 3}[stage]  # sharded weights come back, too
     with Killer(run, stage) as killer:
-        document = teach(task(run, store, "cluster.num_workers=2", f"deepspeed.zero_stage={zero}"))
+        document = train_language(task(run, store, "cluster.num_workers=2", f"deepspeed.zero_stage={zero}"))
     assert killer.killed_at and killer.killed_at[0] == stage
     assert killer.checkpoint >= 5
     kept = len(killer.kept())
@@ -166,14 +166,14 @@ def test_what_is_trained_but_not_measured_is_not_trained_again(
     (run.bundle / "notes.txt").write_text("not a bundle")  # stands in the way as a full disk would
     asked = task(run.path, store, "cluster.num_workers=2")
     with pytest.raises(LlinkError, match="is not a bundle"):
-        teach(asked)
+        train_language(asked)
     told = run.error.read_text()
     assert told.count("worker 0:") == 1 and "Traceback" in told, "it was tried again, or not told in full"
     before = run.history.stat().st_mtime_ns, checkpointed(run.path)
     assert run.draft.is_dir()
 
     (run.bundle / "notes.txt").unlink()
-    document = teach(asked)
+    document = train_language(asked)
     assert (run.history.stat().st_mtime_ns, checkpointed(run.path)) == before
     assert not run.draft.exists()
     same_outcome(document, two_workers)

@@ -18,9 +18,9 @@ import pytest
 from cluster_runs import ROOT, alive, environment, wait_for
 from sweep_runs import events, own_space, run, small_file
 
-from llink_ray.cluster.ray_train import fit
+from llink_ray.cluster.ray_train import run_ray_train
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import Task, extract_run, prepare_run
+from llink_ray.cluster.train_language import TrainingTask, extract_run, prepare_run
 from llink_ray.errors import JobFailed
 from llink_ray.settings import configure
 from llink_ray.text.languages import find
@@ -58,7 +58,7 @@ def test_frozen_models_run_for_the_features_alone(ray_cluster: None, tmp_path: P
     fresh = run(tmp_path, tmp_path / "features", trials=3)
     record = json.loads((Path(fresh["run_dir"]) / "sweep.json").read_text())
     settings = configure.resolve(record["bases"]["bo"])
-    task = Task(find("bo"), settings, tmp_path / "one", str(tmp_path / "other"), None)
+    task = TrainingTask(find("bo"), settings, tmp_path / "one", str(tmp_path / "other"), None)
     world = RunDir(task.run_dir)
     _, forwards = extract_run(world, task, prepare_run(world, task, print), print)
     assert fresh["features"]["forwards"] == forwards > 0
@@ -69,11 +69,11 @@ def test_the_best_setting_trained_again_gives_the_same_figure(
 ) -> None:
     """``best.yaml`` on the path that ``jobs/train.py`` takes, as far as Stage A goes."""
     layers = configure.layers("tiny", str(Path(smoke["run_dir"]) / "best.yaml"), ["stage_b.steps=1"])
-    task = Task(find("bo"), configure.resolve(*layers), tmp_path / "run", str(store), None)
+    task = TrainingTask(find("bo"), configure.resolve(*layers), tmp_path / "run", str(store), None)
     world = RunDir(task.run_dir)
     config, forwards = extract_run(world, task, prepare_run(world, task, print), print)
     assert forwards == 0, "the sweep's features were computed again"
-    fit(world, task.settings, config | {"measured": False})
+    run_ray_train(world, task.settings, config | {"measured": False})
     (last,) = [r for r in history.read(world.history) if r["stage"] == "a" and r["step"] == 30]
     best = smoke["studies"]["bo"]["best"][0]["metrics"]["bo"]
     assert last["validation/r1"] == pytest.approx(best["retrieval.r1"], abs=1e-3)

@@ -16,7 +16,7 @@ from cluster_runs import ROOT, STEPS, Job, apart, environment, losses, same_outc
 from llink_ray.bundles.bundle import read_bundle
 from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import teach
+from llink_ray.cluster.train_language import train_language
 from llink_ray.corpus.seen import SeenText
 from llink_ray.settings import configure
 from llink_ray.text.normalisation import VERSION
@@ -81,7 +81,9 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
 def test_both_stages_learn(ray_cluster: None, store: Path, tmp_path: Path) -> None:
     rates = configure.resolve(configure.preset("tiny")).stage_b
     names = ("lora_learning_rate", "slot_learning_rate", "scale_learning_rate")
-    teach(task(tmp_path / "run", store, *(f"stage_b.{name}={getattr(rates, name)}" for name in names)))
+    train_language(
+        task(tmp_path / "run", store, *(f"stage_b.{name}={getattr(rates, name)}" for name in names))
+    )
     # Messages of one sentence and of several make the whole loss of Stage B jump from batch to batch;
     # what slots name of the English is alike in all of them.
     for stage, part in (("a", "loss"), ("b", "loss/words_in_order")):
@@ -107,7 +109,7 @@ def test_zero_stages_learn_the_same(
     zero: int, two_workers: dict[str, Any], store: Path, tmp_path: Path
 ) -> None:
     spread = ["cluster.num_workers=2", f"deepspeed.zero_stage={zero}"]
-    document = teach(task(tmp_path / "run", store, *spread))
+    document = train_language(task(tmp_path / "run", store, *spread))
     for stage, tolerance in (("a", 0.0), ("b", 1e-3)):
         theirs = losses(Path(two_workers["run_dir"]), stage)
         assert apart(losses(tmp_path / "run", stage), theirs) <= tolerance
@@ -121,21 +123,21 @@ def test_accumulation_and_checkpointed_activations_change_nothing(
     # Terms that look across the batch see a part of it where gradients are accumulated.
     own = ["stage_b.contrastive_weight=0", "stage_b.usage.ablation=zero"]
     parts = ["stage_b.micro_batch_size=12", "decoder.gradient_checkpointing=true"]
-    teach(task(tmp_path / "whole", store, *own))
-    teach(task(tmp_path / "parts", store, *own, *parts))
+    train_language(task(tmp_path / "whole", store, *own))
+    train_language(task(tmp_path / "parts", store, *own, *parts))
     assert apart(*(losses(tmp_path / name, "b") for name in ("whole", "parts"))) <= 1e-3
 
 
 @pytest.mark.slow
 def test_bf16_stays_near(two_workers: dict[str, Any], store: Path, tmp_path: Path) -> None:
-    teach(task(tmp_path / "run", store, "cluster.num_workers=2", "deepspeed.bf16=true"))
+    train_language(task(tmp_path / "run", store, "cluster.num_workers=2", "deepspeed.bf16=true"))
     mine, theirs = (losses(run, "b") for run in (tmp_path / "run", Path(two_workers["run_dir"])))
     assert 0 < apart(mine, theirs) < 0.5
 
 
 @pytest.mark.slow
 def test_the_papers_recipe_on_the_tiny_models(ray_cluster: None, store: Path, tmp_path: Path) -> None:
-    document = teach(task(tmp_path / "run", store, preset="tiny-paper-recipe"))
+    document = train_language(task(tmp_path / "run", store, preset="tiny-paper-recipe"))
     assert document["preset"] == "tiny-paper-recipe"
     assert all(map(math.isfinite, losses(tmp_path / "run", "b")))
 
@@ -147,7 +149,7 @@ def test_a_corpus_smaller_than_a_batch(ray_cluster: None, store: Path, tmp_path:
     rows = [f"{pair.english}\t{pair.foreign}\n" for pair in phrasebook.pairs("bo", 40, seed=3)]
     (tmp_path / "few.tsv").write_text("english\tforeign\n" + "".join(rows), encoding="utf-8")
     few = [f"corpus.path={tmp_path / 'few.tsv'}", "corpus.validation_fraction=0.000001"]
-    document = teach(task(tmp_path / "run", store, "cluster.num_workers=2", *few))
+    document = train_language(task(tmp_path / "run", store, "cluster.num_workers=2", *few))
     assert document["corpus"]["kept"] <= 40 and document["corpus"]["validation"] == 0
     assert all(map(math.isfinite, losses(tmp_path / "run", "b")))
 
@@ -167,7 +169,9 @@ def test_held_out_sources_are_measured_apart_also_of_the_english_ceiling(
     asked = [f"corpus.path={tmp_path / 'own.tsv'}", "corpus.held_out_sources=[apart]", "stage_b.steps=4"]
     english = ["stage_b.source=english", "slots.variant=none", "stage_a.enabled=false"]
     short = ["slots.max_sentences=1", "stage_b.passage_share=0"]
-    document = teach(task(tmp_path / "run", store, *asked, *english, *short, registry=tmp_path / "registry"))
+    document = train_language(
+        task(tmp_path / "run", store, *asked, *english, *short, registry=tmp_path / "registry")
+    )
     corpus, unseen = document["corpus"], document["unseen"]
     assert corpus["sources"]["apart"] == {"train": 0, "validation": 0, "test": 0, "unseen": corpus["unseen"]}
     assert unseen["pairs"] == corpus["unseen"] > 50
@@ -216,7 +220,7 @@ def test_real_text(ray_cluster: None, code: str, store: Path, tmp_path: Path) ->
     corpus = tmp_path / f"{code}.tsv"
     mine = ["made up\tan English side alone\t\n", lines[0], lines[0]]  # lines 2, 3 and 4
     corpus.write_text("".join([header, *mine, *lines[1:1_500]]), encoding="utf-8")
-    document = teach(task(tmp_path / "run", store, f"corpus.path={corpus}", language=code))
+    document = train_language(task(tmp_path / "run", store, f"corpus.path={corpus}", language=code))
     reasons = document["corpus"]["reasons"]
     assert document["corpus"]["kept"] + document["corpus"]["dropped"] == 1_502
     assert 4 in reasons["duplicate"]["first_lines"]

@@ -30,7 +30,7 @@ def test_figures_in_training_are_those_of_the_model_that_is_left(variant: str) -
     teacher = Features("", "", ShardedRows([states.numpy()]))
     chance = torch.get_rng_state()
     look = HeldOut(taught.model, taught.decoder, settings, find("bo"), held, foreign, teacher, offset=30)
-    found = look.look()
+    found = look.evaluate()
     assert torch.equal(chance, torch.get_rng_state()), "looking must not change the training"
     given = taught.answer_all([(e.instruction, e.parts) for e in look.asked])
     told = score(
@@ -56,5 +56,5 @@ def test_pairs_without_questions_have_no_answers() -> None:
     foreign = in_memory(taught.encoder.encode([p.foreign for p in pairs], with_tokens=True))
     states = taught.decoder.teacher_states([p.english for p in pairs]).numpy()
     teacher = Features("", "", ShardedRows([states]))
-    found = HeldOut(taught.model, taught.decoder, settings, find("bo"), pairs, foreign, teacher, 0).look()
+    found = HeldOut(taught.model, taught.decoder, settings, find("bo"), pairs, foreign, teacher, 0).evaluate()
     assert "answers.exact" not in found and 0 <= found["retrieval.r1"] <= 1

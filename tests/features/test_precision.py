@@ -10,8 +10,7 @@ from feature_fakes import TEXTS, spec
 
 from llink_ray.features import FeatureSpec
 from llink_ray.features.extract import extract
-from llink_ray.features.precision import extraction_dtype
-from llink_ray.features.spec import ModelSettings, What
+from llink_ray.features.spec import ModelSettings, What, extraction_dtype
 from llink_ray.models.locate import fingerprint
 from llink_ray.settings import DecoderSettings, EncoderSettings, Settings, configure
 

@@ -170,7 +170,7 @@ def looked(run: StageA, scores: list[float]) -> list[torch.Tensor]:
     weights = []
     for score in scores:
         run.advance()
-        run.consider(replace(found, r1=score, margin=0.0))
+        run.record_validation(replace(found, r1=score, margin=0.0))
         weights.append(next(run.projector.layers.parameters()).detach().clone())
     return weights
 
@@ -181,14 +181,14 @@ def test_the_best_look_is_kept_not_the_last() -> None:
     assert not run.done
     weights += looked(run, [0.5])
     assert run.done and run.step < run.steps, "two looks found nothing better"
-    run.settle()
+    run.keep_best()
     assert torch.equal(next(run.projector.layers.parameters()), weights[1])
 
 
 def test_the_paper_keeps_the_last() -> None:
     run = stage(data(), keep="last", patience=1)
     weights = looked(run, [0.5, 0.1, 0.1])
-    run.settle()
+    run.keep_best()
     assert not run.done and torch.equal(next(run.projector.layers.parameters()), weights[-1])
 
 
@@ -198,10 +198,10 @@ def test_a_resumed_stage_knows_its_best(tmp_path: Path) -> None:
     save_file({k: v.contiguous() for k, v in run.state().items()}, tmp_path / "state.safetensors")
     resumed = stage(data(), seed=5, patience=3)
     resumed.restore(load_file(tmp_path / "state.safetensors"))
-    assert resumed.best.score == (0.6, 0.0) and resumed.best.looks_since == 1
+    assert resumed.best.score == (0.6, 0.0) and resumed.best.evaluations_since == 1
     looked(resumed, [0.3, 0.3])
     assert resumed.done
-    resumed.settle()
+    resumed.keep_best()
     assert torch.equal(next(resumed.projector.layers.parameters()), weights[1])
 
 

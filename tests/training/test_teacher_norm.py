@@ -13,7 +13,7 @@ from llink_ray.models.projector import Projector
 from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import ProjectorSettings, StageASettings
 from llink_ray.training.alignment_data import AlignmentData
-from llink_ray.training.stage_a import StageA, begin, validate
+from llink_ray.training.stage_a import StageA, prepare_alignment, validate
 
 
 def cone(count: int = 320) -> AlignmentData:
@@ -119,7 +119,7 @@ def test_the_linear_map_starts_as_a_regression() -> None:
     given = {"steps": 20, "batch_size": 64, "warmup_steps": 2, "queue": 0, "hard_negatives": 0}
     settings = StageASettings.model_validate(given | {"learning_rate": 1e-4})
     projector = linear(features)
-    run = StageA(projector, begin(projector, train, settings), settings, 0)
+    run = StageA(projector, prepare_alignment(projector, train, settings), settings, 0)
     start = validate(projector, features.foreign[held_out], features.teacher[held_out])
     assert start.r1 > 0.9
     for _ in range(20):
@@ -133,16 +133,16 @@ def test_english_is_begun_with_where_it_is_wanted() -> None:
     features = data(60)
     for wanted, rows in ((True, 120), (False, 60)):
         settings = StageASettings(english=wanted)
-        found = begin(linear(features), features, settings, features.foreign + 2)
+        found = prepare_alignment(linear(features), features, settings, features.foreign + 2)
         assert len(found.foreign) == rows
     with pytest.raises(LlinkError, match=r"stage_a\.english=true wants what the encoder says of the English"):
-        begin(linear(features), features, StageASettings(english=True))
+        prepare_alignment(linear(features), features, StageASettings(english=True))
 
 
 def test_constants_of_a_large_corpus_come_from_rows_evenly_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     features, settings = cone(), StageASettings(english=False)
     whole, part = linear(features), linear(features)
-    begin(whole, features, settings)
+    prepare_alignment(whole, features, settings)
     monkeypatch.setattr("llink_ray.training.stage_a._CONSTANTS_FROM", 160)
-    begin(part, features, settings)
+    prepare_alignment(part, features, settings)
     assert torch.allclose(part.mean, whole.mean, atol=0.2) and not torch.equal(part.mean, whole.mean)

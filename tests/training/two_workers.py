@@ -18,7 +18,7 @@ from llink_ray.models.slots import SoftSlots
 from llink_ray.prompts.prompt import SLOT
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
 from llink_ray.training.alignment_data import AlignmentData
-from llink_ray.training.collective import means, world
+from llink_ray.training.collective import mean_over_workers, world
 from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import Objective
 
@@ -109,7 +109,8 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
         True,
     )
     loss.backward()
-    told = means({"loss": float(loss.detach()), **{name: float(value) for name, value in parts.items()}})
+    figures = {"loss": loss.detach(), **parts}
+    told = mean_over_workers({name: float(value) for name, value in figures.items()})
     found = {f"b.{ablation}.{name}": torch.tensor([value]) for name, value in told.items()}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
