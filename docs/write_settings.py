@@ -95,7 +95,7 @@ def _section(key: str, model: type[BaseModel], told: str, trees: dict[str, Any])
         full = f"{key}.{name}" if key else name
         found = {letter: _at(tree, full) for letter, tree in trees.items()}
         said = ", ".join(f"{letter} {_shown(value)}" for letter, value in found.items() if value is not ...)
-        what = (field.description or "").replace("``", "`").replace("|", "\\|")
+        what = " ".join((field.description or "").split()).replace("``", "`").replace("|", "\\|")
         default = _shown(_at(defaults, full))
         presets_say = f" {said} |" if trees else ""
         rows.append(f"| `{full}` | {default} | {_allowed(field)} | {what} |{presets_say}")
