@@ -151,7 +151,9 @@ def _words(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{a}`" for a in arguments)
     if get_origin(annotation) is tuple:
-        return "list of texts" if str in arguments else f"{len(arguments)} numbers"
+        if Ellipsis in arguments:
+            return "list of texts" if str in arguments else "list of whole numbers"
+        return f"{len(arguments)} numbers"
     if get_origin(annotation) is dict:
         return "texts by name"
     return {bool: "true or false", int: "whole number", float: "number", str: "text"}[annotation]
