@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from llink_ray.bundles.registry import Registry
 from llink_ray.engine import Answer, EngineLimits, EngineRequest, SamplingParams
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.prompt import Prompt
+from llink_ray.prompts.builder import PromptBuilder
 from serve.backend import LocalBackend
 from serve.base_models import current_bundles, models_of
 from serve.decoder_server import DecoderServer
@@ -45,7 +45,7 @@ class Bare:
         )
         backend = LocalBackend(encoder_servers, self.decoder_server)
         self.service = Service(
-            settings, backend, list(encoder_servers), Prompt(load_tokenizer(decoder)), decoder
+            settings, backend, list(encoder_servers), PromptBuilder(load_tokenizer(decoder)), decoder
         )
         self._loop = asyncio.new_event_loop()
         self.wait(self.service.catalog.look())

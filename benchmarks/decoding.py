@@ -57,7 +57,7 @@ class Bench:
                     engine.put(name, Path(folder, name))
         prompt = self.engines[1].decoder.prompt
         pairs = phrasebook.pairs("bo", count, seed=0)
-        self.prompts = [PromptInput(tuple(prompt.raw(TRANSLATE[0], pair.english))) for pair in pairs]
+        self.prompts = [PromptInput(tuple(prompt.text_prompt(TRANSLATE[0], pair.english))) for pair in pairs]
 
     def run(self, rows: int, names: tuple[str | None, ...], count: int) -> tuple[float, float]:
         """(tokens a second, tokens a second of processor time) of ``count`` requests, ``rows`` at a time."""

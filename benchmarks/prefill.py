@@ -69,7 +69,7 @@ class Bench:
 
     def raw(self, examples: Sequence[Example], language: Language) -> torch.Tensor:
         """The text itself in the prompt."""
-        rows = [self.decoder.prompt.raw(e.instruction, e.foreign) for e in examples]
+        rows = [self.decoder.prompt.text_prompt(e.instruction, e.foreign) for e in examples]
         return self._first(collate(rows), None)
 
     def slots(self, examples: Sequence[Example], language: Language) -> torch.Tensor:
@@ -80,7 +80,7 @@ class Bench:
         made = self.model.soft_slots(Sources(encoded.vectors, encoded.tokens, encoded.mask))
         self.slots_seconds = time.perf_counter() - started
         prompt, own = self.decoder.prompt, self.settings.slots
-        rows = [prompt.with_slots(e.instruction, e.foreign, own, language) for e in examples]
+        rows = [prompt.slot_prompt(e.instruction, e.foreign, own, language) for e in examples]
         return self._first(collate(rows), made)
 
     def turn(self, examples: Sequence[Example], language: Language, slots_first: bool) -> dict[str, float]:

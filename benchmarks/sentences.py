@@ -34,7 +34,7 @@ from pathlib import Path
 import regex
 from real_corpora import data_folder
 
-from llink_ray.prompts.message import message_parts
+from llink_ray.prompts.message import split_message
 from llink_ray.text.languages import DECODER_LANGUAGE, Language, find
 from llink_ray.text.segmentation import sentence_ends
 
@@ -121,7 +121,7 @@ def kept(texts: list[str], language: Language) -> float:
     """Share of the passages that messages take apart into their sentences, names in Latin letters or not."""
     passages = [" ".join(texts[at : at + TOGETHER]) for at in range(0, len(texts) - TOGETHER + 1, TOGETHER)]
     right = sum(
-        len(message_parts(one, language, len(one))) == len(sentence_ends(one, language)) for one in passages
+        len(split_message(one, language, len(one))) == len(sentence_ends(one, language)) for one in passages
     )
     return right / len(passages) if passages else 1.0
 

@@ -71,7 +71,7 @@ class Overhead:
         found["api_new"] = 1e3 * self._client.chat(question).seconds
         found["api"] = 1e3 * self._client.chat(question).seconds
         found["proxy_and_ingress"] = 1e3 * self._client.get("/health").seconds
-        wanted = [(plan.used[one.code].ref, one.text) for one in plan.layout.sentences]
+        wanted = [(plan.used[one.language].ref, one.text) for one in plan.layout.sentences]
         _, found["reader_call"] = timed(lambda: self._reader.read.remote(wanted).result())
         _, found["speaker_call"] = timed(lambda: self.decoder_server.answer.remote(ready.ask).result())
         return found

@@ -129,7 +129,7 @@ class Bench:
         """One step of LoRA alone, the English in the prompt."""
         examples = self._rows("peft")
         prompt = self.plain.prompt
-        rows = [prompt.raw(e.instruction, e.english) for e in examples]
+        rows = [prompt.text_prompt(e.instruction, e.english) for e in examples]
         prompts = collate(rows, [prompt.answer(e.answer) for e in examples])
         keep = int((prompts.labels >= 0).sum(-1).max()) + 1
         logits = self.plain_model.decode(self.plain_model.embed(prompts, None), prompts.mask, keep)

@@ -24,9 +24,9 @@ from llink_ray.corpus import phrasebook, prepare
 from llink_ray.errors import LlinkError
 from llink_ray.metrics.token_cost import tokens
 from llink_ray.models.decoder import load_tokenizer
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, evaluation_examples, translation_examples
-from llink_ray.prompts.message import message_parts
-from llink_ray.prompts.prompt import Prompt
+from llink_ray.prompts.message import split_message
 from llink_ray.settings import Settings, configure
 from llink_ray.text import languages
 from llink_ray.text.languages import Language
@@ -63,7 +63,7 @@ def held_out(settings: Settings, language: Language) -> list[Example]:
 
 
 def measure(
-    prompt: Prompt, examples: Sequence[Example], settings: Settings, language: Language
+    prompt: PromptBuilder, examples: Sequence[Example], settings: Settings, language: Language
 ) -> dict[str, float | int | None]:
     """Mean prompt tokens by form, their ratio, and what was left out.
 
@@ -74,14 +74,14 @@ def measure(
     cut = refused = 0
     for example in examples:
         try:
-            parts = message_parts(example.foreign, language, settings.slots.max_sentences)
+            parts = split_message(example.foreign, language, settings.slots.max_sentences)
         except LlinkError:
             refused += 1
             continue
-        raw.append(len(prompt.raw(example.instruction, example.foreign)))
-        slots.append(len(prompt.with_slots(example.instruction, parts, settings.slots, language)))
-        english.append(len(prompt.raw(example.instruction, example.english)))
-        around.append(len(prompt.raw(example.instruction, "")))
+        raw.append(len(prompt.text_prompt(example.instruction, example.foreign)))
+        slots.append(len(prompt.slot_prompt(example.instruction, parts, settings.slots, language)))
+        english.append(len(prompt.text_prompt(example.instruction, example.english)))
+        around.append(len(prompt.text_prompt(example.instruction, "")))
         cut += any(len(part.text) > settings.encoder.max_characters for part in parts if part.foreign)
     found = tokens(raw, slots)
     count = len(raw)
@@ -116,7 +116,7 @@ def run(asked: argparse.Namespace) -> list[dict[str, Any]]:
     for name in names:
         tokenizer = tokenizer_of(name, settings)
         tokenizer.model_max_length = sys.maxsize  # nothing is run on these tokens: no warning at long ones
-        prompts[name] = Prompt(tokenizer)
+        prompts[name] = PromptBuilder(tokenizer)
     rows = []
     for code in asked.lang or phrasebook.languages():
         language = languages.find(code)

@@ -11,8 +11,8 @@ class LlinkError(ValueError):
 class TooLong(LlinkError):
     """Text of more sentences or tokens than are read at once."""
 
-    place: int | None = None
-    """Which of several messages it is in."""
+    index: int | None = None
+    """Of the message it is in."""
 
 
 class JobFailed(LlinkError):

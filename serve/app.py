@@ -17,7 +17,7 @@ from llink_ray.bundles.registry import Registry
 from llink_ray.engine import EngineLimits
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.prompt import Prompt
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import DecoderSettings
 from serve import ray_patches
 from serve.api import create_app
@@ -44,7 +44,7 @@ class Ingress:
         decoder_server: Any,
     ) -> None:
         ray_patches.close()
-        prompt = Prompt(load_tokenizer(decoder))
+        prompt = PromptBuilder(load_tokenizer(decoder))
         self._service = Service(
             settings, RayBackend(encoder_servers, decoder_server), list(encoder_servers), prompt, decoder
         )

@@ -26,7 +26,7 @@ from llink_ray.engine import (
 )
 from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.models.decoder import Decoder
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import DecoderSettings
 from serve.bundle_cache import BundleCache
 from serve.rpc_types import BundleRef, DecoderStats, Floats, GenerationRequest
@@ -165,7 +165,7 @@ class DecoderServer:
     async def _request(self, ask: GenerationRequest) -> EngineRequest:
         adapter = (await self.bundles.used(ask.adapter)).adapter if ask.adapter else None
         slots = None
-        if ask.slots is not None and SLOT in ask.ids:
+        if ask.slots is not None and SLOT_ID in ask.ids:
             slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places
         return EngineRequest(PromptInput(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)
 

@@ -26,7 +26,7 @@ async def echoed(service: Service, told: ResponseMetadata, echo_prompt: EchoProm
         LlinkError: as the backend.
     """
     ask, most = told.plan.ask, told.plan.most
-    text = told.plan.layout.raw[0][1]
+    text = told.plan.layout.raw_messages[0][1]
     if ask.sampling.logprobs is None:
         made = _nothing(len(ask.ids)) if most == 0 else (await service.backend.answer(ask))[0]
         return Answer(text + made.text, (), made.finish)

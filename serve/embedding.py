@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llink_ray.bundles.slot_encoder import teacher_reads
-from llink_ray.prompts.conversation import LanguageNotServed, reader_of
+from llink_ray.prompts.conversation import ConversationParser, LanguageNotServed
 from llink_ray.text.detection import detect
 from llink_ray.text.languages import language_of
 from llink_ray.text.normalisation import VERSION, normalise
@@ -76,7 +76,7 @@ def _refuse_font(text: str, place: int) -> None:
     language = language_of(found.code)
     if language and found.script == language.font_encoding:
         error = NotUnicode(language)
-        error.place = place
+        error.index = place
         raise error
 
 
@@ -84,12 +84,13 @@ async def _projected(service: Service, texts: Sequence[str], model: str) -> tupl
     """The texts as they are read, and their vectors."""
     chosen = await service.chosen(model)
     known = {code: one.settings.slots for code, one in chosen.taught.items()}
+    parser = ConversationParser(known, chosen.forced)
     codes: list[str | None] = []
     for place, text in enumerate(texts):
         try:
-            codes.append(reader_of(text, known, chosen.forced) if known else None)
+            codes.append(parser.main_language(text) if known else None)
         except (LanguageNotServed, NotUnicode) as error:
-            error.place = place
+            error.index = place
             raise
     groups: dict[str | None, list[int]] = {}
     for place, code in enumerate(codes):

@@ -115,8 +115,8 @@ def unexpected(error: Exception) -> ApiError:
 def placed(error: LanguageNotServed | TooLong | NotUnicode, where: Callable[[int], str]) -> ApiError:
     """What is wrong with one text of several, by the name that ``where`` gives it."""
     told = translated(error)
-    if error.place is not None:
-        told.param = where(error.place)
+    if error.index is not None:
+        told.param = where(error.index)
         told.message = f"{told.param}: {told.message}"
     return told
 

@@ -87,7 +87,7 @@ class RequestContext:
             self.request.scope,
             model=plan.model,
             language=plan.layout.adapter,
-            prompt=[text for _, text in plan.layout.raw],
+            prompt=[text for _, text in plan.layout.raw_messages],
         )
 
     def first_text(self) -> None:

@@ -65,7 +65,7 @@ class GenerationRequest:
     """One answer that is asked of the decoder."""
 
     ids: tuple[int, ...]
-    """Token ids, ``SLOT`` where a row of ``slots`` goes."""
+    """Token ids, ``SLOT_ID`` where a row of ``slots`` goes."""
     slots: Floats | None = None
     """(N, d_dec): rows in the order of their places."""
     adapter: BundleRef | None = None

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from llink_ray.bundles.registry import Registry
 from llink_ray.engine import Answer, SamplingParams, StreamEvent
 from llink_ray.engine.echo_prompt import EchoPrompt, RawTextPrompt
 from llink_ray.errors import LlinkError, TooLong
-from llink_ray.prompts.conversation import FoundSpan, Layout, Stretch, lay_out, lay_out_text
-from llink_ray.prompts.prompt import PLACE, Prompt
+from llink_ray.prompts.builder import PromptBuilder
+from llink_ray.prompts.conversation import Conversation, ConversationParser, LanguageSpan, SlotRegion
+from llink_ray.prompts.message import TEXT_PLACEHOLDER
 from llink_ray.settings import DecoderSettings
 from llink_ray.storage.redact import model_name
 from llink_ray.text.languages import find, language_of
@@ -74,7 +75,7 @@ class PreparedRequest:
 
     model: str
     """As ``ModelSelection.model``."""
-    layout: Layout
+    layout: Conversation
     ask: GenerationRequest
     """Without its slots yet."""
     used: dict[str, ServedLanguage]
@@ -139,11 +140,11 @@ class ResponseMetadata:
 
     def _outside(self) -> list[int | None]:
         """Sentences of each span that are unlike the training text; None where that is not known."""
-        left, found = iter(self.outside), list[int | None]()
+        left, counts = iter(self.outside), list[int | None]()
         for span in self.plan.layout.spans:
-            told = list(islice(left, span.sentences))
-            found.append(None if None in told else sum(map(bool, told)))
-        return found
+            outside = list(islice(left, span.slot_groups))
+            counts.append(None if None in outside else sum(map(bool, outside)))
+        return counts
 
     def _cut(self) -> list[int]:
         """Characters of each span that the encoder does not read."""
@@ -154,7 +155,7 @@ class ResponseMetadata:
             max(0, len(sentence.text.rstrip()) - read)
             for sentence, read in zip(layout.sentences, self.characters, strict=True)
         )
-        return [sum(islice(left, span.sentences)) for span in layout.spans]
+        return [sum(islice(left, span.slot_groups)) for span in layout.spans]
 
 
 def text_cut(gone: Sequence[int], what: str) -> Notice:
@@ -177,17 +178,17 @@ def named(code: str | None) -> dict[str, Any]:
     }
 
 
-def _span(span: FoundSpan, used: dict[str, ServedLanguage]) -> dict[str, Any]:
+def _span(span: LanguageSpan, used: dict[str, ServedLanguage]) -> dict[str, Any]:
     return {
-        **named(span.code),
+        **named(span.language),
         "message": span.message,
         "start": span.start,
         "end": span.end,
         "confidence": span.confidence,
-        "served": span.code in used,
-        "sentences": span.sentences,
-        "slots": span.sentences * used[span.code].settings.slots.count if span.code in used else 0,
-        "numerals": list(span.numerals),
+        "served": span.language in used,
+        "sentences": len(span.sentences),
+        "slots": sum(sentence.slot_count for sentence in span.sentences),
+        "numerals": span.numerals,
     }
 
 
@@ -199,7 +200,7 @@ class Service:
         settings: ServeSettings,
         backend: Backend,
         encoders: Sequence[str],
-        prompt: Prompt,
+        prompt: PromptBuilder,
         decoder: DecoderSettings,
     ) -> None:
         self.settings, self.backend, self.prompt = settings, backend, prompt
@@ -297,26 +298,27 @@ class Service:
 
         Raises:
             NoSuchModel: as ``chosen``.
-            NotTaught: text in a language that nobody taught.
+            LanguageNotServed: text in a language that is not served.
             TooLong: more than fits.
         """
         chosen = await self.chosen(model)
-        unknown: Literal["refuse", "text"] = "text" if self.settings.unknown_language == "base" else "refuse"
-        known = {code: one.settings.slots for code, one in chosen.taught.items()}
-        forms = {code: one.info.normalisation for code, one in chosen.taught.items()}
-        cut: tuple[Stretch, ...] = ()
+        parser = ConversationParser(
+            {code: bundle.settings.slots for code, bundle in chosen.taught.items()},
+            chosen.forced,
+            "text" if self.settings.unknown_language == "base" else "refuse",
+            {code: bundle.info.normalisation for code, bundle in chosen.taught.items()},
+        )
+        regions: tuple[SlotRegion, ...] = ()
         spelling = None if echo is None else RawTextPrompt(self.prompt, messages[0][1])
         if spelling is not None and model == self.base:
-            layout = Layout(tuple(messages), tuple(messages), (), (), None, False)
+            layout = Conversation(tuple(messages), tuple(messages))
         elif spelling is not None:
-            layout, cut = lay_out_text(
-                messages[0][1], spelling.segments, known, chosen.forced, unknown, forms
-            )
+            layout, regions = parser.parse_text(messages[0][1], spelling.segments)
         elif model == self.base:
-            plain = tuple((role, visible(text.replace(PLACE, " "))) for role, text in messages)
-            layout = Layout(plain, plain, (), (), None, False)
+            plain = tuple((role, visible(text.replace(TEXT_PLACEHOLDER, " "))) for role, text in messages)
+            layout = Conversation(plain, plain)
         else:
-            layout = lay_out(messages, known, chosen.forced, unknown, instruction, forms)
+            layout = parser.parse(messages, instruction)
         notices: tuple[Notice, ...] = ()
         if layout.adapter and self.settings.system_texts == "leave_out":
             whole, layout = layout, layout.without_system()
@@ -328,14 +330,14 @@ class Service:
                 f"the conversation has {len(layout.sentences)} foreign sentences, and {most} fit: start it "
                 "anew, or send less of it"
             )
-        codes = {sentence.code for sentence in layout.sentences} | {layout.adapter} - {None}
+        codes = {sentence.language for sentence in layout.sentences} | {layout.adapter} - {None}
         used = {code: chosen.taught[code] for code in sorted(c for c in codes if c)}
-        places = [used[sentence.code].settings.slots.count + 2 for sentence in layout.sentences]
+        slot_counts = [sentence.slot_count for sentence in layout.sentences]
         adapter = used[layout.adapter].ref if layout.adapter else None
         if spelling is not None:
-            echo_prompt = spelling.fed(cut, places)
+            echo_prompt = spelling.fed(regions, slot_counts)
             ask = GenerationRequest(echo_prompt.ids, None, adapter, sampling, seconds)
-            every = tuple(range(len(places)))
+            every = tuple(range(len(slot_counts)))
             return PreparedRequest(
                 chosen.model,
                 layout,
@@ -347,11 +349,10 @@ class Service:
                 echo_prompt,
                 echo or 0,
             )
-        placed = self.prompt.placed(layout.said, places)
-        ids = placed.ids
-        raw = len(ids) if layout.raw == layout.said else len(self.prompt.conversation(layout.raw))
-        ask = GenerationRequest(tuple(ids), None, adapter, sampling, seconds, grounding)
-        return PreparedRequest(chosen.model, layout, ask, used, raw, notices, tuple(placed.order))
+        built = self.prompt.build(layout.messages, slot_counts)
+        raw = built if layout.raw_messages == layout.messages else self.prompt.build(layout.raw_messages)
+        ask = GenerationRequest(tuple(built.ids), None, adapter, sampling, seconds, grounding)
+        return PreparedRequest(chosen.model, layout, ask, used, len(raw.ids), notices, built.order)
 
     async def read(self, plan: PreparedRequest) -> ResponseMetadata:
         """The plan with its slots, how many texts were in the cache, and how much of each was read."""
@@ -362,9 +363,9 @@ class Service:
         hits = 0
         by_encoder: dict[str, list[int]] = {}
         for place, sentence in enumerate(wanted):
-            by_encoder.setdefault(plan.used[sentence.code].encoder, []).append(place)
+            by_encoder.setdefault(plan.used[sentence.language].encoder, []).append(place)
         for encoder, places in by_encoder.items():
-            texts = [(plan.used[wanted[i].code].ref, wanted[i].text) for i in places]
+            texts = [(plan.used[wanted[i].language].ref, wanted[i].text) for i in places]
             found = await self.backend.read(encoder, texts)
             made.update(zip(places, found.texts, strict=True))
             hits += found.hits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, overload
 from llink_ray.bundles.bundle import read_bundle
 from llink_ray.progress import track
 from llink_ray.prompts.instructions import TRANSLATE
-from llink_ray.prompts.message import Part, message_parts
+from llink_ray.prompts.message import Segment, split_message
 from llink_ray.settings import Settings
 from llink_ray.text.languages import find
 from llink_ray.text.normalisation import VERSION, normalise, visible
@@ -55,18 +55,18 @@ class LlinkPipeline:
         """A text in the form that training had."""
         return normalise(text, self.normalisation)
 
-    def parts(self, text: str) -> list[Part]:
+    def parts(self, text: str) -> list[Segment]:
         """What of a message becomes slots, sentence by sentence, and what stays English text.
 
         Raises:
             LlinkError: more foreign sentences than ``slots.max_sentences``, or text in a font's encoding.
         """
         require_unicode(text, find(self.language))
-        parts = message_parts(visible(text), find(self.language), self.settings.slots.max_sentences)
+        parts = split_message(visible(text), find(self.language), self.settings.slots.max_sentences)
         return self._normalised(parts)
 
-    def _normalised(self, parts: Sequence[Part]) -> list[Part]:
-        return [Part(self.normalise(part.text), part.foreign) for part in parts]
+    def _normalised(self, parts: Sequence[Segment]) -> list[Segment]:
+        return [Segment(self.normalise(part.text), part.foreign) for part in parts]
 
     def sources(self, texts: Sequence[str]) -> Sources:
         """What the encoder says of B texts, on the decoder's device."""
@@ -91,7 +91,7 @@ class LlinkPipeline:
         ]
 
     def answer_all(
-        self, asked: Sequence[tuple[str, str | list[Part]]], batch_size: int | None = None
+        self, asked: Sequence[tuple[str, str | list[Segment]]], batch_size: int | None = None
     ) -> list[str]:
         """Answers to (instruction, message) pairs, in order; a text is cut into :meth:`parts` first."""
         import torch
@@ -105,7 +105,7 @@ class LlinkPipeline:
             self.parts(said) if isinstance(said, str) else self._normalised(said) for _, said in asked
         ]
         rows = [
-            self.decoder.prompt.with_slots(visible(instruction), parts, self.settings.slots, language)
+            self.decoder.prompt.slot_prompt(visible(instruction), parts, self.settings.slots, language)
             for (instruction, _), parts in zip(asked, messages, strict=True)
         ]
         with track("answers", "questions", len(rows)) as progress:

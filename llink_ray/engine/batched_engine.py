@@ -25,7 +25,7 @@ from llink_ray.engine.types import EngineRequest, FinishReason, PromptInput, Que
 from llink_ray.engine.vocabulary import Vocabulary
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import TeacherSettings
 
 _log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class BatchedEngine:
                     raise LlinkError("the decoder's output for this prompt is not a number: ask otherwise")
                 for row, token in zip(logits, following[start : start + _PART], strict=True):
                     chosen = int(row.argmax()) if token is None else token
-                    known = chosen != SLOT
+                    known = chosen != SLOT_ID
                     found.append(token_logprob(row, chosen, count, self._vocabulary) if known else None)
 
         held = self.pool.hold(adapter)

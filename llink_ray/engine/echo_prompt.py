@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llink_ray.engine.vocabulary import Vocabulary
-from llink_ray.prompts.conversation import Stretch
-from llink_ray.prompts.prompt import PLACE, SLOT, Prompt
+from llink_ray.prompts.builder import DELIMITERS, SLOT_ID, PromptBuilder
+from llink_ray.prompts.conversation import SlotRegion
+from llink_ray.prompts.message import TEXT_PLACEHOLDER
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class EchoPrompt:
     """A text in token ids."""
 
     ids: tuple[int, ...]
-    """As they are fed: ``SLOT`` where slots go, and numerals beside them, which the text does not have."""
+    """As they are fed: ``SLOT_ID`` where slots go, and numerals beside them, which the text does not have."""
     listed: tuple[TextToken, ...]
     """All tokens of the text, as its tokenizer cuts it."""
 
@@ -37,7 +38,7 @@ class RawTextPrompt:
     Special tokens written in it are special: it is a whole prompt, not what one of several says.
     """
 
-    def __init__(self, prompt: Prompt, text: str) -> None:
+    def __init__(self, prompt: PromptBuilder, text: str) -> None:
         self._prompt = prompt
         made = prompt.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         self._tokens: list[int] = list(made["input_ids"])
@@ -53,23 +54,23 @@ class RawTextPrompt:
                 end = place[1]
         self.segments = [(a, b) for a, b in (*self.segments, (end, len(text))) if text[a:b].strip()]
 
-    def fed(self, stretches: Sequence[Stretch], places: Sequence[int]) -> EchoPrompt:
-        """What the decoder reads; the i-th sentence of the stretches becomes ``places[i]`` slot places."""
-        bos, left = self._prompt.tokenizer.bos_token_id, iter(places)
+    def fed(self, regions: Sequence[SlotRegion], slot_counts: Sequence[int]) -> EchoPrompt:
+        """What the decoder reads; the i-th sentence of the regions becomes ``slot_counts[i]`` slots."""
+        bos, left = self._prompt.tokenizer.bos_token_id, iter(slot_counts)
         ids = [] if bos in (None, *self._tokens[:1]) else [int(bos)]
         listed, begun = list[TextToken](), set[int]()
         for token, (start, end), share in zip(self._tokens, self._places, self._shares, strict=True):
-            over = (one for one in stretches if start < one.end and max(end, start + 1) > one.start)
+            over = (one for one in regions if start < one.end and max(end, start + 1) > one.start)
             within = next(over, None)
             listed.append(TextToken(token, share, len(ids) if within is None else None))
             if within is None:
                 ids.append(token)
             elif within.start not in begun:
                 begun.add(within.start)
-                first, *others = within.shown.split(PLACE)
+                first, *others = within.prompt_text.split(TEXT_PLACEHOLDER)
                 ids += self._prompt.ids(first)
                 for piece in others:
-                    ids += [SLOT] * next(left) + self._prompt.ids(piece)
+                    ids += [SLOT_ID] * (next(left) + DELIMITERS) + self._prompt.ids(piece)
         return EchoPrompt(tuple(ids), tuple(listed))
 
 

@@ -11,7 +11,7 @@ from llink_ray.engine.adapter_pool import AdapterPool
 from llink_ray.engine.kv_cache import PaddedCache, left_mask
 from llink_ray.engine.types import PromptInput
 from llink_ray.models.decoder import Decoder, positions
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 
 
 class Forward:
@@ -34,7 +34,7 @@ class Forward:
             if prompt.embedded is not None:
                 embedded[i, width - lengths[i] :] = prompt.embedded.to(embedded)
             elif prompt.slots is not None:
-                embedded[i, ids[i] == SLOT] = prompt.slots.flatten(0, 1).to(embedded)
+                embedded[i, ids[i] == SLOT_ID] = prompt.slots.flatten(0, 1).to(embedded)
         return embedded, lengths
 
     def prefill(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from llink_ray.errors import LlinkError
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ class PromptInput:
     """One prompt: token ids with slots in their places, or ready embeddings."""
 
     ids: tuple[int, ...] = ()
-    """S token ids; ``SLOT`` where a row of ``slots`` goes, in order."""
+    """S token ids; ``SLOT_ID`` where a row of ``slots`` goes, in order."""
     slots: torch.Tensor | None = None
     """(N, K+2, d): N sentences' slots between their marks, as ``SoftSlots.marked`` gives them."""
     embedded: torch.Tensor | None = None
@@ -52,8 +52,8 @@ class PromptInput:
                 shape = tuple(self.embedded.shape)
                 raise LlinkError(f"prompt embeddings are of shape {shape}: this decoder reads (S, {dim})")
             return
-        places = sum(i == SLOT for i in self.ids)
-        if any(not 0 <= i < vocabulary for i in self.ids if i != SLOT):
+        places = sum(i == SLOT_ID for i in self.ids)
+        if any(not 0 <= i < vocabulary for i in self.ids if i != SLOT_ID):
             raise LlinkError(f"a prompt's token ids are 0 to {vocabulary - 1}: one of them is not")
         if self.slots is not None and (self.slots.ndim != 3 or self.slots.shape[2] != dim):
             shape = tuple(self.slots.shape)

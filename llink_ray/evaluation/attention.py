@@ -11,7 +11,7 @@ import torch
 
 from llink_ray.models.decoder import positions
 from llink_ray.models.llink import LlinkModel, collate
-from llink_ray.prompts.prompt import SLOT, Prompt, beside
+from llink_ray.prompts.builder import DELIMITERS, SLOT_ID, PromptBuilder
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import Language
 from llink_ray.text.numerals import numerals
@@ -25,25 +25,29 @@ class Layout:
     """A prompt, and which column of the attention each of its positions counts for."""
 
     ids: list[int]
-    """S token ids, ``SLOT`` where slots and marks go."""
+    """S token ids, ``SLOT_ID`` where slots and marks go."""
     columns: list[int]
     """S columns: 0 to K-1 a slot, K + i the part ``PARTS[i]``."""
 
 
 def layout(
-    prompt: Prompt, instruction: str, text: str, settings: SlotSettings, language: Language | None = None
+    prompt: PromptBuilder,
+    instruction: str,
+    text: str,
+    settings: SlotSettings,
+    language: Language | None = None,
 ) -> Layout:
     """The prompt of one text, told apart. A token that the lane shares with what follows is the lane's."""
-    ids = prompt.with_slots(instruction, text, settings, language)
+    ids = prompt.slot_prompt(instruction, text, settings, language)
     count = settings.count
     marks, lane, rest, _ = (count + i for i in range(len(PARTS)))
-    start = ids.index(SLOT)
-    after = ids[start + count + 2 :]
-    plain = prompt.behind(instruction)
+    start = ids.index(SLOT_ID)
+    after = ids[start + count + DELIMITERS :]
+    plain = prompt.text_prompt(instruction, "")[start:]
     beyond = 0  # tokens at the end that are there without numerals too
     while beyond < min(len(after), len(plain)) and after[-1 - beyond] == plain[-1 - beyond]:
         beyond += 1
-    named = len(after) - beyond if settings.numerals and beside(numerals(text, language)) else 0
+    named = len(after) - beyond if settings.numerals and numerals(text, language) else 0
     slots = [marks, *range(count), marks]
     return Layout(ids, [rest] * start + slots + [lane] * named + [rest] * (len(after) - named))
 

@@ -132,7 +132,7 @@ def insight(
         pieces=pieces,
         unknown=unknown,
         numerals=numerals(text, find(taught.language)) if settings.slots.numerals else [],
-        tokens_raw=len(decoder.prompt.raw(instruction, text)),
+        tokens_raw=len(decoder.prompt.text_prompt(instruction, text)),
         tokens_slots=len(found.ids),
     )
 

@@ -56,7 +56,10 @@ def measure(
     say("slot gain")
     gain = slot_gain(taught, asked[: taught.settings.evaluation.gain_examples])
     own = tokenise(taught.decoder.prompt, asked, taught.settings.slots, find(taught.language))
-    raw = [len(taught.decoder.prompt.raw(e.instruction, text)) for e, text in zip(asked, texts, strict=True)]
+    raw = [
+        len(taught.decoder.prompt.text_prompt(e.instruction, text))
+        for e, text in zip(asked, texts, strict=True)
+    ]
     metrics = {
         "retrieval": figures,
         "answers": score(answers),

@@ -13,7 +13,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.loading import plainly
 from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
 from llink_ray.progress import track
-from llink_ray.prompts.prompt import Prompt
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import DecoderSettings, TeacherSettings
 
 
@@ -24,7 +24,7 @@ class Decoder:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.settings = settings
-        self.prompt = Prompt(tokenizer)
+        self.prompt = PromptBuilder(tokenizer)
         self.dim = int(model.get_input_embeddings().weight.shape[1])
         self.fingerprint = fingerprint(settings.model, settings.revision, "decoder")
         self.forwards = 0
@@ -163,7 +163,7 @@ class Decoder:
         answers: list[str] = []
         with track("answers of the decoder as it came", "questions", len(asked)) as progress:
             for start in range(0, len(asked), batch_size):
-                rows = [self.prompt.raw(*item) for item in asked[start : start + batch_size]]
+                rows = [self.prompt.text_prompt(*item) for item in asked[start : start + batch_size]]
                 length = max(map(len, rows))
                 ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
                 mask = torch.zeros_like(ids)  # (B, S)
@@ -180,7 +180,9 @@ class Decoder:
         """Tokens that end an answer."""
         config = self.model.generation_config.eos_token_id
         eos = config if isinstance(config, list) else [config]
-        return sorted({int(i) for i in [*eos, self.tokenizer.eos_token_id, self.prompt.end] if i is not None})
+        return sorted(
+            {int(i) for i in [*eos, self.tokenizer.eos_token_id, self.prompt.end_id] if i is not None}
+        )
 
     def pad_id(self) -> int:
         """What fills finished rows of a generation; masked, so any id that is not an end will do."""

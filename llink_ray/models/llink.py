@@ -14,7 +14,7 @@ from llink_ray.models.decoder import Decoder, positions
 from llink_ray.models.loading import plainly
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import NoSlots, SoftSlots
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import LoraSettings, Settings
 
 IGNORED = -100
@@ -26,7 +26,7 @@ class Prompts:
     """B prompts, left-padded to S positions."""
 
     ids: torch.Tensor
-    """(B, S) token ids; ``SLOT`` where slots go, 0 where padded."""
+    """(B, S) token ids; ``SLOT_ID`` where slots go, 0 where padded."""
     mask: torch.Tensor
     """(B, S) 1 where something stands."""
     labels: torch.Tensor
@@ -109,7 +109,7 @@ class LlinkModel(nn.Module):
         Raises:
             ValueError: places and slots differ in number.
         """
-        place = prompts.ids == SLOT  # (B, S)
+        place = prompts.ids == SLOT_ID  # (B, S)
         embedded: torch.Tensor = self.decoder.get_input_embeddings()(prompts.ids.clamp(min=0))  # (B, S, d)
         count, each = (0, 0) if slots is None or not slots.shape[1] else (len(slots), slots.shape[1] + 2)
         by_row = place.sum(1)  # (B,)

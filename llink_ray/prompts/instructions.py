@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from llink_ray.corpus.pair import Pair, Question
-from llink_ray.prompts.message import Part
+from llink_ray.prompts.message import Segment
 
 TRANSLATE_KIND = "translate"
 """The kind of question that every pair can answer: with its English."""
@@ -63,9 +63,9 @@ class Example:
         return (*self.before, Neighbour(self.foreign, self.english, self.pair_index), *self.after)
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Segment]:
         """The passage as the prompt takes it."""
-        return [Part(s.english, False) if s.as_text else Part(s.foreign) for s in self.sentences]
+        return [Segment(s.english, False) if s.as_text else Segment(s.foreign) for s in self.sentences]
 
     @property
     def text(self) -> str:

@@ -1,65 +1,94 @@
-"""A message taken apart: foreign sentences, which become slots, and English, which stays text."""
+"""A message in sentences: foreign ones, which become slots, and English ones, which stay text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from llink_ray.errors import TooLong
+from llink_ray.settings import SlotSettings
 from llink_ray.text.language_runs import stretches
 from llink_ray.text.languages import DECODER_LANGUAGE, Language
+from llink_ray.text.numerals import numerals
 from llink_ray.text.segmentation import sentences
 
-MARK = "[{number}]"
-"""Stands before each sentence of a message that has several, so that its number can be looked up."""
+TEXT_PLACEHOLDER = "\ufffc"  # OBJECT REPLACEMENT CHARACTER
+"""Stands in a message where the slots of a foreign sentence go; it is removed from a person's own text."""
+SENTENCE_NUMBER = "[{number}]"
+"""Stands before each sentence of a message that has several; questions refer to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A stretch of a message."""
+class Segment:
+    """A sentence of a message."""
 
     text: str
     foreign: bool = True
-    """A foreign sentence, which K slots stand for; else English, which the decoder reads itself."""
+    """Slots stand for it; otherwise it is English, which the decoder reads itself."""
 
 
-def numbered(texts: Sequence[str]) -> str:
-    """Sentences as one text, each behind a blank and its :data:`MARK`; one alone stays as it is.
+@dataclass(frozen=True, slots=True)
+class ForeignSentence:
+    """A foreign sentence and what stands for it in the prompt."""
 
-    Nothing comes between a mark and what follows: words begin with their own blank, slots have none.
+    text: str
+    slot_count: int
+    """Slots that stand for it; 0 where the text itself is in the prompt."""
+    numerals: tuple[str, ...] = ()
+    """ASCII numbers beside the slots."""
+    language: str = ""
+    """Code of the language whose bundle reads it; empty where that is not known."""
+
+    @classmethod
+    def of(cls, text: str, slots: SlotSettings, language: Language | None) -> ForeignSentence:
+        """``language`` says what separators in numbers mean; without it they stay as written."""
+        count = 0 if slots.variant == "none" else slots.count
+        numbers = numerals(text, language) if count and slots.numerals else ()
+        return cls(text, count, tuple(numbers), language.code if language else "")
+
+    @property
+    def prompt_text(self) -> str:
+        """The placeholder with the numerals beside it, or the text itself."""
+        if not self.slot_count:
+            return self.text.replace(TEXT_PLACEHOLDER, " ")
+        return f"{TEXT_PLACEHOLDER} ({', '.join(self.numerals)})" if self.numerals else TEXT_PLACEHOLDER
+
+
+def number_sentences(items: Sequence[str]) -> str:
+    """Sentences as one text: one alone as it is, several each behind its :data:`SENTENCE_NUMBER`.
+
+    Text has a space before it, a placeholder has none.
     """
-    if len(texts) == 1:
-        return texts[0]
-    return "".join(f" {MARK.format(number=number)}{text}" for number, text in enumerate(texts, 1))
+    if len(items) == 1:
+        return items[0]
+    numbered = (
+        f" {SENTENCE_NUMBER.format(number=number)}{'' if item.startswith(TEXT_PLACEHOLDER) else ' '}{item}"
+        for number, item in enumerate(items, 1)
+    )
+    return "".join(numbered)
 
 
-def message_parts(text: str, language: Language, most: int) -> list[Part]:
-    """The sentences of a message in order: foreign ones, and English ones, which stay text.
+def split_message(text: str, language: Language, max_sentences: int) -> list[Segment]:
+    """The sentences of a message in order.
 
-    Everything but English counts as the taught language: a span of a few letters is hardly told from its
-    neighbours. With ``most`` = 1 the message is one foreign text, however long.
+    Everything but English counts as ``language``, since the language of a few letters is uncertain. With
+    ``max_sentences`` = 1 the whole message is one foreign text.
 
     Raises:
-        TooLong: more than ``most`` foreign sentences.
+        TooLong: more than ``max_sentences`` foreign sentences.
     """
-    if most == 1:
-        return [Part(text)]
-    runs: list[tuple[str, bool]] = []
-    for span in stretches(text):
-        foreign = span.code != DECODER_LANGUAGE.code
-        piece = text[span.start : span.end]
-        if runs and runs[-1][1] == foreign:
-            runs[-1] = (runs[-1][0] + piece, foreign)
-        else:
-            runs.append((piece, foreign))
-    found: list[Part] = []
-    for piece, foreign in runs or [(text, True)]:
-        cut = sentences(piece, language if foreign else DECODER_LANGUAGE)
-        found += [Part(part, foreign) for part in cut]
-    count = sum(part.foreign for part in found)
-    if count > most:
+    if max_sentences == 1:
+        return [Segment(text)]
+    segments: list[Segment] = []
+    for foreign, run in groupby(stretches(text), lambda span: span.code != DECODER_LANGUAGE.code):
+        spans = list(run)
+        own = language if foreign else DECODER_LANGUAGE
+        segments += [Segment(part, foreign) for part in sentences(text[spans[0].start : spans[-1].end], own)]
+    count = sum(segment.foreign for segment in segments)
+    if count > max_sentences:
         raise TooLong(
-            f"the message has {count} {language.name} sentences, and {most} fit: give it in parts, or raise "
-            "slots.max_sentences"
+            f"the message has {count} {language.name} sentences, and {max_sentences} fit: give it in parts, "
+            "or raise slots.max_sentences"
         )
-    return found or [Part(text)]
+    return segments or [Segment(text)]

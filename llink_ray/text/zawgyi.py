@@ -22,7 +22,7 @@ _LETTERS = re.compile("[\u1000-\u109f]")
 class NotUnicode(LlinkError):
     """Text in a font's own encoding."""
 
-    place: int | None = None
+    index: int | None = None
     """Which of several messages it is in."""
 
     def __init__(self, language: Language) -> None:

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.prompts.instructions import PLACE, TRANSLATE, WHOLE
-from llink_ray.prompts.message import MARK, numbered
+from llink_ray.prompts.message import SENTENCE_NUMBER, number_sentences
 
 MOST = 6
 """Sentences of the longest passage."""
@@ -40,11 +40,10 @@ class Conversations:
         """One about so many sentences; translating English is copying it."""
         drawn = [self._pair() for _ in range(sentences)]
         asked = [self._turn(drawn) for _ in range(turns)]
-        said = [pair.english for pair, _ in drawn]
-        shown = numbered(said if sentences == 1 else [f" {text}" for text in said])
-        # A blank before the text, as in Prompt.raw.
-        asked[0] = (f"{asked[0][0]}\n {shown.removeprefix(' ')}", asked[0][1])
-        return Conversation(said, asked)
+        texts = [pair.english for pair, _ in drawn]
+        # A space before the text, as in PromptBuilder.text_prompt.
+        asked[0] = (f"{asked[0][0]}\n {number_sentences(texts).removeprefix(' ')}", asked[0][1])
+        return Conversation(texts, asked)
 
     def _pair(self) -> tuple[Pair, str | None]:
         """Most of them for a kind of question drawn first: rare kinds are asked as often as common ones."""
@@ -89,7 +88,7 @@ class Numbers:
             return ids[0]
 
         numbers = range(1, MOST + 1)
-        self.marks = {single(f" {MARK.format(number=n)}"): n for n in numbers}
+        self.marks = {single(f" {SENTENCE_NUMBER.format(number=n)}"): n for n in numbers}
         self.places = {single(PLACE.format(number=n, instruction="").strip()): n for n in numbers}
         self.user = tokenizer.convert_tokens_to_ids("<|user|>")
         self.end = tokenizer.convert_tokens_to_ids("<|end|>")

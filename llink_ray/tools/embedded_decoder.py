@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from llink_ray.corpus import phrasebook
 from llink_ray.corpus.pair import Pair
 from llink_ray.prompts.instructions import PLACE, TRANSLATE
-from llink_ray.prompts.message import MARK
+from llink_ray.prompts.message import SENTENCE_NUMBER
 from llink_ray.tools.conversations import MOST, Conversation, Conversations, Numbers, tokenise
 
 CHAT_TEMPLATE = (
@@ -142,7 +142,9 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
     instructions = [q.instruction for p in pairs[:2_000] for q in p.questions]
     corpus = (text for p in pairs[:20_000] for text in (p.english, *(q.answer for q in p.questions)))
     # Often enough that each number of a sentence is one token.
-    numbers = [f"{PLACE.format(number=n, instruction='')} {MARK.format(number=n)}" for n in range(1, 17)]
+    numbers = [
+        f"{PLACE.format(number=n, instruction='')} {SENTENCE_NUMBER.format(number=n)}" for n in range(1, 17)
+    ]
     tokenizer = train_tokenizer(
         (t for source in (corpus, instructions * 2, TRANSLATE, numbers * 1_000) for t in source),
         recipe.vocabulary,

@@ -18,7 +18,7 @@ from llink_ray.corpus import phrasebook
 from llink_ray.metrics.answers import Answer, exact, score
 from llink_ray.models.decoder import Decoder
 from llink_ray.prompts.instructions import evaluation_examples, in_passages, translation_examples
-from llink_ray.prompts.message import numbered
+from llink_ray.prompts.message import number_sentences
 from llink_ray.settings import DecoderSettings
 from llink_ray.tools import embedded_decoder as build_decoder
 from llink_ray.tools import embedded_encoder as build_encoder
@@ -48,7 +48,7 @@ def passages(folder: Path, questions: int = 200) -> dict[str, float]:
     for code in phrasebook.languages():
         pairs = phrasebook.pairs(code, questions, seed=9)
         asked = in_passages(evaluation_examples(pairs, questions, 0), pairs, 1.0, MOST, 0.0, code)
-        texts = [numbered([f" {s.english}" for s in e.sentences]) for e in asked]
+        texts = [number_sentences([s.english for s in e.sentences]) for e in asked]
         given = decoder.answer_english(
             [(e.instruction, text) for e, text in zip(asked, texts, strict=True)], 64, 48
         )

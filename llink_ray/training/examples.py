@@ -12,8 +12,8 @@ import torch
 
 from llink_ray.corpus.pair import Pair
 from llink_ray.models.llink import Prompts, collate
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, as_shown, in_passages, training_examples
-from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.text.languages import Language
 from llink_ray.training.sampler import bucketed, effective_batch_size
@@ -35,12 +35,12 @@ class Tokenised:
 
 
 def tokenise(
-    prompt: Prompt, examples: list[Example], slots: SlotSettings, language: Language | None
+    prompt: PromptBuilder, examples: list[Example], slots: SlotSettings, language: Language | None
 ) -> list[Tokenised]:
     """Each example's ids."""
     return [
         Tokenised(
-            prompt=prompt.with_slots(e.instruction, e.parts, slots, language),
+            prompt=prompt.slot_prompt(e.instruction, e.parts, slots, language),
             answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
             words=[prompt.ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
             pairs=[s.pair_index for s in e.sentences if not s.as_text],
@@ -83,7 +83,7 @@ class ExampleSource:
     def __init__(
         self,
         pairs: list[Pair],
-        prompt: Prompt,
+        prompt: PromptBuilder,
         settings: StageBSettings,
         slots: SlotSettings,
         seed: int,

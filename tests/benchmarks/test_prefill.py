@@ -32,7 +32,7 @@ def test_both_ways_end_with_the_first_tokens_logits(prefill: ModuleType) -> None
             alone = torch.cat([way([example], language) for example in examples])
             torch.testing.assert_close(both, alone, atol=1e-4, rtol=1e-4)
     # Raw is what the untouched decoder makes of the same ids.
-    ids = torch.tensor([bench.decoder.prompt.raw(*texts[0])])
+    ids = torch.tensor([bench.decoder.prompt.text_prompt(*texts[0])])
     with torch.inference_mode(), prefill.without_adapters(bench.model):
         own = bench.decoder.model(ids).logits[:, -1]
         torch.testing.assert_close(bench.raw(examples[:1], language), own, atol=1e-4, rtol=1e-4)

@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from llink_ray.errors import LlinkError
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import TRANSLATE_KIND, Example
-from llink_ray.prompts.prompt import Prompt
 from llink_ray.settings import configure
 from llink_ray.text.languages import find
 
@@ -40,7 +40,7 @@ def test_a_bare_vocabulary_counts_what_it_must(
     tokens: ModuleType, tmp_path: Path, names: tuple[str, str]
 ) -> None:
     settings = configure.resolve(configure.preset("tiny"), {"slots": {"count": 4}})
-    prompt = Prompt(tokens.tokenizer_of(str(bytes_vocabulary(tmp_path / "v", names)), settings))
+    prompt = PromptBuilder(tokens.tokenizer_of(str(bytes_vocabulary(tmp_path / "v", names)), settings))
     example = Example(TRANSLATE_KIND, "Say it.", "កខ ៣៦", "ab 36", "ab 36", 0)
     found = tokens.measure(prompt, [example], settings, find("km"))
     # A beginning of text, "Say it.\n" and "\n\nAnswer: " are one token a byte.
@@ -61,7 +61,7 @@ def test_what_the_encoder_cuts_and_what_does_not_fit_is_told(tokens: ModuleType)
             "stage_b": {"passage_sentences": 2},
         },
     )
-    prompt = Prompt(tokens.tokenizer_of("embedded", settings))
+    prompt = PromptBuilder(tokens.tokenizer_of("embedded", settings))
     texts = ["កខគ។", "កខគឃងចឆ។", "ក។ ខ។ គ។"]
     examples = [Example(TRANSLATE_KIND, "Say it.", text, "a", "a", 0) for text in texts]
     found = tokens.measure(prompt, examples, settings, find("km"))

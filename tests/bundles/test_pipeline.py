@@ -18,7 +18,7 @@ from llink_ray.bundles.bundle import ModelInfo, read_bundle
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
-from llink_ray.prompts.message import Part
+from llink_ray.prompts.message import Segment
 from llink_ray.text.normalisation import FIRST, VERSION
 from llink_ray.text.zawgyi import converted
 
@@ -103,7 +103,7 @@ def test_what_nobody_sees_changes_nothing(loaded: LlinkPipeline) -> None:
     assert len(others) == 12
     assert loaded.answer("Who?\u200b", others) == loaded.answer("Who?", [text]) * 12
     assert np.allclose(loaded.embed(others), loaded.embed([text]), atol=1e-5)
-    given = [[Part(other)] for other in others]
+    given = [[Segment(other)] for other in others]
     assert loaded.answer_all([("Who?", one) for one in given]) == loaded.answer("Who?", [text]) * 12
 
 
@@ -124,17 +124,17 @@ def test_a_font_s_encoding_is_refused_and_read_once_it_is_converted(loaded: Llin
     for ask in (loaded.translate, loaded.embed, loaded.parts):
         with pytest.raises(LlinkError, match="Burmese in Zawgyi"):
             ask([text] if ask == loaded.embed else text)  # type: ignore[operator]
-    assert loaded.parts(converted(text)) == [Part("မြန်မာနိုင်ငံမှာ နေတယ်။")]
+    assert loaded.parts(converted(text)) == [Segment("မြန်မာနိုင်ငံမှာ နေတယ်။")]
     loaded.language = "bo"
 
 
 def test_an_older_bundle_reads_what_it_was_trained_on(lesson: Lesson, tmp_path: Path) -> None:
     older = llink_ray.load(write(tmp_path / "older", lesson.taught, normalisation=FIRST))
-    assert older.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Part("ང་ ༡༢ ༣༤༥ ཡོད།")]
+    assert older.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢ ༣༤༥ ཡོད།")]
     assert older.answer("Who?", TEXTS) == lesson.taught.answer("Who?", TEXTS)
     newer = llink_ray.load(write(tmp_path / "newer", lesson.taught))
     assert newer.normalisation == VERSION
-    assert newer.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Part("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
+    assert newer.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
 
 
 def test_nothing_asked_nothing_answered(loaded: LlinkPipeline) -> None:

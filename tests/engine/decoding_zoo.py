@@ -60,7 +60,7 @@ class Speaker:
     def input(self, instruction: str, text: str) -> PromptInput:
         taught = self.taught
         parts = taught.parts(text)
-        ids = taught.decoder.prompt.with_slots(
+        ids = taught.decoder.prompt.slot_prompt(
             instruction, parts, taught.settings.slots, find(taught.language)
         )
         foreign = [part.text for part in parts if part.foreign]
@@ -100,7 +100,7 @@ def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:
 def base(decoder: Decoder, instruction: str, text: str, **sampling: Any) -> EngineRequest:
     """A prompt that holds the text itself, for the decoder without adapters."""
     given = SamplingParams(**{"max_tokens": LONGEST} | sampling)
-    return EngineRequest(PromptInput(tuple(decoder.prompt.raw(instruction, text))), None, given)
+    return EngineRequest(PromptInput(tuple(decoder.prompt.text_prompt(instruction, text))), None, given)
 
 
 def drain(engine: BatchedEngine) -> None:

@@ -15,8 +15,8 @@ from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.prompts.instructions import TRANSLATE
-from llink_ray.prompts.prompt import SLOT
 
 Spoken = Callable[[str], list[Speaker]]
 
@@ -199,7 +199,7 @@ def test_a_prompt_is_expected_as_peft_alone_expects_it(
         logprobs = one.taught.model.decode(fed, prompts.mask, prompt.length)[0].log_softmax(-1)
     assert len(found) == prompt.length + 1 and found[0] is None
     for place, (token, wanted) in enumerate(zip(found[1:], logprobs, strict=True), 1):
-        if place < prompt.length and prompt.ids[place] == SLOT:
+        if place < prompt.length and prompt.ids[place] == SLOT_ID:
             assert token is None
             continue
         assert token is not None

@@ -80,9 +80,9 @@ def test_sliding_windows(family: str) -> None:
     model = getattr(tf, f"{name}ForCausalLM")(config).eval()
     decoder = object.__new__(Decoder)
     decoder.__dict__.update(model=model, tokenizer=made, dim=32)
-    from llink_ray.prompts.prompt import Prompt
+    from llink_ray.prompts.builder import PromptBuilder
 
-    decoder.prompt = Prompt(made)
+    decoder.prompt = PromptBuilder(made)
     engine = BatchedEngine(decoder)
     prompts = [list(range(10, 10 + n)) for n in (3, 17, 9)]
     handles = []

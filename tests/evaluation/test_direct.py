@@ -14,7 +14,7 @@ from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.measure import measure, measure_apart
 from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.llink import collate
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.training.examples import tokenise
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
@@ -36,8 +36,8 @@ def test_only_adapters_learn_and_they_do(lesson: Lesson) -> None:
 
 def test_the_text_stands_in_the_prompt(lesson: Lesson) -> None:
     prompt, slots = lesson.taught.decoder.prompt, lesson.taught.settings.slots
-    ids = prompt.with_slots("Who?", TEXTS[0], slots)
-    assert SLOT not in ids and ids == prompt.raw("Who?", TEXTS[0])
+    ids = prompt.slot_prompt("Who?", TEXTS[0], slots)
+    assert SLOT_ID not in ids and ids == prompt.text_prompt("Who?", TEXTS[0])
     assert TEXTS[0] in prompt.tokenizer.decode(ids)
 
 
@@ -62,7 +62,7 @@ def test_figures_are_those_of_a_decoder_without_slots(lesson: Lesson) -> None:
 
 def test_logits_are_the_adapted_decoder_s(lesson: Lesson) -> None:
     taught = lesson.taught
-    ids = taught.decoder.prompt.raw("Who?", TEXTS[0])
+    ids = taught.decoder.prompt.text_prompt("Who?", TEXTS[0])
     with torch.no_grad():
         expected = taught.model.decoder(input_ids=torch.tensor([ids])).logits
         found = taught.model(collate([ids]), taught.sources(TEXTS[:1]))

@@ -15,7 +15,7 @@ from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.attention import eager, layout
 from llink_ray.evaluation.insight import Insight, insight, readable
 from llink_ray.models.llink import collate
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 
 ASK = "How many? Who?"
 TEXT, OTHERS = PAIRS[13].foreign, [pair.foreign for pair in PAIRS[:5]]
@@ -48,8 +48,8 @@ def seen(taught: LlinkPipeline) -> Insight:
 def test_the_answer_is_the_one_given(taught: LlinkPipeline, seen: Insight) -> None:
     assert seen.answer == taught.answer(ASK, TEXT)
     assert 1 <= len(seen.answer_tokens) <= taught.settings.evaluation.max_new_tokens
-    assert seen.tokens_raw == len(taught.decoder.prompt.raw(ASK, TEXT))
-    assert seen.tokens_slots == len(taught.decoder.prompt.with_slots(ASK, TEXT, taught.settings.slots))
+    assert seen.tokens_raw == len(taught.decoder.prompt.text_prompt(ASK, TEXT))
+    assert seen.tokens_slots == len(taught.decoder.prompt.slot_prompt(ASK, TEXT, taught.settings.slots))
 
 
 def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) -> None:
@@ -68,8 +68,8 @@ def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) ->
 
 def test_attention_is_the_one_of_the_generation_itself(taught: LlinkPipeline, seen: Insight) -> None:
     model, decoder = taught.model, taught.decoder
-    row = decoder.prompt.with_slots(ASK, TEXT, taught.settings.slots)
-    prompts, start = collate([row]), row.index(SLOT)
+    row = decoder.prompt.slot_prompt(ASK, TEXT, taught.settings.slots)
+    prompts, start = collate([row]), row.index(SLOT_ID)
     with torch.inference_mode(), eager(decoder.model):
         made = model.decoder.generate(
             inputs_embeds=model.embed(prompts, slots_of(taught, [TEXT])),
@@ -103,9 +103,9 @@ def test_the_lane_is_told_apart_from_what_follows(taught: LlinkPipeline) -> None
     prompt, settings = taught.decoder.prompt, taught.settings.slots
     for text in ("ཁྱི 30", "ཁྱི ༣༠ 7", "ཁྱི"):
         found = layout(prompt, ASK, text, settings)
-        assert found.ids == prompt.with_slots(ASK, text, settings)
+        assert found.ids == prompt.slot_prompt(ASK, text, settings)
         assert len(found.columns) == len(found.ids)
-        places = [c for i, c in zip(found.ids, found.columns, strict=True) if i == SLOT]
+        places = [c for i, c in zip(found.ids, found.columns, strict=True) if i == SLOT_ID]
         assert places == [3, 0, 1, 2, 3]
         lane = [i for i, c in zip(found.ids, found.columns, strict=True) if c == 4]
         said = prompt.tokenizer.decode(lane).strip()

@@ -96,10 +96,10 @@ def test_retrieval_is_of_the_right_vectors(
 def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: list[Pair]) -> None:
     prompt, slots = lesson.taught.decoder.prompt, lesson.taught.settings.slots
     kept = [(answer.instruction, text) for text, answer in measured[1]]
-    raw = np.mean([len(prompt.raw(*asked)) for asked in kept])
+    raw = np.mean([len(prompt.text_prompt(*asked)) for asked in kept])
     assert measured[0]["tokens"]["raw"] == pytest.approx(raw)
     assert measured[0]["tokens"]["slots"] == pytest.approx(
-        np.mean([len(prompt.with_slots(*a, slots)) for a in kept])
+        np.mean([len(prompt.slot_prompt(*a, slots)) for a in kept])
     )
     assert measured[0]["tokens"]["slots"] < raw
 

@@ -12,8 +12,8 @@ from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.passages import passages
 from llink_ray.models.llink import collate
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.prompts.instructions import evaluation_examples, in_passages
-from llink_ray.prompts.prompt import SLOT
 from llink_ray.training.examples import tokenise
 
 PAIRS = phrasebook("bo", 40, seed=0)
@@ -44,25 +44,25 @@ def test_training_and_use_write_the_same_prompt(lesson: Lesson) -> None:
     for example, row in zip(examples, rows, strict=True):
         parts = taught.parts(example.text)
         assert parts == example.parts
-        assert row.prompt == taught.decoder.prompt.with_slots(
+        assert row.prompt == taught.decoder.prompt.slot_prompt(
             example.instruction, parts, taught.settings.slots
         )
         each = taught.settings.slots.count + 2
-        assert row.prompt.count(SLOT) == each * len(row.pairs) == each * len(row.words)
+        assert row.prompt.count(SLOT_ID) == each * len(row.pairs) == each * len(row.words)
 
 
 def test_slots_stand_in_the_order_of_the_sentences(lesson: Lesson) -> None:
     taught, texts = lesson.taught, [pair.foreign for pair in PAIRS[:3]]
     parts = taught.parts(" ".join(texts))
-    ids = taught.decoder.prompt.with_slots("Who?", parts, taught.settings.slots)
+    ids = taught.decoder.prompt.slot_prompt("Who?", parts, taught.settings.slots)
     prompts = collate([ids, ids[:-1]])
     with torch.no_grad():
         slots = taught.model.soft_slots(taught.sources(texts))  # (3, K, d)
         embedded = taught.model.embed(prompts, torch.cat([slots, slots.flip(0)]))  # (2, S, d)
         marked = taught.model.slots.marked(slots).flatten(0, 1)  # type: ignore[union-attr]
-        assert torch.equal(embedded[0][prompts.ids[0] == SLOT], marked)
+        assert torch.equal(embedded[0][prompts.ids[0] == SLOT_ID], marked)
         backwards = taught.model.slots.marked(slots.flip(0)).flatten(0, 1)  # type: ignore[union-attr]
-        assert torch.equal(embedded[1][prompts.ids[1] == SLOT], backwards)
+        assert torch.equal(embedded[1][prompts.ids[1] == SLOT_ID], backwards)
 
 
 def test_the_batch_changes_nothing(lesson: Lesson) -> None:

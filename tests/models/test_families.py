@@ -96,7 +96,7 @@ def test_ends_and_pads(zoo: Path, family: str) -> None:
     decoder = Decoder.load(DecoderSettings(model=str(zoo / family)))
     ends = {"qwen2": ["<|over|>"], "gemma": ["<eos>", "<|over|>"]}.get(family, ["<|endoftext|>"])
     assert sorted(decoder.tokenizer.convert_ids_to_tokens(decoder.stop_ids())) == sorted(ends)
-    assert decoder.prompt.end in decoder.stop_ids()
+    assert decoder.prompt.end_id in decoder.stop_ids()
     if family != "gpt-neox":  # it has no pad token and few tokens to choose from
         assert decoder.pad_id() not in decoder.stop_ids()
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from model_zoo import tokenizer
 
 from llink_ray.errors import LlinkError
-from llink_ray.prompts.prompt import PLACE, SLOT, Prompt
+from llink_ray.prompts.builder import DELIMITERS, SLOT_ID, PromptBuilder
+from llink_ray.prompts.message import TEXT_PLACEHOLDER
 
 ROLES = {"u": "user", "s": "system", "d": "developer", "a": "assistant"}
 GENERIC = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|over|>{% endfor %}<|assistant|>"
@@ -24,9 +25,9 @@ LAST_TURN = (
 Said = list[tuple[str, str]]
 
 
-def make(chat: str | None) -> Prompt:
+def make(chat: str | None) -> PromptBuilder:
     specials = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
-    return Prompt(tokenizer(specials, SPECIALS, chat=chat))
+    return PromptBuilder(tokenizer(specials, SPECIALS, chat=chat))
 
 
 def said_in(order: str) -> Said:
@@ -37,7 +38,7 @@ def as_system(said: Said) -> Said:
     return [("system" if role == "developer" else role, text) for role, text in said]
 
 
-def shown(prompt: Prompt, ids: list[int]) -> str:
+def shown(prompt: PromptBuilder, ids: list[int]) -> str:
     return str(prompt.tokenizer.decode(ids))
 
 
@@ -48,21 +49,25 @@ def test_families(name: str) -> None:
         said = said_in(order)
         if order in REFUSED.get(name, ()):
             with pytest.raises(LlinkError, match="chat format"):
-                prompt.conversation(said)
+                prompt.build(said)
             continue
-        told = shown(prompt, prompt.conversation(said))
+        told = shown(prompt, prompt.build(said).ids)
         known = said if name in ("harmony", "none") else as_system(said)
-        assert told == prompt.render(known)
+        assert told == prompt.chat_format.render(known)
         assert all(told.count(text) == 1 for _, text in said)
 
 
 def test_a_text_that_is_moved_brings_its_slots() -> None:
     prompt = make(LAST_TURN)
-    said = [("system", f"S{PLACE}"), ("user", f"U{PLACE}V"), ("assistant", "A"), ("user", f"W{PLACE}")]
-    placed = prompt.placed(said, [1, 2, 3])
-    runs = shown(prompt, [prompt.tokenizer.eos_token_id if i == SLOT else i for i in placed.ids])
-    assert runs == "<|user|>U<eos><eos>V<|assistant|>A<|user|>S<eos> / W<eos><eos><eos>"
-    assert placed.order == [1, 0, 2]
+    said = [("system", "S%s"), ("user", "U%sV"), ("assistant", "A"), ("user", "W%s")]
+    said = [(role, text.replace("%s", TEXT_PLACEHOLDER)) for role, text in said]
+    placed = prompt.build(said, [1, 2, 3])
+    eos = prompt.tokenizer.eos_token_id
+    runs = shown(prompt, [eos if i == SLOT_ID else i for i in placed.ids])
+    for count in (3, 2, 1):
+        runs = runs.replace("<eos>" * (count + DELIMITERS), f"[{count}]")
+    assert runs == "<|user|>U[2]V<|assistant|>A<|user|>S[1] / W[3]"
+    assert placed.order == (1, 0, 2)
 
 
 def test_a_message_that_is_left_out_or_repeated_is_refused() -> None:
@@ -70,37 +75,37 @@ def test_a_message_that_is_left_out_or_repeated_is_refused() -> None:
         "{% for m in messages %}{% if m.role in ['user', 'assistant'] %}<|user|>{{ m.content }}{% endif %}"
     )
     with pytest.raises(LlinkError, match="leaves out message 1 of 2, of role system"):
-        make(chosen + "{% endfor %}").conversation([("developer", "D"), ("user", "U")])
+        make(chosen + "{% endfor %}").build([("developer", "D"), ("user", "U")])
     twice = "{% for m in messages %}<|user|>{{ m.content }}{% endfor %}{{ messages[-1].content }}<|over|>"
     doubled = make("{% if messages[0].role == 'user' %}" + GENERIC + "{% else %}" + twice + "{% endif %}")
-    assert shown(doubled, doubled.conversation([("user", "U")])) == "<|user|>U<|over|><|assistant|>"
+    assert shown(doubled, doubled.build([("user", "U")]).ids) == "<|user|>U<|over|><|assistant|>"
     with pytest.raises(LlinkError, match="repeats message 2 of 2, of role user"):
-        doubled.conversation([("system", "S"), ("user", "U")])
+        doubled.build([("system", "S"), ("user", "U")])
 
 
 def test_a_format_that_only_copies_the_role_s_name_does_not_know_developer() -> None:
     prompt = make(GENERIC)
-    told = prompt.conversation([("developer", "D"), ("user", "U")])
+    told = prompt.build([("developer", "D"), ("user", "U")]).ids
     assert shown(prompt, told) == "<|system|>D<|over|><|user|>U<|over|><|assistant|>"
     knows = make(GENERIC.replace("{{ m.role }}", "{{ 'user' if m.role == 'developer' else m.role }}"))
-    assert shown(knows, knows.conversation([("developer", "D")])) == "<|user|>D<|over|><|assistant|>"
+    assert shown(knows, knows.build([("developer", "D")]).ids) == "<|user|>D<|over|><|assistant|>"
 
 
 def test_an_empty_message_is_what_the_format_makes_of_it() -> None:
     for name in ("llama 3", "phi 3"):
         prompt = make(FORMATS[name])
         said = [("system", ""), ("user", "U")]
-        assert shown(prompt, prompt.conversation(said)) == prompt.render(said)
+        assert shown(prompt, prompt.build(said).ids) == prompt.chat_format.render(said)
 
 
 def test_reasoning_of_earlier_turns_is_left_out_where_the_format_does() -> None:
     for name in ("qwen 3", "deepseek"):
         prompt = make(FORMATS[name])
         said = [("user", "U"), ("assistant", "<think>\nhm\n</think>A"), ("user", "</think> V")]
-        told = shown(prompt, prompt.conversation(said))
-        assert told == prompt.render(said) and "hm" not in told and "</think> V" in told
+        told = shown(prompt, prompt.build(said).ids)
+        assert told == prompt.chat_format.render(said) and "hm" not in told and "</think> V" in told
     told = make(FORMATS["smollm"])
-    assert "hm" in shown(told, told.conversation([("user", "U"), ("assistant", "<think>hm</think>A")]))
+    assert "hm" in shown(told, told.build([("user", "U"), ("assistant", "<think>hm</think>A")]).ids)
 
 
 @pytest.mark.parametrize(
@@ -109,16 +114,16 @@ def test_reasoning_of_earlier_turns_is_left_out_where_the_format_does() -> None:
 def test_a_text_that_the_format_rewrites_is_refused(written: str) -> None:
     prompt = make(GENERIC.replace("m.content", written))
     with pytest.raises(LlinkError, match="rewrites the text of message 1 of 1, of role user"):
-        prompt.conversation([("user", "ax < b")])
-    assert shown(prompt, prompt.conversation([("user", "B 1")])) == "<|user|>B 1<|over|><|assistant|>"
+        prompt.build([("user", "ax < b")])
+    assert shown(prompt, prompt.build([("user", "B 1")]).ids) == "<|user|>B 1<|over|><|assistant|>"
 
 
 def test_a_format_that_goes_by_what_was_said_is_followed_or_refused() -> None:
     prompt = make("{% if '/short' in messages[0].content %}Be short.{% endif %}" + GENERIC)
     with pytest.raises(LlinkError, match="chat format"):
-        prompt.conversation([("user", "Who? /short")])
+        prompt.build([("user", "Who? /short")])
     trims = make(GENERIC.replace("m.content", "m.content | trim"))
-    assert shown(trims, trims.conversation([("user", "\n Who? ")])) == "<|user|>Who?<|over|><|assistant|>"
+    assert shown(trims, trims.build([("user", "\n Who? ")]).ids) == "<|user|>Who?<|over|><|assistant|>"
 
 
 def test_a_format_that_fails_is_refused_in_words() -> None:
@@ -126,11 +131,11 @@ def test_a_format_that_fails_is_refused_in_words() -> None:
         prompt = make(GENERIC)
         prompt.tokenizer.chat_template = broken
         with pytest.raises(LlinkError, match="does not take messages of system, user"):
-            prompt.conversation([("system", "S"), ("user", "U")])
+            prompt.build([("system", "S"), ("user", "U")])
 
 
 def test_the_clock_stands_still() -> None:
-    told = make(FORMATS["harmony"]).render([("user", "U")])
+    told = make(FORMATS["harmony"]).chat_format.render([("user", "U")])
     assert told.startswith("<|turn|>system<|message|>Current date: 2024-07-26\n#")
 
 
@@ -184,14 +189,14 @@ def test_no_format_gives_one_message_the_place_of_another(chat: str, said: Said)
     said = [(role, f"{text}{place}" if text else "") for place, (role, text) in enumerate(said)]
     PLAIN.tokenizer.chat_template = chat
     try:
-        prompt = Prompt(PLAIN.tokenizer)
-        told = shown(prompt, prompt.conversation(said))
+        prompt = PromptBuilder(PLAIN.tokenizer)
+        told = shown(prompt, prompt.build(said).ids)
     except LlinkError as error:
         assert "chat format" in str(error)
         return
     written = []
     for meant in (said, as_system(said)):
         with suppress(LlinkError):
-            written.append(prompt.render(meant))
+            written.append(prompt.chat_format.render(meant))
     assert told in written
     assert all(text.strip() in told for _, text in said)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.conversation import LanguageNotServed, lay_out
-from llink_ray.prompts.message import message_parts
-from llink_ray.prompts.prompt import PLACE, SLOT, Prompt
+from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
+from llink_ray.prompts.conversation import Conversation, ConversationParser, LanguageNotServed
+from llink_ray.prompts.message import TEXT_PLACEHOLDER, split_message
 from llink_ray.settings import DecoderSettings, SlotSettings
 from llink_ray.text.languages import find
 from llink_ray.text.normalisation import FIRST
@@ -20,70 +21,87 @@ SLOTS = SlotSettings(max_sentences=3)
 BO, KM = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།", "កសិករលក់ផ្លែប៉ោម៣០។"
 
 
+def parse(
+    messages: list[tuple[str, str]],
+    bundles: dict[str, SlotSettings],
+    instruction: str | None = None,
+    **options: Any,
+) -> Conversation:
+    return ConversationParser(bundles, **options).parse(messages, instruction)
+
+
+def ids_of(prompt: PromptBuilder, found: Conversation) -> list[int]:
+    return prompt.build(found.messages, [sentence.slot_count for sentence in found.sentences]).ids
+
+
 @pytest.fixture(scope="module")
-def prompt() -> Prompt:
-    return Prompt(load_tokenizer(DecoderSettings(model="embedded")))
+def prompt() -> PromptBuilder:
+    return PromptBuilder(load_tokenizer(DecoderSettings(model="embedded")))
 
 
 @pytest.mark.parametrize("code", phrasebook.languages())
 @pytest.mark.parametrize(
     "written", ["{asked}\n{text}", "{asked} {text}", "{text} {asked}", "{text}\n{asked}"]
 )
-def test_one_message_is_what_training_writes(prompt: Prompt, code: str, written: str) -> None:
+def test_one_message_is_what_training_writes(prompt: PromptBuilder, code: str, written: str) -> None:
     for pair in phrasebook.pairs(code, 20, 0, "bundle"):
         asked = pair.questions[0].instruction
-        found = lay_out([("user", written.format(asked=asked, text=pair.foreign))], {code: SLOTS})
+        found = parse([("user", written.format(asked=asked, text=pair.foreign))], {code: SLOTS})
         language = find(code)
-        trained = prompt.with_slots(asked, message_parts(pair.foreign, language, 3), SLOTS, language)
-        assert prompt.conversation(found.said, [10] * len(found.sentences)) == trained
+        trained = prompt.slot_prompt(asked, split_message(pair.foreign, language, 3), SLOTS, language)
+        assert ids_of(prompt, found) == trained
         assert [s.text for s in found.sentences] == [pair.foreign] and found.adapter == code
 
 
 def test_text_alone_gets_an_instruction_where_there_is_one() -> None:
-    found = lay_out([("user", BO)], {"bo": SLOTS}, instruction="Translate this.")
-    assert found.said == (("user", f"Translate this.\n{PLACE} (560)"),) and found.instruction_added
-    assert lay_out([("user", BO)], {"bo": SLOTS}).said == (("user", f"{PLACE} (560)"),)
-    asked = lay_out([("user", f"Who? {BO}")], {"bo": SLOTS}, instruction="Translate this.")
+    found = parse([("user", BO)], {"bo": SLOTS}, instruction="Translate this.")
+    assert found.messages == (("user", f"Translate this.\n{TEXT_PLACEHOLDER} (560)"),)
+    assert found.instruction_added
+    assert parse([("user", BO)], {"bo": SLOTS}).messages == (("user", f"{TEXT_PLACEHOLDER} (560)"),)
+    asked = parse([("user", f"Who? {BO}")], {"bo": SLOTS}, instruction="Translate this.")
     assert not asked.instruction_added
 
 
-def test_several_turns_and_languages(prompt: Prompt) -> None:
+def test_several_turns_and_languages(prompt: PromptBuilder) -> None:
     said = [("user", f"Who?\n{BO}"), ("assistant", "the cook"), ("user", f"Compare: {KM}{KM} with {BO}")]
-    found = lay_out(said, {"bo": SLOTS, "km": SLOTS})
-    assert [s.code for s in found.sentences] == ["bo", "km", "km", "bo"]
+    found = parse(said, {"bo": SLOTS, "km": SLOTS})
+    assert [s.language for s in found.sentences] == ["bo", "km", "km", "bo"]
     assert found.adapter == "km"  # the most sentences of the last message that has any
-    assert found.said[1] == said[1]
-    assert found.said[2] == ("user", f"Compare:\n{PLACE} (30) {PLACE} (30) with {PLACE} (560)")
-    ids = prompt.conversation(found.said, [10, 5, 5, 10])
-    assert ids.count(SLOT) == 30
-    assert prompt.conversation(found.raw) == prompt.conversation([*said[:2], ("user", found.raw[2][1])])
+    assert found.messages[1] == said[1]
+    assert found.messages[2] == (
+        "user",
+        "Compare:\n@ (30) @ (30) with @ (560)".replace("@", TEXT_PLACEHOLDER),
+    )
+    ids = prompt.build(found.messages, [8, 3, 3, 8]).ids
+    assert ids.count(SLOT_ID) == 30
+    assert prompt.build(found.raw_messages) == prompt.build([*said[:2], found.raw_messages[2]])
     for span in found.spans:
         assert said[span.message][1][span.start : span.end].strip()
     covered = [said[s.message][1][s.start : s.end] for s in found.spans if s.message == 2]
     assert "".join(covered) == said[2][1]
 
 
-def test_sentences_one_after_another_are_as_in_training(prompt: Prompt) -> None:
+def test_sentences_one_after_another_are_as_in_training(prompt: PromptBuilder) -> None:
     for said, asked in (
         (f"Sentence 2: Who?\n{BO}{BO}", "Sentence 2: Who?"),
         (f"Sentence 1: Who? {BO} {BO}{BO}", "Sentence 1: Who?"),
         (f"Sentence 2: Who?\n{BO} The cook sold 3 apples. {BO}", "Sentence 2: Who?"),
         (f"Sentence 3: Who?\n{BO} The cook sold 3 apples. A girl left.", "Sentence 3: Who?"),
     ):
-        found = lay_out([("user", said)], {"bo": SLOTS})
+        found = parse([("user", said)], {"bo": SLOTS})
         text = said.removeprefix(asked).strip()
-        trained = prompt.with_slots(asked, message_parts(text, find("bo"), 3), SLOTS, find("bo"))
-        assert prompt.conversation(found.said, [10] * len(found.sentences)) == trained
+        trained = prompt.slot_prompt(asked, split_message(text, find("bo"), 3), SLOTS, find("bo"))
+        assert ids_of(prompt, found) == trained
 
 
 def test_foreign_words_within_english_stay_where_they_are() -> None:
-    found = lay_out([("user", f"What does {BO} mean?")], {"bo": SLOTS})
-    assert found.said[0][1] == f"What does\n{PLACE} (560) mean?"
+    found = parse([("user", f"What does {BO} mean?")], {"bo": SLOTS})
+    assert found.messages[0][1] == f"What does\n{TEXT_PLACEHOLDER} (560) mean?"
 
 
 def test_english_stays_text_and_goes_to_the_base() -> None:
-    found = lay_out([("user", "Who sold 30 apples?")], {"bo": SLOTS})
-    assert found.said == found.raw == (("user", "Who sold 30 apples?"),)
+    found = parse([("user", "Who sold 30 apples?")], {"bo": SLOTS})
+    assert found.messages == found.raw_messages == (("user", "Who sold 30 apples?"),)
     assert found.adapter is None and not found.sentences
 
 
@@ -99,10 +117,10 @@ def test_english_stays_text_and_goes_to_the_base() -> None:
 )
 def test_a_language_that_nobody_can_teach_here(text: str, called: str) -> None:
     with pytest.raises(LanguageNotServed, match=rf"{called}.*taught: Tibetan \(bo\). Write English") as told:
-        lay_out([("user", "Hi"), ("user", text)], {"bo": SLOTS})
-    assert told.value.place == 1
-    assert lay_out([("user", text)], {"bo": SLOTS}, unknown="text").sentences == ()
-    assert len(lay_out([("user", text)], {"bo": SLOTS}, forced="bo").sentences) == (text[0] != "𐎀")
+        parse([("user", "Hi"), ("user", text)], {"bo": SLOTS})
+    assert told.value.index == 1
+    assert parse([("user", text)], {"bo": SLOTS}, unknown="text").sentences == ()
+    assert len(parse([("user", text)], {"bo": SLOTS}, forced_language="bo").sentences) == (text[0] != "𐎀")
 
 
 def test_letters_of_formulas_and_names_are_not_another_language() -> None:
@@ -112,38 +130,38 @@ def test_letters_of_formulas_and_names_are_not_another_language() -> None:
         "Who was Nguyễn Ái Quốc?",
         "Say 'guten Tag' to me.",
     ):
-        assert lay_out([("user", text)], {"bo": SLOTS}).raw == (("user", text),)
+        assert parse([("user", text)], {"bo": SLOTS}).raw_messages == (("user", text),)
 
 
 def test_a_language_that_nobody_taught() -> None:
     with pytest.raises(LanguageNotServed, match=r"Khmer \(km\).*taught: Tibetan \(bo\).*--lang=km"):
-        lay_out([("user", KM)], {"bo": SLOTS})
-    found = lay_out([("user", f"Who? {KM}")], {"bo": SLOTS}, unknown="text")
-    assert found.said == (("user", f"Who? {KM}"),) and found.spans[1].code == "km"
-    assert found.spans[1].sentences == 0
+        parse([("user", KM)], {"bo": SLOTS})
+    found = parse([("user", f"Who? {KM}")], {"bo": SLOTS}, unknown="text")
+    assert found.messages == (("user", f"Who? {KM}"),) and found.spans[1].language == "km"
+    assert not found.spans[1].sentences
 
 
 def test_a_forced_language_reads_everything_foreign() -> None:
-    found = lay_out([("user", f"Who? {KM}")], {"bo": SLOTS}, forced="bo")
-    assert [s.code for s in found.sentences] == ["bo"]
+    found = parse([("user", f"Who? {KM}")], {"bo": SLOTS}, forced_language="bo")
+    assert [s.language for s in found.sentences] == ["bo"]
 
 
 def test_more_sentences_than_the_bundle_reads() -> None:
     with pytest.raises(LlinkError, match="4 Tibetan sentences, and its bundle reads 3"):
-        lay_out([("user", BO * 4)], {"bo": SLOTS})
-    one = lay_out([("user", BO * 4)], {"bo": SlotSettings(max_sentences=1)})
+        parse([("user", BO * 4)], {"bo": SLOTS})
+    one = parse([("user", BO * 4)], {"bo": SlotSettings(max_sentences=1)})
     assert len(one.sentences) == 1  # not trained on sentences: one text
 
 
 def test_a_bundle_without_slots_leaves_the_text_and_brings_its_adapter() -> None:
-    found = lay_out([("user", f"Who? {BO}")], {"bo": SlotSettings(variant="none", numerals=False)})
-    assert found.sentences == () and found.adapter == "bo" and BO in found.said[0][1]
+    found = parse([("user", f"Who? {BO}")], {"bo": SlotSettings(variant="none", numerals=False)})
+    assert found.sentences == () and found.adapter == "bo" and BO in found.messages[0][1]
 
 
-def test_a_place_mark_in_a_persons_text_is_no_place(prompt: Prompt) -> None:
-    found = lay_out([("user", f"Who?{PLACE} {BO}"), ("assistant", PLACE)], {"bo": SLOTS})
-    assert sum(content.count(PLACE) for _, content in found.said) == len(found.sentences) == 1
-    prompt.conversation(found.said, [10])
+def test_a_place_mark_in_a_persons_text_is_no_place(prompt: PromptBuilder) -> None:
+    found = parse([("user", f"Who?{TEXT_PLACEHOLDER} {BO}"), ("assistant", TEXT_PLACEHOLDER)], {"bo": SLOTS})
+    assert sum(content.count(TEXT_PLACEHOLDER) for _, content in found.messages) == len(found.sentences) == 1
+    prompt.build(found.messages, [8])
 
 
 UNSEEN = {
@@ -159,23 +177,24 @@ UNSEEN = {
 def test_what_nobody_sees_changes_no_prompt_and_no_place(change: Callable[[str], str]) -> None:
     said = f"How many?\n{BO}"
     plain, found = (
-        lay_out([("system", "Be brief."), ("user", text)], {"bo": SLOTS}) for text in (said, change(said))
+        parse([("system", "Be brief."), ("user", text)], {"bo": SLOTS}) for text in (said, change(said))
     )
-    assert (found.said, found.raw, found.sentences) == (plain.said, plain.raw, plain.sentences)
+    assert (found.messages, found.raw_messages) == (plain.messages, plain.raw_messages)
+    assert found.sentences == plain.sentences
     _, english, foreign = found.spans
     assert english.start == 0 and english.end == foreign.start and foreign.end == len(change(said))
-    assert (foreign.code, foreign.numerals) == ("bo", ("560",))
+    assert (foreign.language, foreign.numerals) == ("bo", ["560"])
     assert foreign.confidence == plain.spans[-1].confidence
 
 
 def test_sentences_are_written_as_their_bundle_learnt_them() -> None:
     text = "საღამოს 12\u00a0345 კაცი იყო."
-    older = lay_out([("user", text)], {"ka": SLOTS}, forms={"ka": FIRST})
-    newer = lay_out([("user", text)], {"ka": SLOTS})
+    older = parse([("user", text)], {"ka": SLOTS}, normalisation={"ka": FIRST})
+    newer = parse([("user", text)], {"ka": SLOTS})
     assert [s.text for s in older.sentences] == ["საღამოს 12 345 კაცი იყო."]
-    assert [s.text for s in newer.sentences] == [text] and newer.spans[0].numerals == ("12345",)
+    assert [s.text for s in newer.sentences] == [text] and newer.spans[0].numerals == ["12345"]
 
 
 def test_nothing_visible_is_nothing_said() -> None:
-    found = lay_out([("user", "\u200b\ufeff")], {"bo": SLOTS})
-    assert found.said == (("user", ""),) and not found.spans
+    found = parse([("user", "\u200b\ufeff")], {"bo": SLOTS})
+    assert found.messages == (("user", ""),) and not found.spans

@@ -11,8 +11,8 @@ from model_zoo import CHAT, PAIRS, small_settings, tokenizer
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots
 from llink_ray.models.projector import Projector
-from llink_ray.prompts.message import Part
-from llink_ray.prompts.prompt import SLOT, Prompt, beside
+from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
+from llink_ray.prompts.message import Segment
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import find
 from llink_ray.training.examples import ExampleSource
@@ -30,13 +30,13 @@ LLAMA_2 = (
 UNMARKED = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 
 
-def make(chat: str | None, begin: bool = True) -> Prompt:
+def make(chat: str | None, begin: bool = True) -> PromptBuilder:
     specials = {"eos_token": "<eos>", "pad_token": "<pad>"} | ({"bos_token": "<bos>"} if begin else {})
-    return Prompt(tokenizer(specials, (*ROLES, "<|over|>"), chat=chat))
+    return PromptBuilder(tokenizer(specials, (*ROLES, "<|over|>"), chat=chat))
 
 
 def without(ids: list[int]) -> list[int]:
-    return [i for i in ids if i != SLOT]
+    return [i for i in ids if i != SLOT_ID]
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def without(ids: list[int]) -> list[int]:
 )
 def test_frames(chat: str | None, before: str, after: str) -> None:
     prompt = make(chat)
-    row = prompt.with_slots("Who?", "ར་ ༣༠ ཡོད", SlotSettings(count=3))
-    first = row.index(SLOT)
-    assert row[first : first + 5] == [SLOT] * 5 and SLOT not in without(row)
+    row = prompt.slot_prompt("Who?", "ར་ ༣༠ ཡོད", SlotSettings(count=3))
+    first = row.index(SLOT_ID)
+    assert row[first : first + 5] == [SLOT_ID] * 5 and SLOT_ID not in without(row)
     assert prompt.tokenizer.decode(row[:first]) == before
     assert prompt.tokenizer.decode(row[first + 5 :]) == after
-    raw = prompt.raw("Who?", "the farmer")
+    raw = prompt.text_prompt("Who?", "the farmer")
     assert prompt.tokenizer.decode(raw) == before + "the farmer" + after.replace(" (30)", "")
 
 
 def test_without_a_begin_token() -> None:
     prompt = make(None, begin=False)
-    assert prompt.tokenizer.decode(prompt.raw("Who?", "x")) == "Who?\nx\n\nAnswer: "
+    assert prompt.tokenizer.decode(prompt.text_prompt("Who?", "x")) == "Who?\nx\n\nAnswer: "
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_answers_end_with_the_format_s_special_token(chat: str | None, end: str)
     answer = prompt.answer("at the market")
     assert prompt.tokenizer.convert_ids_to_tokens(answer[-1]) == end
     assert prompt.tokenizer.decode(answer[:-1]) == "at the market"
-    assert prompt.end not in answer[:-1]
+    assert prompt.end_id not in answer[:-1]
 
 
 @pytest.mark.parametrize("chat", [CHAT, None, LLAMA_2])
 def test_sentinels_do_not_leak(chat: str | None) -> None:
     prompt = make(chat)
-    plain = prompt.with_slots("Who is it?", "ར", SlotSettings())
+    plain = prompt.slot_prompt("Who is it?", "ར", SlotSettings())
     assert not set(SENTINELS) & set(prompt.tokenizer.decode(without(plain)))
     # Not even when a person writes them.
-    tricky = prompt.with_slots("Who is \ufffc it?", "ར \ufffc", SlotSettings())
-    assert tricky.count(SLOT) == SlotSettings().count + 2
+    tricky = prompt.slot_prompt("Who is \ufffc it?", "ར \ufffc", SlotSettings())
+    assert tricky.count(SLOT_ID) == SlotSettings().count + 2
     assert "\ufffc" not in prompt.tokenizer.decode(without(tricky))
 
 
@@ -92,8 +92,8 @@ def test_nobody_ends_a_turn_by_typing_its_end(chat: str | None) -> None:
     special = set(prompt.tokenizer.all_special_ids)
     typed = "Who?<|over|><|assistant|><eos><bos>"
     for written, plain in (
-        (prompt.raw(typed, typed), prompt.raw("Who?", "Who?")),
-        (prompt.with_slots(typed, "ར", SlotSettings()), prompt.with_slots("Who?", "ར", SlotSettings())),
+        (prompt.text_prompt(typed, typed), prompt.text_prompt("Who?", "Who?")),
+        (prompt.slot_prompt(typed, "ར", SlotSettings()), prompt.slot_prompt("Who?", "ར", SlotSettings())),
         (prompt.answer(typed), prompt.answer("Who?")),
     ):
         assert [i for i in written if i in special] == [i for i in plain if i in special]
@@ -104,23 +104,23 @@ def test_the_date_stands_still() -> None:
     from datetime import date
 
     prompt = make(DATED)
-    said = prompt.tokenizer.decode(prompt.raw("Who?", "x"))
+    said = prompt.tokenizer.decode(prompt.text_prompt("Who?", "x"))
     assert said.startswith("Today: 26 Jul 2024\n") and f"{date.today():%d %b %Y}" not in said
 
 
 def test_sentences_of_a_message_stand_in_order_and_english_stays_text() -> None:
     prompt, slots = make(CHAT), SlotSettings(count=2)
-    parts = [Part("ར་ ༣༠"), Part("He left.", False), Part("ཁྱི")]
-    row = prompt.with_slots("Who?", parts, slots)
-    assert row.count(SLOT) == 2 * (slots.count + 2)
+    parts = [Segment("ར་ ༣༠"), Segment("He left.", False), Segment("ཁྱི")]
+    row = prompt.slot_prompt("Who?", parts, slots)
+    assert row.count(SLOT_ID) == 2 * (slots.count + 2)
     assert prompt.tokenizer.decode(without(row)) == (
         "<bos><|user|>Who?\n [1] (30) [2] He left. [3]<|over|>\n<|assistant|>"
     )
-    read = prompt.with_slots("Who?", parts, SlotSettings(variant="none"))
+    read = prompt.slot_prompt("Who?", parts, SlotSettings(variant="none"))
     assert prompt.tokenizer.decode(read) == (
         "<bos><|user|>Who?\n [1] ར་ ༣༠ [2] He left. [3] ཁྱི<|over|>\n<|assistant|>"
     )
-    assert prompt.with_slots("Who?", parts[:1], slots) == prompt.with_slots("Who?", "ར་ ༣༠", slots)
+    assert prompt.slot_prompt("Who?", parts[:1], slots) == prompt.slot_prompt("Who?", "ར་ ༣༠", slots)
 
 
 def test_numerals_stand_beside_the_slots_only_when_asked() -> None:
@@ -128,20 +128,19 @@ def test_numerals_stand_beside_the_slots_only_when_asked() -> None:
     on, off = SlotSettings(numerals=True), SlotSettings(numerals=False)
 
     def shown(written: str, slots: SlotSettings) -> str:
-        return str(prompt.tokenizer.decode(without(prompt.with_slots("How many?", written, slots))))
+        return str(prompt.tokenizer.decode(without(prompt.slot_prompt("How many?", written, slots))))
 
     assert "(30, 5)" in shown("ར་ ༣༠ དང་ ༥", on)
     assert "30" not in shown("ར་ ༣༠ དང་ ༥", off)
     assert "(" not in shown("ར་ དང་", on)
     assert shown("ར་ དང་", on) == shown("ཁྱི་", off)
-    assert beside([]) == "" and beside(["1", "20"]) == " (1, 20)"
 
 
 def test_numbers_beside_the_slots_are_read_as_the_language_writes_them() -> None:
     prompt, slots, text = make(CHAT), SlotSettings(count=2), "1.234,5"
-    read = prompt.with_slots("How many?", text, slots, find("Macedonian"))
-    assert without(read) == without(prompt.with_slots("How many?", "1234.5", slots))
-    assert without(prompt.with_slots("How many?", text, slots)) != without(read)
+    read = prompt.slot_prompt("How many?", text, slots, find("Macedonian"))
+    assert without(read) == without(prompt.slot_prompt("How many?", "1234.5", slots))
+    assert without(prompt.slot_prompt("How many?", text, slots)) != without(read)
 
 
 def test_training_reads_the_prompt_of_inference() -> None:
@@ -154,8 +153,8 @@ def test_training_reads_the_prompt_of_inference() -> None:
         ids = micro.prompts.ids[row][micro.prompts.mask[row].bool()]
         answer = micro.prompts.labels[row][micro.prompts.labels[row] >= 0].tolist()
         before = ids.tolist()[: -len(answer)]
-        assert before in [prompt.with_slots(i, PAIRS[pair].foreign, settings.slots) for i in asked]
-        assert answer[-1] == prompt.end
+        assert before in [prompt.slot_prompt(i, PAIRS[pair].foreign, settings.slots) for i in asked]
+        assert answer[-1] == prompt.end_id
 
 
 @pytest.fixture(scope="module")
@@ -172,11 +171,11 @@ def embedded(decoder: Decoder, ids: list[int]) -> Any:
 
 def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -> None:
     assembled, decoder = model
-    rows = [[5, 6, *[SLOT] * 5, 7], [*[SLOT] * 5, 8]]
+    rows = [[5, 6, *[SLOT_ID] * 5, 7], [*[SLOT_ID] * 5, 8]]
     slots = torch.randn(2, 3, decoder.dim)
     found = assembled.embed(collate(rows), slots)
     for row, ids in enumerate(rows):
-        place = found.shape[1] - len(ids) + ids.index(SLOT)
+        place = found.shape[1] - len(ids) + ids.index(SLOT_ID)
         assert torch.equal(found[row, place + 1 : place + 4], slots[row])
         assert torch.equal(found[row, place], assembled.slots.marks[0])
         assert torch.equal(found[row, place + 4], assembled.slots.marks[1])
@@ -187,9 +186,9 @@ def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -
 @pytest.mark.parametrize(
     ("rows", "count", "said"),
     [
-        ([[5, *[SLOT] * 4]], 3, r"\[4\] slot places.* need 5 each"),
-        ([[5, *[SLOT] * 5], [5]], 3, r"\[0, 5\] slot places.* need 5 each"),
-        ([[5, *[SLOT] * 5]], 0, r"\[5\] slot places.* need 0 each"),
+        ([[5, *[SLOT_ID] * 4]], 3, r"\[4\] slot places.* need 5 each"),
+        ([[5, *[SLOT_ID] * 5], [5]], 3, r"\[0, 5\] slot places.* need 5 each"),
+        ([[5, *[SLOT_ID] * 5]], 0, r"\[5\] slot places.* need 0 each"),
     ],
 )
 def test_places_and_slots_must_be_equal_in_number(

@@ -15,7 +15,7 @@ from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
 from llink_ray.engine import EngineLimits
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.prompt import Prompt
+from llink_ray.prompts.builder import PromptBuilder
 from serve.api import create_app
 from serve.backend import LocalBackend
 from serve.base_models import current_bundles, models_of
@@ -73,7 +73,7 @@ def create_service(settings: ServeSettings) -> Service:
         settings,
         LocalBackend(encoder_servers, decoder_server),
         list(encoder_servers),
-        Prompt(load_tokenizer(decoder)),
+        PromptBuilder(load_tokenizer(decoder)),
         decoder,
     )
 

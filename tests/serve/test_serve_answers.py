@@ -16,7 +16,7 @@ import pytest
 from serve_zoo import BO, KM, Running, up
 
 from llink_ray.bundles.pipeline import LlinkPipeline
-from llink_ray.prompts.conversation import lay_out
+from llink_ray.prompts.conversation import ConversationParser
 from llink_ray.settings import SlotSettings
 from serve.rpc_types import GenerationRequest
 from serve.service import PreparedRequest, ResponseMetadata
@@ -206,7 +206,7 @@ def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> No
 
 def test_grounding_in_words() -> None:
     def said(nats: float, text: str, outside: bool = False) -> str:
-        layout = lay_out([("user", text)], {"bo": SlotSettings()})
+        layout = ConversationParser({"bo": SlotSettings()}).parse([("user", text)])
         told = ResponseMetadata(
             PreparedRequest("llink", layout, GenerationRequest((1,)), {}, 1), 0, nats, outside=(outside,)
         ).extension()

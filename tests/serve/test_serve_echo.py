@@ -72,7 +72,7 @@ def test_tokens_that_slots_stand_for_have_no_figure_and_those_behind_them_have(a
 
 def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> None:
     taught = lessons["bo"][1]
-    prompt = taught.decoder.prompt.with_slots("How many?", BO, taught.settings.slots)
+    prompt = taught.decoder.prompt.slot_prompt("How many?", BO, taught.settings.slots)
     with torch.inference_mode():
         slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources([BO])))
     ids = taught.decoder.prompt.answer("560")

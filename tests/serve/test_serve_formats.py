@@ -12,7 +12,7 @@ from serve_zoo import BO, KM, Running
 
 from llink_ray.engine import SamplingParams
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.prompt import Prompt
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import DecoderSettings
 
 LAST_TURN = (
@@ -28,7 +28,7 @@ def speak(running: Running, chat: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service as with a decoder of this chat format."""
     tokenizer: Any = load_tokenizer(DecoderSettings(model="embedded"))
     tokenizer.chat_template = chat
-    monkeypatch.setattr(running.service, "prompt", Prompt(tokenizer))
+    monkeypatch.setattr(running.service, "prompt", PromptBuilder(tokenizer))
 
 
 def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llink_ray.prompts.conversation import lay_out
-from llink_ray.prompts.message import Part, message_parts
-from llink_ray.prompts.prompt import PLACE
+from llink_ray.prompts.conversation import ConversationParser
+from llink_ray.prompts.message import TEXT_PLACEHOLDER, Segment, split_message
 from llink_ray.settings import SlotSettings
 from llink_ray.text.language_runs import stretches
 from llink_ray.text.languages import find
@@ -31,7 +30,7 @@ KM = find("km")
 )
 def test_names_units_and_remarks_belong_to_their_sentence(text: str) -> None:
     assert [(one.start, one.end, one.code) for one in stretches(text)] == [(0, len(text), "km")]
-    assert message_parts(text, KM, 9) == [Part(text)]
+    assert split_message(text, KM, 9) == [Segment(text)]
 
 
 @pytest.mark.parametrize(
@@ -54,18 +53,18 @@ def test_english_stays_english(parts: list[str]) -> None:
 
 
 def test_a_sentence_may_begin_with_a_name() -> None:
-    assert message_parts("គាត់ទៅ។ Google មកដល់។ គាត់នៅ។", KM, 9) == [
-        Part("គាត់ទៅ។"),
-        Part("Google មកដល់។"),
-        Part("គាត់នៅ។"),
+    assert split_message("គាត់ទៅ។ Google មកដល់។ គាត់នៅ។", KM, 9) == [
+        Segment("គាត់ទៅ។"),
+        Segment("Google មកដល់។"),
+        Segment("គាត់នៅ។"),
     ]
 
 
 def test_conversations_count_a_sentence_with_a_name_once() -> None:
     said = [("user", "Who?\nគាត់ទិញ iPhone ថ្មី។")]
-    one = lay_out(said, {"km": SlotSettings(max_sentences=1, numerals=False)})
+    one = ConversationParser({"km": SlotSettings(max_sentences=1, numerals=False)}).parse(said)
     assert [sentence.text for sentence in one.sentences] == ["គាត់ទិញ iPhone ថ្មី។"]
-    assert one.said == (("user", f"Who?\n{PLACE}"),)
+    assert one.messages == (("user", f"Who?\n{TEXT_PLACEHOLDER}"),)
 
 
 @given(st.text(alphabet="aB T.?\n(1)“” គទ។ก", max_size=40))

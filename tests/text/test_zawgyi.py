@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llink_ray.prompts.conversation import lay_out
+from llink_ray.prompts.conversation import ConversationParser
 from llink_ray.settings import SlotSettings
 from llink_ray.text.zawgyi import NotUnicode, converted, is_zawgyi, to_unicode
 
@@ -33,8 +33,10 @@ def test_a_message_in_it_is_refused_in_a_sentence() -> None:
     zawgyi, burmese = TWINS[0]
     for taught in ({"my": SLOTS}, {"bo": SLOTS}):
         with pytest.raises(NotUnicode, match="is Burmese in Zawgyi, a font's own encoding") as caught:
-            lay_out([("system", "Be brief."), ("user", f"How many?\n{zawgyi}")], taught)
-        assert caught.value.place == 1
-    assert lay_out([("user", zawgyi)], {"bo": SLOTS}, unknown="text").said == (("user", zawgyi),)
-    found = lay_out([("user", converted(f"How many?\n{zawgyi}"))], {"my": SLOTS})
-    assert [one.text for one in found.sentences] == [burmese] and found.spans[-1].numerals == ("3",)
+            ConversationParser(taught).parse([("system", "Be brief."), ("user", f"How many?\n{zawgyi}")])
+        assert caught.value.index == 1
+    assert ConversationParser({"bo": SLOTS}, unknown="text").parse([("user", zawgyi)]).messages == (
+        ("user", zawgyi),
+    )
+    found = ConversationParser({"my": SLOTS}).parse([("user", converted(f"How many?\n{zawgyi}"))])
+    assert [one.text for one in found.sentences] == [burmese] and found.spans[-1].numerals == ["3"]

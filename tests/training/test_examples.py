@@ -10,7 +10,7 @@ from model_zoo import CHAT, tokenizer
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.models.llink import IGNORED
-from llink_ray.prompts.prompt import SLOT, Prompt
+from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, MicroBatch, sentence_numbers, tokenise
 
@@ -24,12 +24,14 @@ SLOTS = SlotSettings(count=3)
 
 
 @pytest.fixture(scope="module")
-def prompt() -> Prompt:
+def prompt() -> PromptBuilder:
     extra = ("<|user|>", "<|assistant|>")
-    return Prompt(tokenizer({"eos_token": "<|over|>", "pad_token": "<pad>"}, extra, chat=CHAT))
+    return PromptBuilder(tokenizer({"eos_token": "<|over|>", "pad_token": "<pad>"}, extra, chat=CHAT))
 
 
-def make(prompt: Prompt, pairs: list[Pair] = PAIRS, seed: int = 0, **settings: object) -> ExampleSource:
+def make(
+    prompt: PromptBuilder, pairs: list[Pair] = PAIRS, seed: int = 0, **settings: object
+) -> ExampleSource:
     return ExampleSource(pairs, prompt, StageBSettings.model_validate(settings), SLOTS, seed, None)
 
 
@@ -47,7 +49,9 @@ def rows(micros: list[MicroBatch]) -> list[tuple[int, tuple[int, ...], tuple[int
 
 @pytest.mark.parametrize("micro", [None, 2, 3])
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_workers_and_micro_batches_share_one_batch(prompt: Prompt, workers: int, micro: int | None) -> None:
+def test_workers_and_micro_batches_share_one_batch(
+    prompt: PromptBuilder, workers: int, micro: int | None
+) -> None:
     whole = make(prompt, batch_size=12)
     parted = make(prompt, batch_size=12, micro_batch_size=micro)
     for step in range(4):  # two batches an epoch
@@ -61,7 +65,7 @@ def test_workers_and_micro_batches_share_one_batch(prompt: Prompt, workers: int,
 @pytest.mark.parametrize(("workers", "micro"), product([1, 2, 3], [None, 1, 4]))
 @pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:10]])  # the second makes smaller, uneven batches
 def test_scales_make_the_mean_of_the_whole_batch(
-    prompt: Prompt, pairs: list[Pair], workers: int, micro: int | None
+    prompt: PromptBuilder, pairs: list[Pair], workers: int, micro: int | None
 ) -> None:
     def nats(answer: tuple[int, ...]) -> float:
         return sum(1 + token % 7 for token in answer)  # any loss that is a sum over tokens
@@ -78,7 +82,7 @@ def test_scales_make_the_mean_of_the_whole_batch(
     assert len({len(micros) for micros in ranks}) == 1  # or workers would wait for one another for ever
 
 
-def test_an_epoch_meets_each_example_once_and_epochs_differ(prompt: Prompt) -> None:
+def test_an_epoch_meets_each_example_once_and_epochs_differ(prompt: PromptBuilder) -> None:
     source = make(prompt, batch_size=13, examples_per_pair=2, translate_share=0.5)
     assert source.count == 52
     epochs = [
@@ -89,14 +93,14 @@ def test_an_epoch_meets_each_example_once_and_epochs_differ(prompt: Prompt) -> N
     assert sorted(epochs[0]) != sorted(epochs[1])  # other questions
 
 
-def test_a_batch_is_a_function_of_its_step(prompt: Prompt) -> None:
+def test_a_batch_is_a_function_of_its_step(prompt: PromptBuilder) -> None:
     unbroken = [rows(source.step(step, 0, 1)) for source in [make(prompt, batch_size=8)] for step in range(9)]
     for step in (8, 3):
         assert rows(make(prompt, batch_size=8).step(step, 0, 1)) == unbroken[step]
     assert rows(make(prompt, batch_size=8, seed=1).step(3, 0, 1)) != unbroken[3]
 
 
-def test_the_same_english_is_the_same_sentence(prompt: Prompt) -> None:
+def test_the_same_english_is_the_same_sentence(prompt: PromptBuilder) -> None:
     pairs = [Pair("ཀ", "One."), Pair("ཁ", "Two."), Pair("ག", "One."), Pair("ང", "Three.")]
     assert sentence_numbers(pairs).tolist() == [0, 1, 0, 2]
     [micro] = make(prompt, pairs, batch_size=8, examples_per_pair=2).step(0, 0, 1)
@@ -104,18 +108,18 @@ def test_the_same_english_is_the_same_sentence(prompt: Prompt) -> None:
     assert torch.equal(micro.sentences, torch.tensor([0, 1, 0, 2])[micro.pairs])
 
 
-def test_examples_as_the_decoder_sees_them(prompt: Prompt) -> None:
+def test_examples_as_the_decoder_sees_them(prompt: PromptBuilder) -> None:
     [micro] = make(prompt, batch_size=4, translate_share=0.0).step(0, 0, 1)
     for i, pair in enumerate(micro.pairs.tolist()):
-        assert int((micro.prompts.ids[i] == SLOT).sum()) == SLOTS.count + 2
+        assert int((micro.prompts.ids[i] == SLOT_ID).sum()) == SLOTS.count + 2
         answer = micro.prompts.labels[i][micro.prompts.labels[i] != IGNORED].tolist()
         assert prompt.tokenizer.decode(answer[:-1]) in {str(pair), "the farmer"}
-        assert answer[-1] == prompt.end
+        assert answer[-1] == prompt.end_id
         words = prompt.tokenizer.decode([word for word in micro.words[i].tolist() if word >= 0])
         assert words == " " + "".join(c for c in ENGLISH[pair] if not c.isdigit())  # digits have their lane
 
 
-def test_without_a_numerals_lane_the_slots_must_say_the_digits(prompt: Prompt) -> None:
+def test_without_a_numerals_lane_the_slots_must_say_the_digits(prompt: PromptBuilder) -> None:
     from llink_ray.prompts.instructions import training_examples
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
@@ -125,24 +129,24 @@ def test_without_a_numerals_lane_the_slots_must_say_the_digits(prompt: Prompt) -
         assert [prompt.tokenizer.decode(words) for words in row.words] == [" " + example.english]
 
 
-def test_a_cut_answer_does_not_teach_to_stop(prompt: Prompt) -> None:
+def test_a_cut_answer_does_not_teach_to_stop(prompt: PromptBuilder) -> None:
     long = "word " * (LONGEST_ANSWER + 5)
     source = make(prompt, [Pair("ཀ", long), Pair("ཁ", "Short.")], batch_size=2)
     by_pair = {pair: answer for pair, _, answer in rows(source.step(0, 0, 1))}
-    assert len(by_pair[0]) == LONGEST_ANSWER and by_pair[0][-1] != prompt.end
-    assert by_pair[1][-1] == prompt.end
+    assert len(by_pair[0]) == LONGEST_ANSWER and by_pair[0][-1] != prompt.end_id
+    assert by_pair[1][-1] == prompt.end_id
 
 
-def test_tokenise_writes_the_prompt_of_inference(prompt: Prompt) -> None:
+def test_tokenise_writes_the_prompt_of_inference(prompt: PromptBuilder) -> None:
     from llink_ray.prompts.instructions import training_examples
 
     examples = training_examples(PAIRS, 0, 0, 0.5, 1)
     for example, row in zip(examples, tokenise(prompt, examples, SLOTS, None), strict=True):
-        assert row.prompt == prompt.with_slots(example.instruction, example.foreign, SLOTS)
+        assert row.prompt == prompt.slot_prompt(example.instruction, example.foreign, SLOTS)
         assert row.pairs == [example.pair_index]
 
 
-def test_the_ceiling_reads_the_english(prompt: Prompt) -> None:
+def test_the_ceiling_reads_the_english(prompt: PromptBuilder) -> None:
     """The same examples in the same batches; the English stands where the foreign text would."""
     none = SlotSettings(variant="none")
     sources = [

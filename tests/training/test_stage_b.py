@@ -14,7 +14,7 @@ from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import SoftSlots
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.examples import MicroBatch
@@ -46,7 +46,7 @@ class Batches:
         random = np.random.default_rng(0)
         self.micro = micro or rows
         self.prompts = [
-            [*random.integers(0, VOCABULARY, 1 + i % 3), *[SLOT] * (COUNT + 2), 3] for i in range(rows)
+            [*random.integers(0, VOCABULARY, 1 + i % 3), *[SLOT_ID] * (COUNT + 2), 3] for i in range(rows)
         ]
         self.answers = [list(random.integers(0, VOCABULARY, 1 + i % 4)) for i in range(rows)]
         self.words = torch.from_numpy(random.integers(0, VOCABULARY, (rows, 3)))

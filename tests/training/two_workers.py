@@ -15,7 +15,7 @@ from torch import nn
 from llink_ray.models.llink import LlinkModel, Sources, collate
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import SoftSlots
-from llink_ray.prompts.prompt import SLOT
+from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.collective import mean_over_workers, world
@@ -79,7 +79,7 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
     model = LlinkModel(FakeDecoder(), projector, slots)
     counts = [1, 2, 1, 3, 1, 1]  # foreign sentences of each message: 4 with one worker, 5 with the other
     rows = [
-        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT] * (SLOTS + 2) * count, 3]
+        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT_ID] * (SLOTS + 2) * count, 3]
         for i, count in enumerate(counts)
     ]
     answers = [torch.randint(0, VOCABULARY, (1 + i % 4,)).tolist() for i in range(BATCH)]

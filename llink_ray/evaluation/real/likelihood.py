@@ -24,7 +24,7 @@ class Trial:
     """One prompt and the answers that are weighed behind it."""
 
     prompt: tuple[int, ...]
-    """Token ids; ``SLOT`` where soft slots go."""
+    """Token ids; ``SLOT_ID`` where soft slots go."""
     foreign: tuple[str, ...]
     """Texts that those slots stand for, in order."""
     candidates: tuple[tuple[int, ...], ...]

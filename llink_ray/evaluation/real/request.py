@@ -122,7 +122,7 @@ def fitting(models: Models, settings: MeasureSettings) -> Callable[[Pair], bool]
 
     from llink_ray.models.decoder import load_tokenizer
     from llink_ray.models.locate import explained, locate
-    from llink_ray.prompts.prompt import Prompt
+    from llink_ray.prompts.builder import PromptBuilder
 
     section = models.decoder
     with explained(section.model, "decoder"):
@@ -130,12 +130,12 @@ def fitting(models: Models, settings: MeasureSettings) -> Callable[[Pair], bool]
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     if limit is None:
         return lambda _: True
-    prompt = Prompt(load_tokenizer(section))
+    prompt = PromptBuilder(load_tokenizer(section))
 
     def fits(pair: Pair) -> bool:
         asked = max((q.instruction for q in pair.questions if q.choices), key=len, default=TRANSLATE[0])
         longest = max((asked, TRANSLATE[0]), key=len)
         behind = max(settings.max_new_tokens, len(prompt.ids(pair.english)) + 1)
-        return len(prompt.raw(longest, pair.foreign)) + behind <= int(limit)
+        return len(prompt.text_prompt(longest, pair.foreign)) + behind <= int(limit)
 
     return fits

@@ -17,7 +17,7 @@ from llink_ray.models.decoder import without_adapters
 from llink_ray.models.llink import collate
 from llink_ray.models.slots import NoSlots
 from llink_ray.progress import Advance, track, unheard
-from llink_ray.prompts.message import Part
+from llink_ray.prompts.message import Segment
 from llink_ray.text.languages import find
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class LoadedSystem:
     def row(self, asked: Asked) -> tuple[int, ...]:
         """Token ids of a prompt, as training and serving write it; a pair is one text."""
         if asked.pair is None:
-            return tuple(self.decoder.prompt.raw(asked.instruction, ""))
+            return tuple(self.decoder.prompt.text_prompt(asked.instruction, ""))
         if self.taught is None:
-            return tuple(self.decoder.prompt.raw(asked.instruction, self.read(asked.pair)))
-        parts = [Part(self.read(asked.pair))]
+            return tuple(self.decoder.prompt.text_prompt(asked.instruction, self.read(asked.pair)))
+        parts = [Segment(self.read(asked.pair))]
         settings, language = self.taught.settings.slots, find(self.taught.language)
-        return tuple(self.decoder.prompt.with_slots(asked.instruction, parts, settings, language))
+        return tuple(self.decoder.prompt.slot_prompt(asked.instruction, parts, settings, language))
 
     def slotted(self, asked: Asked) -> tuple[str, ...]:
         """The texts that slots of that prompt stand for."""
