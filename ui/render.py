@@ -129,8 +129,8 @@ def phrasebook_banner(phrasebook_codes: Sequence[str], served_codes: Sequence[st
     details = f"<details><summary>Questions that it can answer</summary>{questions}</details>"
     return (
         f'<div class="llink-about" role="note"><p>A small demonstration{escape(which)}: it knows the words '
-        "of its phrasebook only (people, animals, food, numbers, places, days). About any other text it makes "
-        f"an answer up.</p>{details if questions else ''}</div>"
+        "of its phrasebook only (people, animals, food, numbers, places, days). About any other text it "
+        f"makes an answer up.</p>{details if questions else ''}</div>"
     )
 
 
