@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llink_ray.corpus.minhash import Index, signatures
 from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
-from llink_ray.storage.versioned_tensors import opened
+from llink_ray.storage.tensor_file import open_versioned
 
 FILE = "training_text.safetensors"
 """Its name in a bundle."""
@@ -77,7 +77,7 @@ class SeenText:
         file = Path(folder) / FILE
         if not file.is_file():
             return None
-        with opened(file, VERSION, "numpy") as tensors:
+        with open_versioned(file, VERSION, "numpy") as tensors:
             return cls(tensors.get_tensor("sentences"), tensors.get_tensor("english"))
 
     def is_near_duplicate(self, pair: Pair) -> bool:
