@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from llink_ray.engine import FinishInfo, SamplingParams, StreamEvent
 from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
-from llink_ray.text.zawgyi import NotUnicode, converted
+from llink_ray.text.zawgyi import NotUnicode, convert_zawgyi
 from serve.exception_handlers import to_api_error, with_param
 from serve.formatters import ChatFormatter, CompletionFormatter, ResponseFormatter
 from serve.metadata import PreparedRequest, ResponseMetadata
@@ -135,7 +135,7 @@ async def _prepare(context: RequestContext, call: _Call, index: int) -> Prepared
         instruction = options.default_instruction or None
     turns = call.conversations[index]
     if options is not None and options.convert_zawgyi:
-        turns = [(role, converted(text)) for role, text in turns]
+        turns = [(role, convert_zawgyi(text)) for role, text in turns]
     max_tokens = limit if body.token_limit is None else body.token_limit
     sampling = SamplingParams(
         max_tokens=max(1, min(max_tokens, limit)),

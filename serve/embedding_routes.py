@@ -12,7 +12,7 @@ from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.detection import Span, detect, spans
 from llink_ray.text.languages import DECODER_LANGUAGE, find
-from llink_ray.text.zawgyi import NotUnicode, converted
+from llink_ray.text.zawgyi import NotUnicode, convert_zawgyi
 from serve.embedding import embed
 from serve.errors import ApiError
 from serve.exception_handlers import with_param
@@ -44,7 +44,7 @@ def router(guard: RequestGuard) -> APIRouter:
         async with guard.admitted(request) as context:
             context.labels = "many", (await service.select_model(body.model)).model
             try:
-                texts = [converted(text) for text in body.texts] if options.convert_zawgyi else body.texts
+                texts = [convert_zawgyi(text) for text in body.texts] if options.convert_zawgyi else body.texts
                 result = await embed(service, texts, body.model, options.space, options.normalize)
             except (LanguageNotServed, NotUnicode) as error:
                 single = isinstance(body.input, str)

@@ -91,7 +91,7 @@ def _from_row(value: Any, source: str, limits: LimitSettings) -> ApiKey:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise LlinkError(f"{source} is not a mapping like '{{name: ada, key: …}}': write it so")
     try:
-        row = configure.checked(_Row, value)
+        row = configure.validated(_Row, value)
     except LlinkError as error:
         raise LlinkError(f"{source}: {error}") from None
     if (row.key is None) == (row.sha256 is None):

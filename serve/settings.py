@@ -205,6 +205,6 @@ def resolve(
     Raises:
         LlinkError: an unknown key, an impossible value, or a service open to a network without a key.
     """
-    settings = configure.gathered(ServeSettings, file, assignments)
+    settings = configure.load_settings(ServeSettings, file, assignments)
     require_keys(settings, environment)
     return settings

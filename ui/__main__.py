@@ -17,7 +17,7 @@ import typer
 
 from llink_ray.cluster.command import assignments
 from llink_ray.errors import LlinkError
-from llink_ray.network import past_proxies
+from llink_ray.network import no_proxy_variables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -97,7 +97,7 @@ def keep_offline() -> None:
     os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.update(past_proxies())
+    os.environ.update(no_proxy_variables())
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def resolve(
     Raises:
         LlinkError: an unknown key, an impossible value, or a chat open to a network without a login.
     """
-    settings = configure.gathered(UiSettings, file, assignments)
+    settings = configure.load_settings(UiSettings, file, assignments)
     api_key(settings, environment)
     if not logins(settings, environment) and not is_loopback(settings.host):
         raise LlinkError(

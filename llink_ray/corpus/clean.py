@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from llink_ray.corpus.normalise import tidy, tidy_key
 from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.sentence_key import key_of_normalised
 from llink_ray.settings import CorpusSettings
-from llink_ray.text.zawgyi import converted, is_zawgyi
+from llink_ray.text.normalisation import normalise
+from llink_ray.text.zawgyi import convert_zawgyi, is_zawgyi
 
 if TYPE_CHECKING:
     from llink_ray.text.languages import Language
@@ -79,10 +80,10 @@ def clean(pairs: Iterable[Pair], language: Language, settings: CorpusSettings) -
     places: dict[bytes, int] = {}
     further: dict[int, dict[Question, None]] = {}
     for pair in pairs:
-        pair = _tidy_pair(pair)
+        pair = _normalised(pair)
         if language.font_encoding and settings.zawgyi == "convert":
-            pair = replace(pair, foreign=tidy(converted(pair.foreign)))
-        keys = tidy_key(pair.foreign), tidy_key(pair.english)
+            pair = replace(pair, foreign=normalise(convert_zawgyi(pair.foreign)))
+        keys = key_of_normalised(pair.foreign), key_of_normalised(pair.english)
         reason = _fault(pair, keys, language, settings)
         if reason is None:
             # The keys themselves would be the text of the whole corpus once more.
@@ -101,14 +102,14 @@ def clean(pairs: Iterable[Pair], language: Language, settings: CorpusSettings) -
     return Cleaned(kept, dropped)
 
 
-def _tidy_pair(pair: Pair) -> Pair:
+def _normalised(pair: Pair) -> Pair:
     asked = tuple(
-        Question(q.kind, tidy(q.instruction), tidy(q.answer), tuple(map(tidy, q.choices)))
+        Question(q.kind, normalise(q.instruction), normalise(q.answer), tuple(map(normalise, q.choices)))
         for q in pair.questions
     )
     # One string for all pairs of a source, not one each.
-    source = intern(tidy(pair.source))
-    return Pair(tidy(pair.foreign), tidy(pair.english), asked, pair.line, source, pair.fault)
+    source = intern(normalise(pair.source))
+    return Pair(normalise(pair.foreign), normalise(pair.english), asked, pair.line, source, pair.fault)
 
 
 def _fault(pair: Pair, keys: tuple[str, str], language: Language, settings: CorpusSettings) -> str | None:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llink_ray.corpus.minhash import Index, signatures
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.storage.tensor_file import open_versioned
 
 FILE = "training_text.safetensors"

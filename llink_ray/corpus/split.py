@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.errors import LlinkError
 
 UNSEEN = "unseen"

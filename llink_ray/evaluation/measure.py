@@ -140,7 +140,7 @@ def _vectors(taught: LlinkPipeline, texts: Sequence[str], size: int) -> dict[str
 
     with torch.inference_mode(), track("vectors", "texts", len(texts)) as progress:
         for start in range(0, len(texts), size):
-            progress.at(start)
+            progress.update(start)
             part = list(texts[start : start + size])
             if isinstance(taught.model.slots, NoSlots):
                 states = taught.decoder.teacher_states(part, adapted=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from llink_ray.corpus import SPLITS, Dropped, Pair, Prepared, Question, phrasebook, prepare
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.prepared import CROSSING, SOURCES_TOLD, corpus_hash
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.errors import LlinkError
 from llink_ray.settings import CorpusSettings
 from llink_ray.text import languages

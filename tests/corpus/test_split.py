@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.corpus.split import LARGEST_HELD_OUT, SPLITS, Splits, split
 from llink_ray.errors import LlinkError
 
