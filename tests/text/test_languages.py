@@ -202,7 +202,7 @@ def test_marks_of_the_scripts_that_the_data_needs() -> None:
         assert mark in find(code).sentence_marks
 
 
-def test_telling_letters_and_words_tell() -> None:
+def test_distinctive_letters_and_words_are_unique() -> None:
     for language in TABLE:
         siblings = [one for one in TABLE if one.script == language.script and one is not language]
         for other in siblings:
