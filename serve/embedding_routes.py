@@ -44,7 +44,9 @@ def router(guard: RequestGuard) -> APIRouter:
         async with guard.admitted(request) as context:
             context.labels = "many", (await service.select_model(body.model)).model
             try:
-                texts = [convert_zawgyi(text) for text in body.texts] if options.convert_zawgyi else body.texts
+                texts = body.texts
+                if options.convert_zawgyi:
+                    texts = list(map(convert_zawgyi, texts))
                 result = await embed(service, texts, body.model, options.space, options.normalize)
             except (LanguageNotServed, NotUnicode) as error:
                 single = isinstance(body.input, str)
