@@ -34,8 +34,9 @@ from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions, without_adapters
 from llink_ray.models.encoder import Encoder
-from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
+from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
 from llink_ray.models.projector import Projector
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.instructions import Example
 from llink_ray.settings import Settings, configure
 from llink_ray.text import languages
@@ -56,7 +57,7 @@ class Bench:
         self.slots_seconds = 0.0
         """Of the last slot prompt: encoder, projector and slots."""
 
-    def _first(self, prompts: Prompts, slots: torch.Tensor | None) -> torch.Tensor:
+    def _first(self, prompts: Prompts, slots: Slots | None) -> torch.Tensor:
         """Logits (B, V) of the first token, with the cache that generation goes on from."""
         logits: torch.Tensor = self.model.decoder(
             inputs_embeds=self.model.embed(prompts, slots),
@@ -76,8 +77,8 @@ class Bench:
         """Slots where it stood."""
         started = time.perf_counter()
         texts = [e.foreign for e in examples]
-        encoded = self.encoder.encode(texts, with_tokens=self.model.slots.reads_tokens)
-        made = self.model.soft_slots(Sources(encoded.vectors, encoded.tokens, encoded.mask))
+        encoded = self.encoder.encode(texts, with_tokens=self.settings.slots.reads_tokens)
+        made = self.model.soft_slots(encoded.with_slot_counts(map(self.settings.slots.slot_count, texts)))
         self.slots_seconds = time.perf_counter() - started
         prompt, own = self.decoder.prompt, self.settings.slots
         rows = [prompt.slot_prompt(e.instruction, e.foreign, own, language) for e in examples]

@@ -47,7 +47,7 @@ def publish(
                 id=settings.decoder.model, fingerprint=decoder.fingerprint, hidden_size=decoder.dim
             ),
             slots=SlotsInfo(
-                count=settings.slots.count,
+                count=settings.slots.most_slots,
                 variant=settings.slots.variant,
                 numerals=settings.slots.numerals,
             ),

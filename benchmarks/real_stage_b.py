@@ -83,7 +83,8 @@ def run(settings: Settings, pairs: list[Pair], code: str, store: Path, steps: in
     asked = translation_examples(pairs[n:], HELD_OUT)
     rows = tokenise(decoder.prompt, asked, settings.slots, language)
     prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
-    sources = load_sources(read, np.arange(n, len(pairs)))
+    counts = [count for row in rows for count in row.slot_counts]
+    sources = load_sources(read, np.arange(n, len(pairs)), counts)
     told, started = [], time.monotonic()
     for step in range(1, steps + 1):
         stage.advance()
@@ -93,7 +94,7 @@ def run(settings: Settings, pairs: list[Pair], code: str, store: Path, steps: in
         with torch.inference_mode():
             made = model.soft_slots(sources)
             nats = []
-            for used in (made, made.roll(1, 0)):
+            for used in (made, made.with_vectors(made.vectors.roll(1, 0))):
                 logits = model.decode(model.embed(prompts, used), prompts.mask)
                 sums, counts = losses.supervised(logits, prompts.labels)
                 nats.append(float(sums.sum() / counts.sum()))

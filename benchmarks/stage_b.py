@@ -30,15 +30,15 @@ from torch.nn import functional as F
 from llink_ray.corpus import phrasebook
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.decoder import Decoder
-from llink_ray.models.encoder import Encoder
-from llink_ray.models.llink import LlinkModel, Sources, collate, new_slots, with_lora
+from llink_ray.models.encoder import Encoded, Encoder
+from llink_ray.models.llink import LlinkModel, collate, new_slots, with_lora
 from llink_ray.models.projector import Projector
 from llink_ray.prompts.instructions import training_examples
 from llink_ray.settings import Settings, configure
 from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.examples import ExampleSource, tokenise
-from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
+from llink_ray.training.stage_b import Objective, PlainEngine, StageB, ablated, parameter_groups
 
 LANGUAGE = find("bo")
 MICRO = 8
@@ -107,7 +107,7 @@ class Bench:
             part = examples[start : start + MICRO]
             rows = tokenise(self.theirs.prompt, part, slots_settings, LANGUAGE)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
-            sources = Sources(self.encoder.encode([e.foreign for e in part]).vectors)
+            sources = Encoded(self.encoder.encode([e.foreign for e in part]).vectors)
             teacher = self.frozen.teacher_states([e.english for e in part])
             projected = model.project(sources)
             slots = model.soft_slots(sources, projected)
@@ -115,11 +115,11 @@ class Bench:
             nats, counts = losses.supervised(logits, prompts.labels)
             loss = nats.sum() / counts.sum()
             if usage:
-                other = model.decode(model.embed(prompts, torch.zeros_like(slots)), prompts.mask)
-                ablated, _ = losses.supervised(other, prompts.labels)
-                loss = loss + s.usage.weight * losses.usage(nats / counts, ablated / counts, 1.0).mean()
+                other = model.decode(model.embed(prompts, ablated(slots, "zero")), prompts.mask)
+                without, _ = losses.supervised(other, prompts.labels)
+                loss = loss + s.usage.weight * losses.usage(nats / counts, without / counts, 1.0).mean()
             own = torch.arange(len(part))
-            mean = slots.mean(1)
+            mean = slots.mean()
             loss = loss + s.contrastive_weight * losses.contrastive(mean, teacher, own, 0.07)
             loss = loss + s.cosine_weight * (1 - F.cosine_similarity(mean, projected, dim=-1)).mean()
             loss.backward()

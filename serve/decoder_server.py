@@ -166,7 +166,7 @@ class DecoderServer:
         adapter = (await self.bundles.used(ask.adapter)).adapter if ask.adapter else None
         slots = None
         if ask.slots is not None and SLOT_ID in ask.ids:
-            slots = torch.from_numpy(np.array(ask.slots, np.float32))[None]  # (1, N, d): in order of places
+            slots = torch.from_numpy(np.array(ask.slots, np.float32))  # (R, d)
         return EngineRequest(PromptInput(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)
 
 

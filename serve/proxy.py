@@ -1,7 +1,7 @@
-"""Middleware for Ray Serve's own HTTP proxy, in that proxy's process.
+"""What stands before Ray Serve's own HTTP proxy, in that proxy's process.
 
-Ray loads it by the name in ``VARIABLE``, which has to be in the environment of every node with a proxy;
-where Ray is started here, it is.
+Ray asks for it under the name in ``VARIABLE``, which has to be in the environment of every node that has a
+proxy; where Ray is started here, it is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from uvicorn.config import HTTP_PROTOCOLS
 
 from serve import access_log, ray_patches
 from serve.errors import ApiError
-from serve.exception_handlers import internal_error
+from serve.exception_handlers import unexpected
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PATH = "serve.proxy.middlewares"
 
 _ID = b"x-request-id"
-_RAY_HEADERS = frozenset(
+_ORDERS = frozenset(
     {
         b"x-request-timeout-seconds",
         b"x-request-disconnect-disabled",
@@ -27,12 +27,13 @@ _RAY_HEADERS = frozenset(
         b"serve-multiplexed-model-id",
     }
 )
-"""Headers that steer Ray's routing and timeouts: not for clients."""
+"""Headers that tell Ray how long to wait, whom to ask, and to work on for those who left: not for callers."""
+_TEXT = "text/plain"
 
 
 def middlewares() -> list[Middleware]:
     """Ray calls this in each proxy before it listens."""
-    ray_patches.patch_channels()
+    ray_patches.call_directly()
     # Uvicorn's other parser takes a body for another protocol's bytes where the request offers to change
     # to one (``Upgrade: h2c``, as Java's own client does at its first request), and drops it.
     HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
@@ -40,7 +41,7 @@ def middlewares() -> list[Middleware]:
 
 
 class ProxyMiddleware:
-    """One id for each request, no headers that steer Ray, and Ray's refusals in OpenAI's shape."""
+    """One id for each request, no orders to Ray, and Ray's own refusals in the shape that clients read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,68 +50,66 @@ class ProxyMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = access_log.valid_or_new_id(Headers(scope=scope).get("x-request-id"))
-        headers = [(name, value) for name, value in scope["headers"] if not _is_dropped(name)]
-        scope["headers"] = [*headers, (_ID, request_id.encode())]
-        response = _Response(request_id, send)
-        is_http = scope["type"] == "http"
+        chosen = access_log.chosen(Headers(scope=scope).get("x-request-id"))
+        passed = [(name, value) for name, value in scope["headers"] if not _kept_back(name)]
+        scope["headers"] = [*passed, (_ID, chosen.encode())]
+        told = _Told(chosen, send)
+        http = scope["type"] == "http"
         try:
-            await self._app(scope, receive, response)
+            await self._app(scope, receive, told)
         except Exception as error:
-            if response.started or not is_http:
+            if told.begun or not http:
                 raise
-            await response.send_error(internal_error(error))
-        if is_http and not response.started:  # Ray ends so where an ingress died under the request
-            await response.send_error(
-                ApiError.overloaded("a part of the service went away: ask again in a moment")
-            )
+            await told.tell(unexpected(error))
+        if http and not told.begun:  # so Ray ends where an ingress died; nobody reads it who has hung up
+            await told.tell(ApiError.overloaded("a part of the service went away: ask again in a moment"))
 
 
-def _is_dropped(name: bytes) -> bool:
+def _kept_back(name: bytes) -> bool:
     name = name.lower()
-    return name == _ID or name.replace(b"_", b"-") in _RAY_HEADERS
+    return name == _ID or name.replace(b"_", b"-") in _ORDERS
 
 
-class _Response:
-    """``send`` that sets the id and replaces Ray's plain-text refusals."""
+class _Told:
+    """The way out."""
 
-    def __init__(self, request_id: str, send: Send) -> None:
-        self.started = False
-        self._request_id, self._send = request_id, send
-        self._replacement: ApiError | None = None
+    def __init__(self, chosen: str, send: Send) -> None:
+        self.begun = False
+        self._chosen, self._send = chosen, send
+        self._instead: ApiError | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
-                self._replacement = _from_ray(message["status"], headers.get("retry-after"))
+            if message["status"] >= 400 and headers.get("content-type", "").startswith(_TEXT):
+                self._instead = _own(message["status"], headers.get("retry-after"))
                 return
-            self.started = True
-            headers["x-request-id"] = self._request_id
-        elif self._replacement is not None:
+            self.begun = True
+            headers["x-request-id"] = self._chosen
+        elif self._instead is not None:
             if not message.get("more_body", False):
-                await self.send_error(self._replacement)
+                await self.tell(self._instead)
             return
         await self._send(message)
 
-    async def send_error(self, error: ApiError) -> None:
-        """Answer in place of the application."""
-        self.started = True
+    async def tell(self, error: ApiError) -> None:
+        """An answer that did not come from the application."""
+        self.begun = True
         response = error.response
-        response.headers["x-request-id"] = self._request_id
+        response.headers["x-request-id"] = self._chosen
         await self._send(
             {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         )
         await self._send({"type": "http.response.body", "body": response.body})
 
 
-def _from_ray(status: int, retry_after: str | None) -> ApiError:
-    """Ray's own refusals: no application or replica yet, or too many requests."""
+def _own(status: int, retry_after: str | None) -> ApiError:
+    """What Ray says by itself: no application yet, no replica, too much at once."""
     if status == 404:
-        return ApiError.not_found()
+        return ApiError.nothing_here()
     if status == 408:
         return ApiError(408, "the answer was not done in time: ask again", code="request_timeout")
     if status in (429, 503):
-        message = "the service is starting, ending, or asked for too much at once: ask again in a moment"
-        return ApiError.overloaded(message, float(retry_after or 1))
+        told = "the service is starting, ending, or asked for too much at once: ask again in a moment"
+        return ApiError.overloaded(told, float(retry_after or 1))
     return ApiError.internal()

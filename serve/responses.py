@@ -1,49 +1,49 @@
-"""Response bodies in the shape of OpenAI's API; ``llink`` holds this service's own fields."""
+"""What is answered, in OpenAI's shape; ``llink`` holds what is ours."""
 
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-FinishReason = Literal["stop", "length"]
+Finish = Literal["stop", "length"]
+LOWEST = -9_999.0
+"""Stands for minus infinity, which JSON lacks; OpenAI's own figure."""
 
 
-class ResponseModel(BaseModel):
-    """Part of a response."""
+class Reply(BaseModel):
+    """An answer."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Usage(ResponseModel):
-    """Tokens that were fed and generated."""
+class Usage(Reply):
+    """Tokens that were really fed and made."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
     @classmethod
-    def build(cls, prompt: int, completion: int) -> Usage:
-        """With their sum."""
+    def of(cls, prompt: int, completion: int) -> Usage:
+        """From the two that are counted."""
         return cls(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
-# The object llink ----------------------------------------------------------------------------------------
-
-
-class LanguageSpan(ResponseModel):
-    """A stretch of text in one language."""
+class LanguageSpan(Reply):
+    """What a stretch of a message was taken for."""
 
     message: int
-    """Index of the message or text."""
+    """Place of the message in the conversation."""
     start: int
     """In characters."""
     end: int
     language: str | None
-    """Code; null where it is not known."""
+    """Code; null for none that is known."""
     name: str | None = None
     own_name: str | None = None
     direction: str = "ltr"
@@ -53,31 +53,31 @@ class LanguageSpan(ResponseModel):
     """Whether a bundle reads it."""
     sentences: int = 0
     slots: int = 0
-    numerals: list[str] = []
-    """Numbers that stand beside the slots in ASCII digits."""
+    numerals: list[str] = Field(default_factory=list)
+    """What stands beside the slots in ASCII digits."""
     cut_characters: int = 0
-    """At the ends of its sentences, which the encoder did not read."""
+    """At the ends of its sentences, which the encoder did not read any more."""
     outside: int | None = 0
     """Sentences unlike all that the bundle was trained on, of which answers may be made up; null where it
     cannot tell."""
 
 
-class BundleVersion(ResponseModel):
-    """A bundle that took part."""
+class BundleVersion(Reply):
+    """Which bundle answered."""
 
     version: str
     digest: str
 
 
-class Grounding(ResponseModel):
+class Grounding(Reply):
     """How much the answer depends on the foreign text, which says nothing of whether it is right."""
 
     nats: float
-    """Mean log-probability of the answer's tokens with its slots less that without."""
+    """A token of the answer is likelier by so much with its slots than without."""
     sentence: str
 
 
-class Notice(ResponseModel):
+class Notice(Reply):
     """Something that was done otherwise than it was asked for."""
 
     code: str
@@ -85,34 +85,32 @@ class Notice(ResponseModel):
     message: str
 
 
-class LlinkMetadata(ResponseModel):
+class LlinkMetadata(Reply):
     """How the request was understood."""
 
-    spans: list[LanguageSpan] = []
+    spans: list[LanguageSpan] = Field(default_factory=list)
     sentences: int = 0
-    """Foreign sentences that were read as slots."""
+    """Foreign sentences that slots stand for."""
     slots: int = 0
-    """Rows of slots, with their marks."""
+    """Rows of slots, marks included."""
     slot_cache_hits: int = 0
-    """Sentences whose slots were cached."""
+    """Sentences whose slots were known already."""
     prompt_tokens: int = 0
     """As they were fed."""
     prompt_tokens_raw: int = 0
-    """With the text itself instead of its slots."""
-    bundles: dict[str, BundleVersion] = {}
+    """What the text itself would have cost."""
+    bundles: dict[str, BundleVersion] = Field(default_factory=dict)
     """By language."""
     adapter: str | None = None
-    """Language of the decoder's adapter."""
+    """Language whose adapter the decoder spoke with."""
     grounding: Grounding | None = None
     instruction_added: bool = False
-    notices: list[Notice] = []
+    notices: list[Notice] = Field(default_factory=list)
+    """What was done otherwise than it was asked for."""
 
 
-# Chats and completions -----------------------------------------------------------------------------------
-
-
-class TopLogprob(ResponseModel):
-    """A likely token."""
+class TopLogprob(Reply):
+    """A token that could have stood there."""
 
     token: str
     logprob: float
@@ -122,17 +120,17 @@ class TopLogprob(ResponseModel):
 class TokenLogprob(TopLogprob):
     """A token of the answer."""
 
-    top_logprobs: list[TopLogprob] = []
+    top_logprobs: list[TopLogprob] = Field(default_factory=list)
 
 
-class ChatLogprobs(ResponseModel):
-    """Log-probabilities of a chat."""
+class Logprobs(Reply):
+    """Of every token of the answer."""
 
     content: list[TokenLogprob]
     refusal: None = None
 
 
-class AssistantMessage(ResponseModel):
+class Said(Reply):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
@@ -140,16 +138,18 @@ class AssistantMessage(ResponseModel):
     refusal: None = None
 
 
-class ChatChoice(ResponseModel):
-    """The one choice of a chat."""
+class Choice(Reply):
+    """The one answer."""
 
     index: int = 0
-    message: AssistantMessage
-    logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason
+    message: Said
+    logprobs: Logprobs | None = None
+    finish_reason: Finish
 
 
-class _Identified(ResponseModel):
+class Named(Reply):
+    """What all answers begin with."""
+
     id: str
     created: int
     """Unix time."""
@@ -157,32 +157,32 @@ class _Identified(ResponseModel):
     system_fingerprint: str | None = None
 
 
-class ChatCompletion(_Identified):
+class ChatCompletion(Named):
     """Of ``POST /v1/chat/completions``."""
 
     object: Literal["chat.completion"] = "chat.completion"
-    choices: list[ChatChoice]
+    choices: list[Choice]
     usage: Usage
     llink: LlinkMetadata | None = None
 
 
-class Delta(ResponseModel):
-    """New text."""
+class Delta(Reply):
+    """What is new."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
 
-class ChunkChoice(ResponseModel):
-    """The one choice, in part."""
+class ChunkChoice(Reply):
+    """The one answer, in part."""
 
     index: int = 0
     delta: Delta
-    logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    logprobs: Logprobs | None = None
+    finish_reason: Finish | None = None
 
 
-class ChatCompletionChunk(_Identified):
+class ChatCompletionChunk(Named):
     """One event of a streamed chat."""
 
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
@@ -191,41 +191,38 @@ class ChatCompletionChunk(_Identified):
     llink: LlinkMetadata | None = None
 
 
-class CompletionLogprobs(ResponseModel):
-    """Log-probabilities of a completion: four parallel lists."""
+class TextLogprobs(Reply):
+    """Log-probabilities of a completion: four lists side by side."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
-    """Null for the first token of an echoed prompt, and for those that were read as slots."""
+    """Null for the first token of a prompt that is given back, and for those that slots stand for."""
     top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
-class CompletionChoice(ResponseModel):
-    """A choice, whole or in part."""
+class TextChoice(Reply):
+    """The one answer, whole or in part."""
 
     index: int = 0
     text: str
-    logprobs: CompletionLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    logprobs: TextLogprobs | None = None
+    finish_reason: Finish | None = None
     llink: LlinkMetadata | None = None
-    """Of this choice, where there are several."""
+    """How its prompt was understood, where there are several."""
 
 
-class Completion(_Identified):
+class Completion(Named):
     """Of ``POST /v1/completions``; a stream's events have the same shape."""
 
     object: Literal["text_completion"] = "text_completion"
-    choices: list[CompletionChoice]
+    choices: list[TextChoice]
     usage: Usage | None = None
     llink: LlinkMetadata | None = None
 
 
-# Models, embeddings, languages, tokens -------------------------------------------------------------------
-
-
-class ModelCard(ResponseModel):
-    """A model."""
+class ModelCard(Reply):
+    """Something that answers."""
 
     id: str
     object: Literal["model"] = "model"
@@ -233,19 +230,19 @@ class ModelCard(ResponseModel):
     owned_by: str
     root: str | None = None
     parent: str | None = None
-    """Base model of a bundle."""
+    """The base that a bundle sits on."""
     llink: dict[str, Any] | None = None
     """Language, version and metrics of a bundle."""
 
 
-class ModelList(ResponseModel):
+class ModelList(Reply):
     """Of ``GET /v1/models``."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
 
 
-class Embedding(ResponseModel):
+class Vector(Reply):
     """One text's vector."""
 
     object: Literal["embedding"] = "embedding"
@@ -253,14 +250,14 @@ class Embedding(ResponseModel):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(ResponseModel):
-    """Tokens that were read, by the decoder's tokenizer; truncated text is not counted."""
+class EmbeddingsUsage(Reply):
+    """Tokens read, as the decoder would count them; what was cut is not among them."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class Truncation(ResponseModel):
+class Truncation(Reply):
     """A text of which only the beginning was read."""
 
     index: int
@@ -268,62 +265,66 @@ class Truncation(ResponseModel):
     characters_read: int
 
 
-class EmbeddingMetadata(ResponseModel):
+class EmbeddingMetadata(Reply):
     """What these vectors are."""
 
     space: str
     unit_length: bool
-    """Whether all are of length 1, so that a dot product is a cosine."""
-    cut: list[Truncation] = []
-    notices: list[Notice] = []
+    """Whether all are of length 1: then a dot product is a cosine."""
+    cut: list[Truncation] = Field(default_factory=list)
+    notices: list[Notice] = Field(default_factory=list)
 
 
-class EmbeddingsResponse(ResponseModel):
+class EmbeddingsResponse(Reply):
     """Of ``POST /v1/embeddings``."""
 
     object: Literal["list"] = "list"
-    data: list[Embedding]
+    data: list[Vector]
     model: str
     usage: EmbeddingsUsage
     llink: EmbeddingMetadata
 
     @classmethod
-    def build(
+    def of(
         cls,
-        vectors: Sequence[list[float]],
+        rows: Sequence[Sequence[float]],
         model: str,
         tokens: int,
-        as_base64: bool,
-        metadata: EmbeddingMetadata,
+        encoding: str | None,
+        extension: EmbeddingMetadata,
     ) -> EmbeddingsResponse:
-        """Vectors in order, as numbers or as base64 of little-endian float32."""
-        data = [
-            Embedding(index=i, embedding=_to_base64(vector) if as_base64 else vector)
-            for i, vector in enumerate(vectors)
-        ]
+        """Rows in order, as numbers or as base64."""
+        pack = packed if encoding == "base64" else list
+        data = [Vector(index=i, embedding=pack(row)) for i, row in enumerate(rows)]
         usage = EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens)
-        return cls(data=data, model=model, usage=usage, llink=metadata)
+        return cls(data=data, model=model, usage=usage, llink=extension)
 
 
-def _to_base64(vector: Sequence[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
+def packed(row: Sequence[float]) -> str:
+    """Little-endian single floats, in base64."""
+    return base64.b64encode(struct.pack(f"<{len(row)}f", *row)).decode("ascii")
 
 
-class DetectionResult(ResponseModel):
-    """Languages of one text; ``message`` of a span is the text's index."""
+def finite(logprob: float) -> float:
+    """A log-probability that JSON can write."""
+    return logprob if math.isfinite(logprob) else LOWEST
+
+
+class DetectionResult(Reply):
+    """One text's stretches by language; ``message`` of a span is the text's place."""
 
     index: int
     spans: list[LanguageSpan]
 
 
-class DetectResponse(ResponseModel):
+class DetectResponse(Reply):
     """Of ``POST /v1/detect``."""
 
     object: Literal["list"] = "list"
     data: list[DetectionResult]
 
 
-class TokenizeResponse(ResponseModel):
+class TokenizeResponse(Reply):
     """Of ``POST /v1/tokenize``."""
 
     model: str
@@ -334,10 +335,7 @@ class TokenizeResponse(ResponseModel):
     llink: LlinkMetadata
 
 
-# Errors --------------------------------------------------------------------------------------------------
-
-
-class ErrorBody(ResponseModel):
+class ErrorBody(Reply):
     """What went wrong."""
 
     message: str
@@ -346,27 +344,27 @@ class ErrorBody(ResponseModel):
     code: str | None = None
 
 
-class ErrorResponse(ResponseModel):
-    """Of every request that is refused or fails."""
+class ErrorResponse(Reply):
+    """Of everything that is refused or fails."""
 
     error: ErrorBody
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": description}
-    for status, description in {
-        400: "Invalid request: the field is in `param`.",
+    status: {"model": ErrorResponse, "description": told}
+    for status, told in {
+        400: "Wrong use: the field is in `param`.",
         401: "No key, an unknown one, or one that has expired.",
         403: "Not with this key.",
         404: "No such model or path.",
         408: "The body did not come in time.",
         413: "The body is too large.",
-        415: "The body's content encoding is not gzip.",
-        422: "Text in a language that is not served.",
-        429: "A limit of the key, or a full queue: see `retry-after`.",
-        500: "Internal error.",
-        503: "The service is at its limit or a part of it unavailable: see `retry-after`.",
-        504: "The deadline.",
+        415: "The body is packed in a way that is not read here.",
+        422: "Text in a language that nobody taught.",
+        429: "Too much at once or a minute: see `retry-after`.",
+        500: "Our fault.",
+        503: "Too much is asked of all of it: see `retry-after`.",
+        504: "It took too long.",
     }.items()
 }
-"""``FastAPI(responses=ERRORS)``: FastAPI's own shape of errors is never sent."""
+"""For the document: ``FastAPI(responses=ERRORS)``; its own shape of errors never leaves."""

@@ -1,4 +1,4 @@
-"""What the deployments send one another: plain values, safe to pickle between processes of one release."""
+"""What goes from one deployment to another: plain values that can be pickled by those who wrote them."""
 
 from __future__ import annotations
 
@@ -14,78 +14,79 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class BundleRef:
-    """A published bundle. Its files never change, so replicas load it when they are first asked for it."""
+    """One published bundle; its files never change, so replicas load it when they are first asked for it."""
 
     language: str
     """Code."""
     version: str
     """``v0001``."""
     digest: str
-    """SHA-256 over all of its files."""
+    """Over every byte of it."""
 
     @property
     def name(self) -> str:
-        """``bo@v0001-<digest>``: the key in caches and adapter pools."""
+        """``bo@v0001``, and whose bytes: an address in caches and pools."""
         return f"{self.language}@{self.version}-{self.digest[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """Slots of one text."""
+    """What was made of one text."""
 
     slots: Floats
     """(K+2, d_dec)."""
-    out_of_domain: bool | None
-    """Whether the text is unlike the training text of its bundle; None where the bundle cannot tell."""
-    characters_read: int
-    """The encoder reads so many characters from the start; the rest was truncated."""
+    outside: bool | None
+    """Whether it is unlike the text that its bundle was trained on; None where the bundle does not say."""
+    characters: int
+    """How many of it were read: what is behind them was cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """Slots of N texts."""
+    """What was made of N texts."""
 
     texts: list[EncodedText]
-    cache_hits: int
+    hits: int
+    """How many of them were in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingBatch:
     """Vectors of N texts."""
 
-    vectors: Floats
+    rows: Floats
     """(N, d)."""
-    characters_read: list[int]
-    """As ``EncodedText.characters_read``."""
+    characters: list[int]
+    """How many characters of each were read: what is behind them was cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One prompt for the decoder."""
+    """One answer that is asked of the decoder."""
 
     ids: tuple[int, ...]
-    """Token ids, ``SLOT_ID`` in the place of each row of ``slots``."""
+    """Token ids, ``SLOT_ID`` where a row of ``slots`` goes."""
     slots: Floats | None = None
-    """(N, d_dec): rows in prompt order."""
+    """(N, d_dec): rows in the order of their places."""
     adapter: BundleRef | None = None
-    """None is the base decoder."""
+    """None is the decoder as it came."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
     seconds: float | None = None
-    """Deadline."""
+    """Time it may take."""
     grounding: bool = False
-    """Also measure how much likelier the answer is with its slots than with zeros instead."""
+    """Also say how much likelier the answer is with its slots than with zeros in their places."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderStats:
-    """State of a decoder replica."""
+    """What a decoder replica is at."""
 
     running: int
     waiting: int
     tokens: int
-    """Completion tokens since its start."""
+    """Completion tokens made since it started."""
     cancelled: int
     adapters: tuple[str, ...]
     rows: int
-    """Sum of the batch sizes of all steps; over ``steps`` it is the mean batch size."""
+    """Rows that have run, over all steps; with ``steps``, the mean batch."""
     steps: int

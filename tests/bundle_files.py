@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.numpy import save_file
 
 import llink_ray
 from llink_ray.bundles.bundle import (
+    INDEX,
     BundleInfo,
     ModelInfo,
     SlotsInfo,
@@ -64,6 +66,28 @@ def write_files(directory: Path) -> None:
 
 def make_bundle(path: Path, **changes: Any) -> Path:
     return write_bundle(path, make_info(**changes), write_files)
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory by its relative path."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def edit_index(bundle: Path, change: Callable[[dict[str, Any]], object], *, reseal: bool = True) -> None:
+    """What someone with write access could do, digest included."""
+    raw = json.loads((bundle / INDEX).read_text(encoding="utf-8"))
+    change(raw)
+    if reseal:
+        raw["digest"] = BundleInfo.model_validate(raw).computed_digest()
+    (bundle / INDEX).write_text(json.dumps(raw), encoding="utf-8")
 
 
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:

@@ -25,8 +25,10 @@ from llink_ray.errors import LlinkError
 from llink_ray.storage.redact import model_name, redact_tree
 from llink_ray.text import normalisation
 
-FORMAT_VERSION = 1
-"""Counts up when an older reader could misread a newer bundle."""
+FORMAT_VERSION = 2
+"""Of what is written; counts up when an older reader could not read a newer bundle."""
+READABLE_VERSIONS = (1, 2)
+"""Version 1 has other names for the tensors of the slots (:mod:`llink_ray.models.slots`)."""
 LANGUAGE_CODE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"
 """Pattern of a code; it is a folder name in a registry."""
 INDEX = "bundle.json"
@@ -176,9 +178,10 @@ def parse_info(text: str, where: str) -> BundleInfo:
     if not isinstance(raw, dict) or "format_version" not in raw:
         raise LlinkError(f"{INDEX} in {where} has no format_version: this is not a bundle of llink_ray")
     version = raw["format_version"]
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise LlinkError(
-            f"the bundle {where} has format version {version!r}, this llink_ray reads {FORMAT_VERSION}: "
+            f"the bundle {where} has format version {version!r}, this llink_ray reads {readable}: "
             "install the llink_ray that wrote it, or train the bundle again"
         )
     try:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import torch
 
     from llink_ray.models.decoder import Decoder
-    from llink_ray.models.encoder import Encoder
+    from llink_ray.models.encoder import Encoded, Encoder
     from llink_ray.models.known_text import KnownText
-    from llink_ray.models.llink import LlinkModel, Sources
+    from llink_ray.models.llink import LlinkModel
 
 LORA = "lora"
 
@@ -68,14 +68,11 @@ class LlinkPipeline:
     def _normalised(self, parts: Sequence[Segment]) -> list[Segment]:
         return [Segment(self.normalise(part.text), part.foreign) for part in parts]
 
-    def sources(self, texts: Sequence[str]) -> Sources:
+    def sources(self, texts: Sequence[str]) -> Encoded:
         """What the encoder says of B texts, on the decoder's device."""
-        from llink_ray.models.llink import Sources
-
-        encoded = self.encoder.encode(
-            [*map(self.normalise, texts)], with_tokens=self.model.slots.reads_tokens
-        )
-        return Sources(encoded.vectors, encoded.tokens, encoded.mask).to(self.decoder.device)
+        slots, texts = self.settings.slots, [self.normalise(text) for text in texts]
+        encoded = self.encoder.encode(texts, with_tokens=slots.reads_tokens)
+        return encoded.with_slot_counts(map(slots.slot_count, texts)).to(self.decoder.device)
 
     def outside(self, texts: Sequence[str]) -> list[bool | None]:
         """Whether each text, read as one sentence, is unlike all that the bundle was trained on.

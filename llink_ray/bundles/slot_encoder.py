@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.models.known_text import FILE as KNOWN
 from llink_ray.models.known_text import KnownText
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import NoSlots, SoftSlots
+from llink_ray.models.slots import SlotModule, slot_module
 from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import Settings, TeacherSettings
 
@@ -57,9 +57,7 @@ class TeacherSpace:
 class SlotEncoder:
     """A bundle's projector and slots; needs no decoder."""
 
-    def __init__(
-        self, projector: Projector, slots: SoftSlots | NoSlots, known: KnownText | None = None
-    ) -> None:
+    def __init__(self, projector: Projector, slots: SlotModule, known: KnownText | None = None) -> None:
         self.projector, self.slots, self.known = projector.eval(), slots.eval(), known
 
     @classmethod
@@ -79,9 +77,7 @@ class SlotEncoder:
         dim = info.decoder.hidden_size
         layers = len(settings.encoder.layers) or 1
         projector = Projector(info.encoder.hidden_size, dim, settings.projector, layers)
-        slots: SoftSlots | NoSlots = NoSlots()
-        if settings.slots.variant != "none":
-            slots = SoftSlots(settings.slots, dim, token_dim, norm=1.0)  # its own norm is among the weights
+        slots = slot_module(settings.slots, dim, token_dim)
         for module, name in ((projector, PROJECTOR), (slots, SLOTS)):
             try:
                 module.load_state_dict(load_file(folder / name))
@@ -103,12 +99,11 @@ class SlotEncoder:
         return [*self.known.outside(encoded.vectors)]
 
     @torch.inference_mode()
-    def marked(self, encoded: Encoded) -> torch.Tensor:
-        """(N, K+2, d_dec): the slots of N texts between their marks, as they stand in a prompt."""
-        assert isinstance(self.slots, SoftSlots), "variant none puts the text itself into the prompt"
-        slots = self.slots(self.projector(encoded.vectors), encoded.tokens, encoded.mask)
-        marked: torch.Tensor = self.slots.marked(slots)
-        return marked.float()
+    def prompt_rows(self, encoded: Encoded, texts: Sequence[str]) -> list[torch.Tensor]:
+        """For each of N texts, (its positions, d_dec): the input embeddings that stand for it in a prompt."""
+        encoded = encoded.with_slot_counts(map(self.slots.settings.slot_count, texts))
+        slots = self.slots(self.projector(encoded.vectors), encoded)
+        return list(self.slots.prompt_rows(slots).float().split(slots.positions().tolist()))
 
 
 def require_same(language: str, told: ModelInfo, found: str, part: str) -> None:

@@ -16,6 +16,7 @@ from llink_ray.cluster.train_language import TrainingTask, extract_run, prepare_
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.prompts.instructions import TRANSLATE_KIND
 from llink_ray.settings import Settings, configure
+from llink_ray.settings.slots import SLOT_VARIANTS
 from llink_ray.sweeps import space as spaces
 from llink_ray.sweeps.journal import JOINT, NAME, Journal, Trial
 from llink_ray.sweeps.objective import objectives
@@ -131,10 +132,10 @@ def _worlds(folder: Path, record: Mapping[str, Any], space: spaces.Space) -> int
     for code in record["languages"]:
         for models in space.models():
             settings = configure.resolve(record["bases"][code], spaces.tree(models))
-            if "resampler" in getattr(space.ranges.get("slots.variant"), "values", ()):
-                settings = configure.resolve(
-                    settings.model_dump(mode="json"), {"slots": {"variant": "resampler"}}
-                )
+            tried = getattr(space.ranges.get("slots.variant"), "values", ())
+            reader = next((name for name in tried if SLOT_VARIANTS[name].reads_tokens), None)
+            if reader:  # then the features that all trials share have token states
+                settings = configure.resolve(settings.model_dump(mode="json"), {"slots": {"variant": reader}})
             path = folder / "worlds" / world_name(code, settings)
             task = TrainingTask(find(code), settings, path, record["store"], None)
             run = RunDir(path)

@@ -20,10 +20,11 @@ from llink_ray.cluster.run_directory import RunDir
 from llink_ray.evaluation.held_out import HeldOut
 from llink_ray.features import FeatureStore
 from llink_ray.models.decoder import Decoder
-from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate, new_slots, with_lora
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
 from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
-from llink_ray.progress import PrintLine, progress_output
+from llink_ray.progress import Say, telling
 from llink_ray.prompts.instructions import as_shown, training_examples
 from llink_ray.settings import Settings
 from llink_ray.text.languages import find
@@ -42,7 +43,7 @@ def train(config: dict[str, Any]) -> None:
     """
     try:
         log = log_writer(RunDir(Path(config["run_dir"])).log)
-        with progress_output(log) if world()[0] == 0 else nullcontext():
+        with telling(log) if world()[0] == 0 else nullcontext():
             Run(config, log).go()
     except Exception:
         with suppress(OSError), RunDir(Path(config["run_dir"])).error.open("a", encoding="utf-8") as file:
@@ -53,7 +54,7 @@ def train(config: dict[str, Any]) -> None:
 class Run:
     """One worker's view of a run."""
 
-    def __init__(self, config: dict[str, Any], log: PrintLine) -> None:
+    def __init__(self, config: dict[str, Any], log: Say) -> None:
         import ray.train.torch
 
         self.settings = Settings.model_validate(config["settings"])
@@ -214,7 +215,7 @@ class Run:
         foreign, teacher = self.features["foreign"], self.features["english"]
         return HeldOut(model, decoder, self.settings, self.language, pairs, foreign, teacher, offset)
 
-    def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Sources]]:
+    def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Encoded]]:
         settings = self.settings.stage_b
         pairs = as_shown(self.dir.read_pairs("validation")[:128], settings.source)
         drawn = training_examples(pairs, self.settings.seed, 0, settings.translate_share, 1)
@@ -224,7 +225,8 @@ class Run:
             part = rows[start : start + 32]
             prompts = collate([r.prompt for r in part], [r.answer for r in part])
             rows_of = [offset + pair for r in part for pair in r.pairs]
-            sources = load_sources(self.features["foreign"], np.array(rows_of))
+            counts = [count for r in part for count in r.slot_counts]
+            sources = load_sources(self.features["foreign"], np.array(rows_of), counts)
             batches.append((prompts, sources))
         return batches
 

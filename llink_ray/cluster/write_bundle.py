@@ -77,7 +77,7 @@ def finish(run: RunDir, settings: Settings, device: torch.device, features: dict
 
 def _known_text(settings: Settings, foreign: Features) -> KnownText | None:
     """Where the foreign text lies, as the encoder reads it; none reads what stands in the prompt as text."""
-    if settings.slots.variant == "none":
+    if not settings.slots.uses_slots:
         return None
     rows = np.linspace(0, len(foreign) - 1, min(len(foreign), MOST)).astype(np.int64)
     return KnownText.of(torch.from_numpy(foreign.vectors[rows]), len(settings.encoder.layers) or 1)
@@ -109,9 +109,9 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
             weights=weights_of(settings.decoder.model),
         ),
         slots=SlotsInfo(
-            count=settings.slots.count if settings.slots.variant != "none" else 0,
+            count=settings.slots.most_slots,
             variant=settings.slots.variant,
-            numerals=settings.slots.numerals and settings.slots.variant != "none",
+            numerals=settings.slots.numerals and settings.slots.uses_slots,
         ),
         settings=settings.model_dump(mode="json"),
         corpus_hash=record["corpus_hash"],

@@ -34,7 +34,7 @@ class Forward:
             if prompt.embedded is not None:
                 embedded[i, width - lengths[i] :] = prompt.embedded.to(embedded)
             elif prompt.slots is not None:
-                embedded[i, ids[i] == SLOT_ID] = prompt.slots.flatten(0, 1).to(embedded)
+                embedded[i, ids[i] == SLOT_ID] = prompt.slots.to(embedded)
         return embedded, lengths
 
     def prefill(

@@ -28,7 +28,7 @@ class PromptInput:
     ids: tuple[int, ...] = ()
     """S token ids; ``SLOT_ID`` where a row of ``slots`` goes, in order."""
     slots: torch.Tensor | None = None
-    """(N, K+2, d): N sentences' slots between their marks, as ``SoftSlots.marked`` gives them."""
+    """(R, d): a row for each ``SLOT_ID`` of ``ids``, in order, as ``SlotModule.prompt_rows`` gives them."""
     embedded: torch.Tensor | None = None
     """(S, d) input embeddings, instead of ``ids``."""
 
@@ -55,10 +55,10 @@ class PromptInput:
         places = sum(i == SLOT_ID for i in self.ids)
         if any(not 0 <= i < vocabulary for i in self.ids if i != SLOT_ID):
             raise LlinkError(f"a prompt's token ids are 0 to {vocabulary - 1}: one of them is not")
-        if self.slots is not None and (self.slots.ndim != 3 or self.slots.shape[2] != dim):
+        if self.slots is not None and (self.slots.ndim != 2 or self.slots.shape[1] != dim):
             shape = tuple(self.slots.shape)
-            raise LlinkError(f"slots are of shape {shape}: this decoder reads (N, K+2, {dim})")
-        given = 0 if self.slots is None else self.slots.shape[0] * self.slots.shape[1]
+            raise LlinkError(f"slots are of shape {shape}: this decoder reads (R, {dim})")
+        given = 0 if self.slots is None else len(self.slots)
         if places != given:
             raise LlinkError(f"the prompt has {places} slot places and {given} slots: they belong together")
 

@@ -11,6 +11,7 @@ import torch
 
 from llink_ray.models.decoder import positions
 from llink_ray.models.llink import LlinkModel, collate
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.builder import DELIMITERS, SLOT_ID, PromptBuilder
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import Language
@@ -39,7 +40,7 @@ def layout(
 ) -> Layout:
     """The prompt of one text, told apart. A token that the lane shares with what follows is the lane's."""
     ids = prompt.slot_prompt(instruction, text, settings, language)
-    count = settings.count
+    count = settings.slot_count(text)
     marks, lane, rest, _ = (count + i for i in range(len(PARTS)))
     start = ids.index(SLOT_ID)
     after = ids[start + count + DELIMITERS :]
@@ -73,23 +74,22 @@ def _chosen(config: Any) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def attention(
-    model: LlinkModel, found: Layout, slots: torch.Tensor, answer: Sequence[int]
-) -> torch.Tensor | str:
+def attention(model: LlinkModel, found: Layout, slots: Slots, answer: Sequence[int]) -> torch.Tensor | str:
     """Shares of attention (L, T, K + 4), float32, mean over heads; or a sentence on why there are none.
 
     Row t is of the position that decided answer token t, so the first is of the prompt's last. ``slots``
-    is (1, K, d), ``answer`` the T tokens said. A row sums to 1, less what families with sinks outside of
+    are of that text, ``answer`` the T tokens said. A row sums to 1, less what families with sinks outside of
     the text give to nothing. Layers without attention (hybrid models) are left out.
     """
-    prompts = collate([found.ids]).to(slots.device)
+    device = slots.vectors.device
+    prompts = collate([found.ids]).to(device)
     embedded = model.embed(prompts, slots)  # (1, S, d)
-    said = torch.tensor([answer[:-1]], dtype=torch.long, device=slots.device)  # (1, T-1)
+    said = torch.tensor([answer[:-1]], dtype=torch.long, device=device)  # (1, T-1)
     told = model.decoder.get_input_embeddings()(said).to(embedded.dtype)
     whole = torch.cat([embedded, told], dim=1)  # (1, S+T-1, d)
-    mask = torch.ones(whole.shape[:2], dtype=torch.long, device=slots.device)
-    count = slots.shape[1]
-    columns = torch.tensor(found.columns + [count + len(PARTS) - 1] * said.shape[1], device=slots.device)
+    mask = torch.ones(whole.shape[:2], dtype=torch.long, device=device)
+    count = int(slots.counts[0]) if slots.counts is not None else slots.width
+    columns = torch.tensor(found.columns + [count + len(PARTS) - 1] * said.shape[1], device=device)
     which = torch.nn.functional.one_hot(columns, count + len(PARTS)).float()  # (S+T-1, K+4)
     base = model.decoder.get_base_model() if hasattr(model.decoder, "get_base_model") else model.decoder
     family = getattr(base.config, "model_type", type(base).__name__)

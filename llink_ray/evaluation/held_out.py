@@ -13,7 +13,7 @@ from llink_ray.metrics.answers import Answer, score
 from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate
-from llink_ray.models.slots import NoSlots
+from llink_ray.models.slots import Slots
 from llink_ray.progress import track
 from llink_ray.prompts.instructions import as_shown, evaluation_examples
 from llink_ray.settings import Settings
@@ -52,19 +52,20 @@ class HeldOut:
         shown = as_shown(pairs, settings.stage_b.source)
         self.asked = evaluation_examples(shown, settings.stage_b.validation_answers, settings.seed)
         self.rows = tokenise(decoder.prompt, self.asked, settings.slots, language)
+        self.slot_counts = [settings.slots.slot_count(pair.foreign) for pair in shown]
         self.teacher = teacher.vectors[np.arange(offset, offset + len(pairs))]
 
     @torch.inference_mode()
     def evaluate(self) -> dict[str, float]:
         """Figures by the names that objectives go by; those that the pairs do not allow are left out."""
         slots = self.settings.slots
-        found: dict[str, float] = {"slots": float(slots.count if slots.variant != "none" else 0)}
+        found: dict[str, float] = {"slots": float(slots.most_slots)}
         if self.rows:
             found["prompt_tokens"] = float(np.mean([len(row.prompt) for row in self.rows]))
             told = score(self._answers())
             figures = {"answers.exact": "exact", "answers.f1": "f1", "numbers.exact": "numbers"}
             found |= {name: told[key] for name, key in figures.items() if told[key] is not None}
-        if self.count and not isinstance(self.model.slots, NoSlots):
+        if self.count and slots.uses_slots:
             device = self.decoder.device
             teacher = self.model.projector.normalise(torch.from_numpy(self.teacher).to(device))
             ranked = retrieval(self._means(), teacher.float().cpu())
@@ -77,7 +78,7 @@ class HeldOut:
         with track("answers on held-out pairs", "questions", len(order)) as progress:
             for start in range(0, len(order), wanted.batch_size):
                 part = order[start : start + wanted.batch_size]
-                slots = self._slots(np.array([row for i in part for row in self.rows[i].pairs]))
+                slots = self._slots([row for i in part for row in self.rows[i].pairs])
                 prompts = collate([self.rows[i].prompt for i in part]).to(self.decoder.device)
                 answers = self.model.generate(prompts, slots, self.decoder, wanted.max_new_tokens)
                 for place, answer in zip(part, answers, strict=True):
@@ -89,11 +90,11 @@ class HeldOut:
 
     def _means(self) -> torch.Tensor:
         size = self.settings.evaluation.batch_size
-        parts = np.split(np.arange(self.count), range(size, self.count, size))
-        return torch.cat([self._slots(part).mean(1).float().cpu() for part in parts])  # (m, d)
+        parts = [range(start, min(start + size, self.count)) for start in range(0, self.count, size)]
+        return torch.cat([self._slots(part).mean().float().cpu() for part in parts])  # (m, d)
 
-    def _slots(self, held_out: np.ndarray[tuple[int], np.dtype[np.int64]]) -> torch.Tensor:
-        """Slots (n, K, d) of held-out pairs by their places."""
-        return self.model.soft_slots(
-            load_sources(self.foreign, self.offset + held_out).to(self.decoder.device)
-        )
+    def _slots(self, held_out: Sequence[int]) -> Slots:
+        """Slots of held-out pairs by index."""
+        counts = [self.slot_counts[i] for i in held_out]
+        encoded = load_sources(self.foreign, self.offset + np.asarray(held_out, np.int64), counts)
+        return self.model.soft_slots(encoded.to(self.decoder.device))

@@ -99,7 +99,7 @@ def insight(
     ``top`` is how many vocabulary tokens each slot is shown with.
     """
     text, others = taught.normalise(text), [taught.normalise(other) for other in others]
-    slots = taught.model.soft_slots(taught.sources([text]))  # (1, K, d)
+    slots = taught.model.soft_slots(taught.sources([text]))
     decoder, settings = taught.decoder, taught.settings
     found = layout(decoder.prompt, visible(instruction), text, settings.slots, find(taught.language))
     prompts = collate([found.ids]).to(decoder.device)
@@ -112,8 +112,9 @@ def insight(
     told = not isinstance(looked, str)
     size = settings.evaluation.batch_size
     batches = [list(others[i : i + size]) for i in range(0, len(others), size)]
-    every = torch.cat([slots, *(taught.model.soft_slots(taught.sources(batch)) for batch in batches)])
-    unit, mean = F.normalize(every.float(), dim=-1), F.normalize(every.float().mean(1), dim=-1)
+    every = [slots, *(taught.model.soft_slots(taught.sources(batch)) for batch in batches)]
+    unit = F.normalize(torch.cat([part.vectors for part in every]).float(), dim=-1)
+    mean = F.normalize(torch.cat([part.mean() for part in every]).float(), dim=-1)
     pieces, unknown = _pieces(taught, text)
     return Insight(
         language=taught.language,
@@ -122,11 +123,11 @@ def insight(
         others=others,
         answer=answer,
         answer_tokens=[readable(decoder.tokenizer, token) for token in said],
-        columns=[*(str(i + 1) for i in range(slots.shape[1])), *PARTS],
+        columns=[*(str(i + 1) for i in range(slots.width)), *PARTS],
         attention=looked.mean(0).tolist() if isinstance(looked, torch.Tensor) else [],
         attention_by_layer=looked.tolist() if isinstance(looked, torch.Tensor) else [],
         attention_missing="" if told else str(looked),
-        slots=_in_words(taught, slots[0], top),
+        slots=_in_words(taught, slots.vectors[0], top),
         within=(unit @ unit.transpose(1, 2)).mean(0).tolist(),
         between=(mean @ mean.T).tolist(),
         pieces=pieces,

@@ -43,7 +43,7 @@ def look(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict
 
     logging.disable_progress_bar()  # of weights that load in no time
     taught = load(bundle)
-    if taught.settings.slots.variant == "none":
+    if not taught.settings.slots.uses_slots:
         raise LlinkError(f"the bundle {bundle} has no slots to look at: it reads raw text")
     first, *others = texts
     if len(taught.parts(first)) > 1:

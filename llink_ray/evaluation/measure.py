@@ -17,7 +17,6 @@ from llink_ray.metrics.number_fidelity import fidelity
 from llink_ray.metrics.retrieval import retrieval
 from llink_ray.metrics.token_cost import tokens
 from llink_ray.models.llink import IGNORED, collate
-from llink_ray.models.slots import NoSlots
 from llink_ray.progress import track
 from llink_ray.prompts.instructions import (
     TRANSLATE_KIND,
@@ -140,16 +139,16 @@ def _vectors(taught: LlinkPipeline, texts: Sequence[str], size: int) -> dict[str
 
     with torch.inference_mode(), track("vectors", "texts", len(texts)) as progress:
         for start in range(0, len(texts), size):
-            progress.update(start)
+            progress.at(start)
             part = list(texts[start : start + size])
-            if isinstance(taught.model.slots, NoSlots):
+            if not taught.settings.slots.uses_slots:
                 states = taught.decoder.teacher_states(part, adapted=True)
                 keep("direct", taught.model.projector.normalise(states.to(taught.decoder.device)))
                 continue
             sources = taught.sources(part)
             vectors = taught.model.project(sources)
             keep("stage_a", vectors)
-            keep("stage_ab", taught.model.soft_slots(sources, vectors).mean(1))
+            keep("stage_ab", taught.model.soft_slots(sources, vectors).mean())
     return {name: np.concatenate(vectors) for name, vectors in parts.items()}
 
 
@@ -158,7 +157,7 @@ def slot_gain(taught: LlinkPipeline, examples: Sequence[Example]) -> dict[str, f
 
     ``zero`` puts zeros, ``shuffle`` the slots of another text, in their place.
     """
-    if len(examples) < 2 or isinstance(taught.model.slots, NoSlots):
+    if len(examples) < 2 or not taught.settings.slots.uses_slots:
         return {}
     sums = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}
     predicted, language = 0, find(taught.language)
@@ -172,7 +171,11 @@ def slot_gain(taught: LlinkPipeline, examples: Sequence[Example]) -> dict[str, f
             rows = tokenise(taught.decoder.prompt, list(part), taught.settings.slots, language)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(taught.decoder.device)
             slots = taught.model.soft_slots(taught.sources([e.foreign for e in part]))
-            variants = {"with": slots, "zero": torch.zeros_like(slots), "shuffle": slots.roll(1, 0)}
+            variants = {
+                "with": slots,
+                "zero": slots.with_vectors(torch.zeros_like(slots.vectors)),
+                "shuffle": slots.with_vectors(slots.vectors.roll(1, 0)),
+            }
             for name, used in variants.items():
                 logits = taught.model.decode(taught.model.embed(prompts, used), prompts.mask)
                 sums[name] += float(losses.supervised(logits, prompts.labels)[0].sum())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder says of B texts."""
+    """The encoder's output for B texts."""
 
     vectors: torch.Tensor
     """What the projector reads, (B, d_in), float32: the sentence vectors, or, with ``encoder.layers``, the
@@ -29,6 +30,17 @@ class Encoded:
     """(B, T), bool: where a token stands."""
     sentence: torch.Tensor | None = None
     """The model's own sentence vectors, (B, d_enc), float32."""
+    slot_counts: torch.Tensor | None = None
+    """(B,), long: soft slots of each text; None where each has ``slots.count``."""
+
+    def with_slot_counts(self, counts: Iterable[int]) -> Encoded:
+        """The same, and how many slots stand for each text."""
+        return replace(self, slot_counts=torch.tensor([*counts], dtype=torch.long))
+
+    def to(self, device: torch.device | str) -> Encoded:
+        """The same on another device."""
+        moved = (None if part is None else part.to(device) for part in vars(self).values())
+        return Encoded(*moved)  # type: ignore[arg-type]  # vectors are never None
 
 
 class Encoder:

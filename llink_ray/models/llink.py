@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions
+from llink_ray.models.encoder import Encoded
 from llink_ray.models.loading import plainly
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import NoSlots, SoftSlots
+from llink_ray.models.slots import SlotModule, Slots, slot_module
 from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import LoraSettings, Settings
 
@@ -35,23 +37,6 @@ class Prompts:
     def to(self, device: torch.device) -> Prompts:
         """On another device."""
         return Prompts(self.ids.to(device), self.mask.to(device), self.labels.to(device))
-
-
-@dataclass
-class Sources:
-    """What the encoder said of B texts."""
-
-    vectors: torch.Tensor
-    """(B, d_enc)"""
-    tokens: torch.Tensor | None = None
-    """(B, T, d_enc)"""
-    mask: torch.Tensor | None = None
-    """(B, T) bool"""
-
-    def to(self, device: torch.device) -> Sources:
-        """On another device."""
-        optional = (None if part is None else part.to(device) for part in (self.tokens, self.mask))
-        return Sources(self.vectors.to(device), *optional)
 
 
 def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | None = None) -> Prompts:
@@ -76,7 +61,7 @@ class LlinkModel(nn.Module):
     decoder: Any
     """The causal model, with adapters on it (PEFT) or without."""
 
-    def __init__(self, decoder: nn.Module, projector: Projector, slots: SoftSlots | NoSlots) -> None:
+    def __init__(self, decoder: nn.Module, projector: Projector, slots: SlotModule) -> None:
         super().__init__()
         self.decoder = decoder
         self.projector = projector.requires_grad_(False).eval()
@@ -88,38 +73,38 @@ class LlinkModel(nn.Module):
         self.projector.eval()
         return self
 
-    def project(self, sources: Sources) -> torch.Tensor:
+    def project(self, encoded: Encoded) -> torch.Tensor:
         """(B, d_dec): the Stage A vector."""
         with torch.no_grad():
-            projected: torch.Tensor = self.projector(sources.vectors)
+            projected: torch.Tensor = self.projector(encoded.vectors)
         return projected
 
-    def soft_slots(self, sources: Sources, projected: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, K, d_dec); K is 0 where the text itself stands in the prompt."""
-        projected = self.project(sources) if projected is None else projected
-        tokens = None if sources.tokens is None else sources.tokens.to(projected.dtype)
-        slots: torch.Tensor = self.slots(projected, tokens, sources.mask)
+    def soft_slots(self, encoded: Encoded, projected: torch.Tensor | None = None) -> Slots:
+        """Slots of N texts; ``projected`` (N, d_dec) spares a second run of the projector."""
+        slots: Slots = self.slots(self.project(encoded) if projected is None else projected, encoded)
         return slots
 
-    def embed(self, prompts: Prompts, slots: torch.Tensor | None) -> torch.Tensor:
-        """Input embeddings (B, S, d): tokens' own, and the slots (N, K, d) where their places are.
+    def embed(self, prompts: Prompts, slots: Slots | None) -> torch.Tensor:
+        """Input embeddings (B, S, d): of the tokens, and of the slots at the positions kept for them.
 
-        The N foreign sentences stand in the B prompts in order: all of the first, then all of the second.
+        The N texts stand in the B prompts in order: all of the first prompt, then all of the second.
 
         Raises:
-            ValueError: places and slots differ in number.
+            ValueError: positions and slots differ in number.
         """
-        place = prompts.ids == SLOT_ID  # (B, S)
+        at_slots = prompts.ids == SLOT_ID  # (B, S)
         embedded: torch.Tensor = self.decoder.get_input_embeddings()(prompts.ids.clamp(min=0))  # (B, S, d)
-        count, each = (0, 0) if slots is None or not slots.shape[1] else (len(slots), slots.shape[1] + 2)
-        by_row = place.sum(1)  # (B,)
-        if int(by_row.sum()) != count * each or (each and bool((by_row % each).any())):
-            found = sorted(set(by_row.tolist()))
-            raise ValueError(f"prompts have {found} slot places; slots of {count} sentences need {each} each")
-        if slots is None or isinstance(self.slots, NoSlots):
+        by_prompt = at_slots.sum(1)  # (B,)
+        by_text = by_prompt[:0] if slots is None else slots.positions()  # (N,)
+        ends = F.pad(by_text.cumsum(0), (1, 0))  # where texts end, and 0 for prompts without any
+        if not bool(torch.isin(by_prompt.cumsum(0), ends).all() & (by_prompt.sum() == ends[-1])):
+            raise ValueError(
+                f"prompts have {by_prompt.tolist()} slot positions; the slots of their texts need "
+                f"{by_text.tolist()}"
+            )
+        if slots is None or not slots.width:
             return embedded
-        marked = self.slots.marked(slots).to(embedded.dtype)  # (N, K+2, d)
-        return embedded.masked_scatter(place[..., None], marked)
+        return embedded.masked_scatter(at_slots[..., None], self.slots.prompt_rows(slots).to(embedded.dtype))
 
     def decode(self, embedded: torch.Tensor, mask: torch.Tensor, keep: int = 0) -> torch.Tensor:
         """Logits (B, keep or S, V), float32, of the last ``keep`` positions."""
@@ -132,31 +117,23 @@ class LlinkModel(nn.Module):
         ).logits
         return logits[:, -keep:].float() if keep else logits.float()
 
-    def forward(self, prompts: Prompts, sources: Sources | None) -> torch.Tensor:
-        """Logits (B, S, V); without ``sources`` the prompts hold text only."""
-        slots = None if sources is None else self.soft_slots(sources)
+    def forward(self, prompts: Prompts, encoded: Encoded | None) -> torch.Tensor:
+        """Logits (B, S, V); without ``encoded`` the prompts hold text only."""
+        slots = None if encoded is None else self.soft_slots(encoded)
         return self.decode(self.embed(prompts, slots), prompts.mask)
 
     @torch.inference_mode()
     def generate(
-        self, prompts: Prompts, slots: torch.Tensor | None, decoder: Decoder, max_new_tokens: int
+        self, prompts: Prompts, slots: Slots | None, decoder: Decoder, max_new_tokens: int
     ) -> list[str]:
         """Greedy answers to B prompts; the same text for any B."""
         return decoder.greedy(self.embed(prompts, slots), prompts.mask, max_new_tokens, self.decoder)
 
 
-def new_slots(decoder: Decoder, settings: Settings, token_dim: int) -> SoftSlots | NoSlots:
-    """Untrained slots for a decoder, their marks started from its words for begin and end."""
-    if settings.slots.variant == "none":
-        return NoSlots()
-    slots = SoftSlots(settings.slots, decoder.dim, token_dim, decoder.embedding_norm())
-    table = decoder.model.get_input_embeddings()
-    with torch.no_grad():
-        marks = [
-            table(torch.tensor(decoder.prompt.ids(mark), device=decoder.device)).float().mean(0)
-            for mark in ("<foreign>", "</foreign>")
-        ]
-    slots.mark_with(*marks)
+def new_slots(decoder: Decoder, settings: Settings, token_dim: int) -> SlotModule:
+    """Untrained slots for a decoder; ``token_dim`` is the width of the encoder's token states."""
+    slots = slot_module(settings.slots, decoder.dim, token_dim, decoder.embedding_norm())
+    slots.start_from(decoder)
     return slots
 
 

@@ -1,13 +1,64 @@
-"""Stage B's modules: the projected vector becomes K soft slots between two learned marks."""
+"""Stage B's modules: the projected vector becomes soft slots between two learned delimiters."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llink_ray.errors import LlinkError
-from llink_ray.settings import SlotSettings
+from llink_ray.models.encoder import Encoded
+from llink_ray.prompts.builder import DELIMITERS
+from llink_ray.settings import SlotSettings, StageBSettings
+from llink_ray.settings.slots import SLOT_VARIANTS
+
+if TYPE_CHECKING:
+    from llink_ray.models.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Soft slots of N texts."""
+
+    vectors: torch.Tensor
+    """(N, K, d_dec); rows beyond a text's own count are zero."""
+    counts: torch.Tensor | None = None
+    """(N,), long: slots of each text; None where each has K."""
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def width(self) -> int:
+        """K: the most slots of one text; 0 where the text itself is in the prompt."""
+        return self.vectors.shape[1]
+
+    def mask(self) -> torch.Tensor | None:
+        """(N, K), bool: where a slot stands; None where everywhere."""
+        if self.counts is None:
+            return None
+        return torch.arange(self.width, device=self.vectors.device) < self.counts[:, None]
+
+    def positions(self) -> torch.Tensor:
+        """(N,), long: positions of a prompt that each text fills, the two delimiters among them."""
+        if self.counts is not None:
+            return self.counts + DELIMITERS
+        each = self.width + DELIMITERS if self.width else 0
+        return torch.full((len(self),), each, device=self.vectors.device)
+
+    def mean(self) -> torch.Tensor:
+        """(N, d_dec): mean over each text's slots."""
+        if self.counts is None:
+            return self.vectors.mean(1)
+        return self.vectors.sum(1) / self.counts[:, None]
+
+    def with_vectors(self, vectors: torch.Tensor) -> Slots:
+        """Other vectors (N, K, d_dec) in the same number for each text."""
+        mask = self.mask()
+        return replace(self, vectors=vectors if mask is None else vectors * mask[..., None])
 
 
 class Expander(nn.Module):
@@ -35,92 +86,182 @@ class Expander(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """One layer of the resampler: slots look at token states, then think."""
+    """One layer of the resampler: cross-attention from slots to token states, then an MLP; pre-norm."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.before_look = nn.LayerNorm(dim)
+        self.query_norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
-        self.look = nn.Linear(dim, dim)
-        self.before_thought = nn.LayerNorm(dim)
-        self.thought = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.out_proj = nn.Linear(dim, dim)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, slots: torch.Tensor, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """slots (B, K, d), states (B, T, d), mask (B, T) bool -> (B, K, d)."""
         split = (self.heads, -1)
-        query = self.query(self.before_look(slots)).unflatten(-1, split).transpose(1, 2)  # (B, h, K, d/h)
+        query = self.query(self.query_norm(slots)).unflatten(-1, split).transpose(1, 2)  # (B, h, K, d/h)
         key, value = (
             part.unflatten(-1, split).transpose(1, 2) for part in self.key_value(states).chunk(2, -1)
         )  # (B, h, T, d/h)
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
-        slots = slots + self.look(seen.transpose(1, 2).flatten(2))
-        thought: torch.Tensor = self.thought(self.before_thought(slots))
-        return slots + thought
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        slots = slots + self.out_proj(attended.transpose(1, 2).flatten(2))
+        update: torch.Tensor = self.mlp(self.mlp_norm(slots))
+        return slots + update
 
 
-class NoSlots(nn.Module):
-    """Variant ``none``: nothing stands for the text, which is in the prompt itself (direct fine-tuning)."""
+class SlotModule(nn.Module):
+    """What a slot variant gives: slots of texts, and how they are trained.
 
-    reads_tokens = False
-
-    def forward(
-        self, projected: torch.Tensor, tokens: torch.Tensor | None, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """projected (B, d_dec) -> (B, 0, d_dec)."""
-        return projected.new_zeros(len(projected), 0, projected.shape[-1])
-
-
-class SoftSlots(nn.Module):
-    """K soft slots with an opening and a closing mark, as the decoder's input embeddings.
-
-    Variant ``mean`` is the paper's; ``resampler`` lets the expander's slots attend over the encoder's
-    token states, so that what the mean vector blurs can still be read.
+    ``settings`` says what it reads and how many slots a text gets (:mod:`llink_ray.settings.slots`).
     """
+
+    def __init__(
+        self, settings: SlotSettings, decoder_dim: int, token_dim: int, embedding_norm: float = 1.0
+    ) -> None:
+        """``token_dim`` is the width of token states, ``embedding_norm`` the norm that slots leave with."""
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, projected: torch.Tensor, encoded: Encoded) -> Slots:
+        """Slots of B texts, from Stage A's vectors (B, d_dec) and what the encoder gave.
+
+        A variant whose texts differ in number of slots gives each ``encoded.slot_counts`` of them.
+        """
+        raise NotImplementedError
+
+    def start_from(self, decoder: Decoder) -> None:
+        """Initialise what starts from the decoder's own embeddings."""
+
+    def prompt_rows(self, slots: Slots) -> torch.Tensor:
+        """(R, d_dec): input embeddings of the prompt positions that the slots fill, text by text.
+
+        R is the sum of :meth:`Slots.positions`.
+        """
+        raise NotImplementedError
+
+    def parameter_groups(self, settings: StageBSettings) -> list[dict[str, Any]]:
+        """Parameters with their peak learning rates, as optimizers take them."""
+        raise NotImplementedError
+
+
+class NoSlots(SlotModule):
+    """Variant ``none``: the text itself is in the prompt (direct fine-tuning)."""
+
+    def forward(self, projected: torch.Tensor, encoded: Encoded) -> Slots:
+        """projected (B, d_dec) -> slots (B, 0, d_dec)."""
+        return Slots(projected.new_zeros(len(projected), 0, projected.shape[-1]))
+
+    def parameter_groups(self, settings: StageBSettings) -> list[dict[str, Any]]:
+        """None."""
+        return []
+
+
+class MeanSlots(SlotModule):
+    """Variant ``mean``, the paper's: K slots from the projected vector, between two delimiters."""
 
     embedding_norm: torch.Tensor
 
-    def __init__(self, settings: SlotSettings, decoder_dim: int, token_dim: int, norm: float) -> None:
-        super().__init__()
-        if settings.variant == "resampler" and decoder_dim % settings.heads:
-            raise LlinkError(
-                f"slots.heads is {settings.heads}, which does not divide the decoder's width {decoder_dim}: "
-                "choose a divisor"
-            )
+    def __init__(
+        self, settings: SlotSettings, decoder_dim: int, token_dim: int, embedding_norm: float = 1.0
+    ) -> None:
+        super().__init__(settings, decoder_dim, token_dim)
+        settings.check_width(decoder_dim)
         self.expander = Expander(decoder_dim, settings.count)
-        self.reads_tokens = settings.variant == "resampler"
-        if self.reads_tokens:
-            self.into = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, decoder_dim))
-            self.readers = nn.ModuleList(
-                CrossAttentionBlock(decoder_dim, settings.heads) for _ in range(settings.layers)
-            )
+        self.add_layers(settings, decoder_dim, token_dim)
         self.norm = nn.LayerNorm(decoder_dim)
-        self.marks = nn.Parameter(torch.zeros(2, decoder_dim))
-        self.register_buffer("embedding_norm", torch.tensor([norm]))
+        self.delimiters = nn.Parameter(torch.zeros(2, decoder_dim))
+        self.register_buffer("embedding_norm", torch.tensor([embedding_norm]))
+        self.register_load_state_dict_pre_hook(_rename_tensors)  # type: ignore[no-untyped-call]
 
-    @torch.no_grad()
-    def mark_with(self, opening: torch.Tensor, closing: torch.Tensor) -> None:
-        """Start the two marks, (d,) each, from embeddings the decoder knows."""
-        self.marks.copy_(torch.stack([opening, closing]).to(self.marks))
+    def add_layers(self, settings: SlotSettings, decoder_dim: int, token_dim: int) -> None:
+        """Register what stands between expander and norm: parameters keep this order in the optimizer."""
 
-    def forward(
-        self, projected: torch.Tensor, tokens: torch.Tensor | None, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """projected (B, d_dec), tokens (B, T, d_enc), mask (B, T) bool -> slots (B, K, d_dec).
+    def refine(self, slots: torch.Tensor, encoded: Encoded) -> torch.Tensor:
+        """What those layers make of the expander's slots (B, K, d_dec)."""
+        return slots
+
+    def forward(self, projected: torch.Tensor, encoded: Encoded) -> Slots:
+        """projected (B, d_dec) -> slots (B, K, d_dec).
 
         Slots leave with the median norm of the decoder's token embeddings (section 3.3).
         """
-        slots = self.expander(projected)
-        if self.reads_tokens:
-            assert tokens is not None and mask is not None, "the resampler reads token states"
-            states = self.into(tokens)  # (B, T, d)
-            for reader in self.readers:
-                slots = reader(slots, states, mask)
-        normed: torch.Tensor = self.norm(slots) * (self.embedding_norm / slots.shape[-1] ** 0.5)
-        return normed
+        slots = self.refine(self.expander(projected), encoded)
+        return Slots(self.norm(slots) * (self.embedding_norm / slots.shape[-1] ** 0.5))
 
-    def marked(self, slots: torch.Tensor) -> torch.Tensor:
-        """(B, K, d) -> (B, K+2, d): the slots between their marks."""
-        opening, closing = (mark.expand(len(slots), 1, -1) for mark in self.marks)
-        return torch.cat([opening, slots, closing], dim=1)
+    @torch.no_grad()
+    def start_from(self, decoder: Decoder) -> None:
+        """Start the delimiters from mean embeddings of the tokens of ``<foreign>`` and ``</foreign>``."""
+        table, device = decoder.model.get_input_embeddings(), decoder.device
+        means = [
+            table(torch.tensor(decoder.prompt.ids(text), device=device)).float().mean(0)
+            for text in ("<foreign>", "</foreign>")
+        ]
+        self.delimiters.copy_(torch.stack(means).to(self.delimiters))
+
+    def prompt_rows(self, slots: Slots) -> torch.Tensor:
+        """(R, d_dec): each text's slots between the delimiters."""
+        opening, closing = (row.expand(len(slots), 1, -1) for row in self.delimiters)
+        rows = torch.cat([opening, slots.vectors, closing], dim=1)  # (N, K+2, d)
+        mask = slots.mask()
+        return rows.flatten(0, 1) if mask is None else rows[F.pad(mask, (1, 1), value=True)]
+
+    def parameter_groups(self, settings: StageBSettings) -> list[dict[str, Any]]:
+        """The expander's scale has a learning rate of its own and no decay."""
+        scale = self.expander.scale
+        others = [p for p in self.parameters() if p is not scale]
+        return [
+            {"params": others, "lr": settings.slot_learning_rate, "weight_decay": settings.weight_decay},
+            {"params": [scale], "lr": settings.scale_learning_rate, "weight_decay": 0.0},
+        ]
+
+
+class ResamplerSlots(MeanSlots):
+    """Variant ``resampler``: the expander's slots attend over the encoder's token states.
+
+    They recover what the sentence vector has averaged away.
+    """
+
+    def add_layers(self, settings: SlotSettings, decoder_dim: int, token_dim: int) -> None:
+        """A projection of token states to the decoder's width, and the cross-attention blocks."""
+        self.token_projection = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, decoder_dim))
+        self.blocks = nn.ModuleList(
+            CrossAttentionBlock(decoder_dim, settings.heads) for _ in range(settings.layers)
+        )
+
+    def refine(self, slots: torch.Tensor, encoded: Encoded) -> torch.Tensor:
+        """slots (B, K, d_dec), attending over ``encoded.tokens`` -> (B, K, d_dec)."""
+        assert encoded.tokens is not None and encoded.mask is not None, "the resampler reads token states"
+        states = self.token_projection(encoded.tokens.to(slots.dtype))  # (B, T, d)
+        for block in self.blocks:
+            slots = block(slots, states, encoded.mask)
+        return slots
+
+
+def slot_module(
+    settings: SlotSettings, decoder_dim: int, token_dim: int, embedding_norm: float = 1.0
+) -> SlotModule:
+    """The untrained module of ``settings.variant``."""
+    module: type[SlotModule] = resolve_name(SLOT_VARIANTS[settings.variant].module)
+    return module(settings, decoder_dim, token_dim, embedding_norm)
+
+
+_TENSORS_OF_FORMAT_1 = {
+    "marks": "delimiters",
+    "into": "token_projection",
+    "readers": "blocks",
+    "before_look": "query_norm",
+    "look": "out_proj",
+    "before_thought": "mlp_norm",
+    "thought": "mlp",
+}
+"""Names in bundles of format version 1, and in checkpoints of their time."""
+
+
+def _rename_tensors(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+    """Load tensors by their former names too."""
+    for name in [name for name in tensors if name.startswith(prefix)]:
+        parts = name.removeprefix(prefix).split(".")
+        renamed = prefix + ".".join(_TENSORS_OF_FORMAT_1.get(part, part) for part in parts)
+        tensors[renamed] = tensors.pop(name)

@@ -16,6 +16,7 @@ from llink_ray.text.languages import Language
 SLOT_ID = -1
 """Stands in a list of token ids where a soft slot, or one of the two delimiters around them, goes."""
 DELIMITERS = 2
+"""Learned embeddings around the slots of each text: one that opens, one that closes."""
 _ANSWER_MARKER = "\ufffb"
 _CACHED_CHARACTERS = 1_000
 """Messages up to this length are cached: training asks the same instructions again and again."""
@@ -120,7 +121,7 @@ class PromptBuilder:
                 for segment in segments
             ]
         )
-        if slots.variant == "none":
+        if not slots.uses_slots:
             return self.text_prompt(instruction, content)
         content = f"{instruction.replace(TEXT_PLACEHOLDER, ' ')}\n{content}"
         return self.build([("user", content)], [sentence.slot_count for sentence in foreign]).ids

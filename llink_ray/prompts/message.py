@@ -43,7 +43,7 @@ class ForeignSentence:
     @classmethod
     def of(cls, text: str, slots: SlotSettings, language: Language | None) -> ForeignSentence:
         """``language`` says what separators in numbers mean; without it they stay as written."""
-        count = 0 if slots.variant == "none" else slots.count
+        count = slots.slot_count(text)
         numbers = numerals(text, language) if count and slots.numerals else ()
         return cls(text, count, tuple(numbers), language.code if language else "")
 

@@ -11,11 +11,11 @@ from llink_ray.settings.models import (
     FeatureSettings,
     LoraSettings,
     ProjectorSettings,
-    SlotSettings,
     TeacherSettings,
 )
 from llink_ray.settings.schema import Settings
 from llink_ray.settings.section import Section
+from llink_ray.settings.slots import SlotSettings
 from llink_ray.settings.training import (
     CheckpointSettings,
     ClusterSettings,

@@ -136,25 +136,6 @@ class ProjectorSettings(Section):
     dimension; ``predictive``: whitened, each direction weighed by how well the encoder predicts it."""
 
 
-class SlotSettings(Section):
-    """K soft slots that stand in the prompt where the foreign text would have stood."""
-
-    count: int = Field(default=8, ge=1, le=256)
-    """K."""
-    variant: Literal["mean", "resampler", "none"] = "resampler"
-    """``mean``: the paper's expander of the projected vector; ``resampler``: also reads token states;
-    ``none``: no slots, the raw text stands in the prompt (the baseline of direct fine-tuning)."""
-    heads: PositiveInt = 4
-    """Attention heads of the resampler."""
-    layers: PositiveInt = 2
-    """Cross-attention layers of the resampler."""
-    max_sentences: PositiveInt = 1
-    """Foreign sentences of one message, K slots each, and English between them stays text; a longer
-    message is refused. 1: a message is one text, however long, and all of it foreign (the paper's way)."""
-    numerals: bool = True
-    """Write the text's numerals, as ASCII digits, beside the slots."""
-
-
 class LoraSettings(Section):
     """Adapters on the frozen decoder."""
 

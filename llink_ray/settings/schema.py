@@ -11,9 +11,9 @@ from llink_ray.settings.models import (
     FeatureSettings,
     LoraSettings,
     ProjectorSettings,
-    SlotSettings,
 )
 from llink_ray.settings.section import Section
+from llink_ray.settings.slots import SlotSettings
 from llink_ray.settings.training import (
     CheckpointSettings,
     ClusterSettings,
@@ -76,7 +76,7 @@ class Settings(Section):
                 f"stage_b.micro_batch_size is {micro}, which does not divide the "
                 f"{self.stage_b.batch_size // workers} examples of one worker's step"
             )
-        if self.stage_b.source == "english" and self.slots.variant != "none":
+        if self.stage_b.source == "english" and self.slots.uses_slots:
             raise ValueError(
                 f"stage_b.source=english puts the English into the prompt as text, where slots.variant="
                 f"{self.slots.variant} puts slots: add slots.variant=none"

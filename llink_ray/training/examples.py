@@ -32,6 +32,8 @@ class Tokenised:
     """Of the English of each sentence that slots stand for, in order."""
     pairs: list[int]
     """Row of the features of each such sentence."""
+    slot_counts: list[int]
+    """Slots of each such sentence."""
 
 
 def tokenise(
@@ -44,6 +46,7 @@ def tokenise(
             answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
             words=[prompt.ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
             pairs=[s.pair_index for s in e.sentences if not s.as_text],
+            slot_counts=[slots.slot_count(s.foreign) for s in e.sentences if not s.as_text],
         )
         for e in examples
     ]
@@ -71,6 +74,8 @@ class MicroBatch:
     """(N,) the same number for the same English sentence: such rows are no negatives of each other."""
     pairs: torch.Tensor
     """(N,) rows of the features."""
+    slot_counts: torch.Tensor
+    """(N,) slots of each foreign sentence."""
     scale: float
     """Multiplies the sum of token losses, so that all workers' and micro-batches' mean is the batch's."""
     row_scale: float
@@ -128,4 +133,5 @@ class ExampleSource:
             words[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
         pairs = torch.tensor([pair for e in examples for pair in e.pairs])
-        return MicroBatch(prompts, words, self._sentences[pairs], pairs, scale, row_scale)
+        counts = torch.tensor([count for e in examples for count in e.slot_counts])
+        return MicroBatch(prompts, words, self._sentences[pairs], pairs, counts, scale, row_scale)

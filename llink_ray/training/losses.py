@@ -80,25 +80,33 @@ def usage_as_in_the_papers_code(with_slots: torch.Tensor, ablated: torch.Tensor)
     return F.relu(ablated - with_slots)
 
 
-def bag_of_words(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+def bag_of_words(
+    logits: torch.Tensor, words: torch.Tensor, slot_counts: torch.Tensor | None = None
+) -> torch.Tensor:
     """How well the slots, together, name the words: mean cross-entropy by row, (B,).
 
     ``logits`` (B, K, V) read each slot by the decoder's output rows; ``words`` (B, W) holds the token ids
-    of the English, negative where padded.
+    of the English, negative where padded; ``slot_counts`` (B,) the slots of each text where not all have K.
     """
+    if slot_counts is not None:
+        beyond = torch.arange(logits.shape[1], device=logits.device) >= slot_counts[:, None]  # (B, K)
+        logits = logits.masked_fill(beyond[..., None], float("-inf"))
     together = torch.logsumexp(logits, dim=1).log_softmax(-1)  # (B, V)
     said = together.gather(1, words.clamp(min=0))  # (B, W)
     present = words >= 0
     return -(said * present).sum(-1) / present.sum(-1).clamp(min=1)
 
 
-def words_in_order(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+def words_in_order(
+    logits: torch.Tensor, words: torch.Tensor, slot_counts: torch.Tensor | None = None
+) -> torch.Tensor:
     """How well slot k names the words of the k-th of K parts of the English: mean nats by row, (B,).
 
     A bag says which words there are; the order says who did it and to whom. Arguments as for
     :func:`bag_of_words`, the words in reading order and padded on the right.
     """
-    slots, places = logits.shape[1], words.shape[1]
+    places = words.shape[1]
+    slots = logits.shape[1] if slot_counts is None else slot_counts[:, None]  # K, or (B, 1)
     present = words >= 0
     counts = present.sum(-1, keepdim=True).clamp(min=1)  # (B, 1)
     part = torch.arange(places, device=words.device) * slots // counts  # (B, W)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,30 +12,29 @@ from torch import nn
 from torch.nn import functional as F
 
 from llink_ray.features import Features
-from llink_ray.models.llink import LlinkModel, Prompts, Sources
-from llink_ray.models.slots import NoSlots
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import LlinkModel, Prompts
+from llink_ray.models.slots import Slots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.collective import gather, mean_over_workers, row_counts, world
 from llink_ray.training.examples import ExampleSource, MicroBatch
 from llink_ray.training.schedule import warm_cosine
 
-Ablate = Callable[[torch.Tensor], torch.Tensor]
 
-
-def ablated(slots: torch.Tensor, how: str) -> torch.Tensor:
-    """What stands in for slots (N, K, d) to see what they are worth.
+def ablated(slots: Slots, how: str) -> Slots:
+    """What stands in for slots to see what they are worth.
 
     ``zero``; ``shuffle``: another row's slots; ``mean``: the batch's mean. Without gradient: the term
     must not be won by spoiling a neighbour's slots.
     """
     if how == "zero":
-        return torch.zeros_like(slots)
-    everyone = gather(slots).detach()  # (N_all, K, d)
+        return slots.with_vectors(torch.zeros_like(slots.vectors))
+    everyone = gather(slots.vectors).detach()  # (N_all, K, d)
     if how == "shuffle":
         first = sum(row_counts(len(slots))[: world()[0]])
-        return everyone.roll(1, 0)[first : first + len(slots)]
-    return everyone.mean(0, keepdim=True).expand_as(slots)
+        return slots.with_vectors(everyone.roll(1, 0)[first : first + len(slots)])
+    return slots.with_vectors(everyone.mean(0, keepdim=True).expand_as(slots.vectors))
 
 
 class Objective(nn.Module):
@@ -48,7 +47,7 @@ class Objective(nn.Module):
     def forward(
         self,
         prompts: Prompts,
-        sources: Sources,
+        sources: Encoded,
         teacher: torch.Tensor | None = None,
         words: torch.Tensor | None = None,
         sentences: torch.Tensor | None = None,
@@ -63,9 +62,9 @@ class Objective(nn.Module):
         """
         s, model = self.settings, self.model
         projected = model.project(sources)  # (N, d)
-        slots = model.soft_slots(sources, projected)  # (N, K, d)
+        slots = model.soft_slots(sources, projected)
         embedded, mask, labels = model.embed(prompts, slots), prompts.mask, prompts.labels
-        with_usage = with_usage and slots.shape[1] > 0
+        with_usage = with_usage and slots.width > 0
         if with_usage:
             other = model.embed(prompts, ablated(slots, s.usage.ablation))
             embedded = torch.cat([embedded, other])  # (2B, S, d)
@@ -84,14 +83,14 @@ class Objective(nn.Module):
                 term = losses.usage(mean[:size], mean[size:], s.usage.margin)
             parts["usage"] = term.mean()
             total = total + s.usage.weight * parts["usage"]
-        held = slots.shape[1] > 0
+        held = slots.width > 0
         if held and teacher is not None and words is not None and sentences is not None:
             total = total + self._hold(slots, projected, teacher, words, sentences, row_scale, parts)
         return total, {name: value.detach() for name, value in parts.items()}
 
     def _hold(
         self,
-        slots: torch.Tensor,
+        slots: Slots,
         projected: torch.Tensor,
         teacher: torch.Tensor,
         words: torch.Tensor,
@@ -100,8 +99,8 @@ class Objective(nn.Module):
         parts: dict[str, torch.Tensor],
     ) -> torch.Tensor:
         """Terms that keep the slots near what Stage A found and the English says."""
-        s, total = self.settings, slots.new_zeros(())
-        mean = slots.mean(1)  # (N, d)
+        s, total = self.settings, projected.new_zeros(())
+        mean = slots.mean()  # (N, d)
         if s.cosine_weight:
             parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).sum() * row_scale
             total = total + s.cosine_weight * parts["cosine"]
@@ -114,14 +113,14 @@ class Objective(nn.Module):
             total = total + s.contrastive_weight * pulled
         if s.bag_of_words_weight or s.words_in_order_weight:
             # Slots leave with the norm of embeddings; the output rows expect the decoder's final scale.
-            scaled = F.layer_norm(slots, slots.shape[-1:])
+            scaled = F.layer_norm(slots.vectors, slots.vectors.shape[-1:])
             head = self.model.decoder.get_output_embeddings()
             read = head(scaled.to(head.weight.dtype)).float()  # (N, K, V)
             if s.bag_of_words_weight:
-                parts["bag_of_words"] = losses.bag_of_words(read, words).sum() * row_scale
+                parts["bag_of_words"] = losses.bag_of_words(read, words, slots.counts).sum() * row_scale
                 total = total + s.bag_of_words_weight * parts["bag_of_words"]
             if s.words_in_order_weight:
-                parts["words_in_order"] = losses.words_in_order(read, words).sum() * row_scale
+                parts["words_in_order"] = losses.words_in_order(read, words, slots.counts).sum() * row_scale
                 total = total + s.words_in_order_weight * parts["words_in_order"]
         return total
 
@@ -136,18 +135,10 @@ class Engine(Protocol):
 
 
 def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[str, Any]]:
-    """Trainable parameters with their peak learning rates: adapters, slot modules, the learned scale."""
+    """Trainable parameters with their peak learning rates: adapters, and what the slot module names."""
     lora = [p for p in model.decoder.parameters() if p.requires_grad]
     adapters = {"params": lora, "lr": settings.lora_learning_rate, "weight_decay": settings.weight_decay}
-    if isinstance(model.slots, NoSlots):
-        return [adapters]
-    scale = [model.slots.expander.scale]
-    slots = [p for p in model.slots.parameters() if p is not scale[0]]
-    return [
-        adapters,
-        {"params": slots, "lr": settings.slot_learning_rate, "weight_decay": settings.weight_decay},
-        {"params": scale, "lr": settings.scale_learning_rate, "weight_decay": 0.0},
-    ]
+    return [adapters, *model.slots.parameter_groups(settings)]
 
 
 class PlainEngine:
@@ -235,7 +226,7 @@ class StageB:
         return {**mean_over_workers(total), "learning_rate": self.peaks[0] * factor}
 
     @torch.no_grad()
-    def held_out(self, batches: Sequence[tuple[Prompts, Sources]]) -> float:
+    def held_out(self, batches: Sequence[tuple[Prompts, Encoded]]) -> float:
         """Mean nats a token of examples that are not trained on; every worker looks at the same.
 
         Through the engine: weights that ZeRO 3 has spread are found nowhere else.
@@ -249,14 +240,17 @@ class StageB:
         self.engine.train()
         return nats / max(1, predicted)
 
-    def _gathered(self, micro: MicroBatch) -> tuple[Sources, torch.Tensor]:
-        sources = load_sources(self.foreign, micro.pairs.numpy())
+    def _gathered(self, micro: MicroBatch) -> tuple[Encoded, torch.Tensor]:
+        sources = load_sources(self.foreign, micro.pairs.numpy(), micro.slot_counts)
         return sources.to(self.device), self.teacher[micro.pairs].to(self.device)
 
 
-def load_sources(features: Features, rows: npt.NDArray[np.int64]) -> Sources:
-    """Features of some rows as the model takes them."""
+def load_sources(
+    features: Features, rows: npt.NDArray[np.int64], slot_counts: torch.Tensor | Sequence[int]
+) -> Encoded:
+    """Features of some rows as the model takes them, and how many slots stand for each."""
     tokens, mask = (None, None)
     if features.tokens is not None:
         tokens, mask = (torch.from_numpy(part) for part in features.tokens.gather(rows))
-    return Sources(torch.from_numpy(features.vectors[rows]), tokens, mask)
+    counts = torch.as_tensor(slot_counts, dtype=torch.long)
+    return Encoded(torch.from_numpy(features.vectors[rows]), tokens, mask, slot_counts=counts)

@@ -17,6 +17,7 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.instructions import TRANSLATE
 from llink_ray.text.languages import find
 
@@ -44,6 +45,12 @@ class Ear:
         return Encoded(tokens.mean(1), tokens, mask) if with_tokens else Encoded(tokens.mean(1), None, None)
 
 
+def bare_slots(prompt: PromptInput, count: int) -> Slots:
+    """The slots of a prompt's texts, ``count`` each, without their delimiters."""
+    assert prompt.slots is not None
+    return Slots(prompt.slots.unflatten(0, (-1, count + 2))[:, 1:-1])
+
+
 @dataclass(frozen=True)
 class Speaker:
     """A language, as it was taught and as it lies on disk."""
@@ -65,7 +72,7 @@ class Speaker:
         )
         foreign = [part.text for part in parts if part.foreign]
         with torch.inference_mode():
-            slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources(foreign)))  # type: ignore[operator]
+            slots = taught.model.slots.prompt_rows(taught.model.soft_slots(taught.sources(foreign)))
         return PromptInput(tuple(ids), slots)
 
 

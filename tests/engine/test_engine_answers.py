@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
+from decoding_zoo import ASKED, LONGEST, Speaker, bare_slots, base, drain, engine_for, same
 from model_zoo import FAMILIES
 
 from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
@@ -69,8 +69,8 @@ def test_logits_are_those_of_peft_alone(spoken: Spoken, family: str) -> None:
         assert len(made) > 1
         prompts = collate([[*request.prompt.ids, *made]])
         with torch.inference_mode():
-            assert request.prompt.slots is not None
-            fed = one.taught.model.embed(prompts, request.prompt.slots[:, 1:-1])  # puts the marks on again
+            slots = bare_slots(request.prompt, one.taught.settings.slots.count)
+            fed = one.taught.model.embed(prompts, slots)
             logprobs = one.taught.model.decode(fed, prompts.mask, len(made) + 1)[0].log_softmax(-1)
         for token, wanted in zip(answer.tokens, logprobs, strict=False):
             assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
@@ -104,7 +104,7 @@ def test_embeddings_are_read_like_tokens(engine: BatchedEngine, speakers: list[S
         ids = torch.tensor(request.prompt.ids)
         embedded = bo.taught.decoder.model.get_input_embeddings()(ids.clamp(min=0))
         assert request.prompt.slots is not None
-        embedded[ids == -1] = request.prompt.slots.flatten(0, 1)
+        embedded[ids == -1] = request.prompt.slots
     ready = EngineRequest(PromptInput(embedded=embedded), "bo", request.sampling)
     first, second = staggered(engine, [request, ready])
     assert first == second and first.text
@@ -192,10 +192,9 @@ def test_a_prompt_is_expected_as_peft_alone_expects_it(
     engine = engine_for([one])
     prompt = one.input(*ASKED[0])
     found = engine.read(prompt, 2, one.name)
-    assert prompt.slots is not None
     prompts = collate([[*prompt.ids]])
     with torch.inference_mode():
-        fed = one.taught.model.embed(prompts, prompt.slots[:, 1:-1])
+        fed = one.taught.model.embed(prompts, bare_slots(prompt, one.taught.settings.slots.count))
         logprobs = one.taught.model.decode(fed, prompts.mask, prompt.length)[0].log_softmax(-1)
     assert len(found) == prompt.length + 1 and found[0] is None
     for place, (token, wanted) in enumerate(zip(found[1:], logprobs, strict=True), 1):

@@ -204,7 +204,7 @@ def test_a_listener_that_raises_cancels_its_request(talkers: list[Speaker]) -> N
         (EngineRequest(PromptInput((1,), embedded=torch.zeros(1, 32))), "one of the two"),
         (EngineRequest(PromptInput(embedded=torch.zeros(3, 31))), r"of shape \(3, 31\)"),
         (EngineRequest(PromptInput((1, -1, -1))), "2 slot places and 0 slots"),
-        (EngineRequest(PromptInput((1, -1), torch.zeros(1, 1, 31))), r"slots are of shape"),
+        (EngineRequest(PromptInput((1, -1), torch.zeros(1, 31))), r"slots are of shape"),
         (EngineRequest(PromptInput((1, 10**6))), "token ids are 0 to"),
         (EngineRequest(PromptInput((1, -2))), "token ids are 0 to"),
         (EngineRequest(PromptInput((1,) * 600)), "600 tokens; with its answer 512 fit"),

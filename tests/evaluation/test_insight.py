@@ -15,6 +15,7 @@ from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.attention import eager, layout
 from llink_ray.evaluation.insight import Insight, insight, readable
 from llink_ray.models.llink import collate
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.builder import SLOT_ID
 
 ASK = "How many? Who?"
@@ -37,7 +38,7 @@ def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @torch.inference_mode()
 def slots_of(taught: LlinkPipeline, texts: list[str]) -> torch.Tensor:
     """(B, K, d), each text read alone."""
-    return torch.cat([taught.model.soft_slots(taught.sources([text])) for text in texts])
+    return torch.cat([taught.model.soft_slots(taught.sources([text])).vectors for text in texts])
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_attention_is_the_one_of_the_generation_itself(taught: LlinkPipeline, se
     prompts, start = collate([row]), row.index(SLOT_ID)
     with torch.inference_mode(), eager(decoder.model):
         made = model.decoder.generate(
-            inputs_embeds=model.embed(prompts, slots_of(taught, [TEXT])),
+            inputs_embeds=model.embed(prompts, Slots(slots_of(taught, [TEXT]))),
             attention_mask=prompts.mask,
             max_new_tokens=len(seen.answer_tokens),
             do_sample=False,
@@ -139,7 +140,7 @@ def test_a_slot_that_is_a_word_s_embedding_is_that_word(
     ids = [taught.decoder.prompt.ids(word)[0] for word in ("farmer", "river", "Monday")]
     words = table(torch.tensor(ids))[None]  # (1, K, d)
     monkeypatch.setattr(
-        taught.model, "soft_slots", lambda sources: words.expand(len(sources.vectors), -1, -1)
+        taught.model, "soft_slots", lambda sources: Slots(words.expand(len(sources.vectors), -1, -1))
     )
     found = insight(taught, ASK, TEXT, OTHERS[:1], top=1)
     for slot, token in zip(found.slots, ids, strict=True):

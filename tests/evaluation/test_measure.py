@@ -15,6 +15,7 @@ from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.evaluation.measure import measure, slot_gain
 from llink_ray.metrics.answers import Answer
 from llink_ray.models.llink import IGNORED, collate
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.instructions import Example, evaluation_examples
 from llink_ray.training.examples import tokenise
 
@@ -104,8 +105,8 @@ def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: lis
     assert measured[0]["tokens"]["slots"] < raw
 
 
-def nats(taught: LlinkPipeline, example: Example, slots: torch.Tensor) -> tuple[float, int]:
-    """Loss of one answer with given slots (1, K, d), token by token."""
+def nats(taught: LlinkPipeline, example: Example, slots: Slots) -> tuple[float, int]:
+    """Loss of one answer with given slots, token by token."""
     [row] = tokenise(taught.decoder.prompt, [example], taught.settings.slots, None)
     prompts = collate([row.prompt], [row.answer])
     with torch.no_grad():
@@ -129,7 +130,11 @@ def test_slot_gain_is_loss_ablated_minus_loss_with(lesson: Lesson, pairs: list[P
         first = i // 4 * 4  # batches of evaluation.batch_size
         last = min(first + 4, len(examples)) - 1
         neighbour = own[last if i == first else i - 1]
-        for name, slots in (("with", own[i]), ("zero", torch.zeros_like(own[i])), ("shuffle", neighbour)):
+        for name, slots in (
+            ("with", own[i]),
+            ("zero", Slots(torch.zeros_like(own[i].vectors))),
+            ("shuffle", neighbour),
+        ):
             total, length = nats(taught, example, slots)
             sums[name] += total
         answer_tokens += length

@@ -12,6 +12,7 @@ from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.passages import passages
 from llink_ray.models.llink import collate
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.prompts.instructions import evaluation_examples, in_passages
 from llink_ray.training.examples import tokenise
@@ -57,12 +58,11 @@ def test_slots_stand_in_the_order_of_the_sentences(lesson: Lesson) -> None:
     ids = taught.decoder.prompt.slot_prompt("Who?", parts, taught.settings.slots)
     prompts = collate([ids, ids[:-1]])
     with torch.no_grad():
-        slots = taught.model.soft_slots(taught.sources(texts))  # (3, K, d)
-        embedded = taught.model.embed(prompts, torch.cat([slots, slots.flip(0)]))  # (2, S, d)
-        marked = taught.model.slots.marked(slots).flatten(0, 1)  # type: ignore[union-attr]
-        assert torch.equal(embedded[0][prompts.ids[0] == SLOT_ID], marked)
-        backwards = taught.model.slots.marked(slots.flip(0)).flatten(0, 1)  # type: ignore[union-attr]
-        assert torch.equal(embedded[1][prompts.ids[1] == SLOT_ID], backwards)
+        slots = taught.model.soft_slots(taught.sources(texts)).vectors  # (3, K, d)
+        embedded = taught.model.embed(prompts, Slots(torch.cat([slots, slots.flip(0)])))  # (2, S, d)
+        rows = taught.model.slots.prompt_rows
+        assert torch.equal(embedded[0][prompts.ids[0] == SLOT_ID], rows(Slots(slots)))
+        assert torch.equal(embedded[1][prompts.ids[1] == SLOT_ID], rows(Slots(slots.flip(0))))
 
 
 def test_the_batch_changes_nothing(lesson: Lesson) -> None:

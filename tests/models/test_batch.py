@@ -11,7 +11,8 @@ from model_zoo import FAMILIES, PAIRS, Lesson
 
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.models.decoder import Decoder
-from llink_ray.models.llink import IGNORED, Sources, collate
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import IGNORED, collate
 from llink_ray.prompts.instructions import training_examples
 from llink_ray.settings import DecoderSettings
 from llink_ray.training.examples import tokenise
@@ -22,9 +23,9 @@ EXAMPLES = training_examples(PAIRS[:16], 0, 0, 0.3, 1)
 ASKED = [(example.instruction, example.foreign) for example in EXAMPLES]
 
 
-def some(sources: Sources, rows: slice) -> Sources:
+def some(sources: Encoded, rows: slice) -> Encoded:
     parts = (None if part is None else part[rows] for part in (sources.tokens, sources.mask))
-    return Sources(sources.vectors[rows], *parts)
+    return Encoded(sources.vectors[rows], *parts)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,10 +45,10 @@ def test_logits(lesson: Lessons, name: str) -> None:
     assert len(set(lengths)) > 4
     exact = deepcopy(taught.model).double()  # float32's kernels round in another way on every processor
 
-    def sources(texts: list[str]) -> Sources:
+    def sources(texts: list[str]) -> Encoded:
         read = taught.sources(texts)
         tokens = None if read.tokens is None else read.tokens.double()
-        return Sources(read.vectors.double(), tokens, read.mask)
+        return Encoded(read.vectors.double(), tokens, read.mask)
 
     with torch.no_grad():
         together = exact(

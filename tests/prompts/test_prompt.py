@@ -11,6 +11,7 @@ from model_zoo import CHAT, PAIRS, small_settings, tokenizer
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots
 from llink_ray.models.projector import Projector
+from llink_ray.models.slots import Slots
 from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
 from llink_ray.prompts.message import Segment
 from llink_ray.settings import SlotSettings
@@ -173,12 +174,12 @@ def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -
     assembled, decoder = model
     rows = [[5, 6, *[SLOT_ID] * 5, 7], [*[SLOT_ID] * 5, 8]]
     slots = torch.randn(2, 3, decoder.dim)
-    found = assembled.embed(collate(rows), slots)
+    found = assembled.embed(collate(rows), Slots(slots))
     for row, ids in enumerate(rows):
         place = found.shape[1] - len(ids) + ids.index(SLOT_ID)
         assert torch.equal(found[row, place + 1 : place + 4], slots[row])
-        assert torch.equal(found[row, place], assembled.slots.marks[0])
-        assert torch.equal(found[row, place + 4], assembled.slots.marks[1])
+        assert torch.equal(found[row, place], assembled.slots.delimiters[0])
+        assert torch.equal(found[row, place + 4], assembled.slots.delimiters[1])
         assert torch.equal(found[row, place + 5 :], embedded(decoder, ids[-1:]))
     assert torch.equal(found[0, :2], embedded(decoder, [5, 6]))
 
@@ -186,16 +187,16 @@ def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -
 @pytest.mark.parametrize(
     ("rows", "count", "said"),
     [
-        ([[5, *[SLOT_ID] * 4]], 3, r"\[4\] slot places.* need 5 each"),
-        ([[5, *[SLOT_ID] * 5], [5]], 3, r"\[0, 5\] slot places.* need 5 each"),
-        ([[5, *[SLOT_ID] * 5]], 0, r"\[5\] slot places.* need 0 each"),
+        ([[5, *[SLOT_ID] * 4]], 3, r"\[4\] slot positions.* need \[5\]"),
+        ([[5, *[SLOT_ID] * 5], [5]], 3, r"\[5, 0\] slot positions.* need \[5, 5\]"),
+        ([[5, *[SLOT_ID] * 5]], 0, r"\[5\] slot positions.* need \[\]"),
     ],
 )
 def test_places_and_slots_must_be_equal_in_number(
     model: tuple[LlinkModel, Decoder], rows: list[list[int]], count: int, said: str
 ) -> None:
     assembled, decoder = model
-    slots = torch.randn(len(rows), count, decoder.dim) if count else None
+    slots = Slots(torch.randn(len(rows), count, decoder.dim)) if count else None
     with pytest.raises(ValueError, match=said):
         assembled.embed(collate(rows), slots)
 
@@ -207,6 +208,6 @@ def test_text_alone_is_the_decoder_s_own_embedding(model: tuple[LlinkModel, Deco
 
 def test_marks_start_as_words_the_decoder_knows(model: tuple[LlinkModel, Decoder]) -> None:
     assembled, decoder = model
-    for mark, written in zip(assembled.slots.marks, ("<foreign>", "</foreign>"), strict=True):
+    for mark, written in zip(assembled.slots.delimiters, ("<foreign>", "</foreign>"), strict=True):
         expected = embedded(decoder, decoder.prompt.ids(written)).mean(0)
         assert torch.allclose(mark, expected, atol=1e-6)

@@ -74,7 +74,7 @@ def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> N
     taught = lessons["bo"][1]
     prompt = taught.decoder.prompt.slot_prompt("How many?", BO, taught.settings.slots)
     with torch.inference_mode():
-        slots = taught.model.slots.marked(taught.model.soft_slots(taught.sources([BO])))
+        slots = taught.model.slots.prompt_rows(taught.model.soft_slots(taught.sources([BO])))
     ids = taught.decoder.prompt.answer("560")
     name = next(one for one in api.decoder_server.engine.adapters if one.startswith("bo@"))
     wanted = api.decoder_server.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]

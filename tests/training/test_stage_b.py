@@ -11,9 +11,10 @@ import torch
 import two_workers
 
 from llink_ray.features import Features, RaggedRows, ShardedRows
-from llink_ray.models.llink import LlinkModel, Prompts, Sources, collate
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import LlinkModel, Prompts, collate
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import SoftSlots
+from llink_ray.models.slots import Slots, slot_module
 from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
@@ -32,7 +33,7 @@ def new_model(variant: str = "resampler", seed: int = 0) -> LlinkModel:
     decoder = two_workers.FakeDecoder()
     decoder.table.requires_grad_(False)
     decoder.head.requires_grad_(False)
-    return LlinkModel(decoder, projector, SoftSlots(given, WIDE, DIM, norm=1.0))
+    return LlinkModel(decoder, projector, slot_module(given, WIDE, DIM))
 
 
 def settings(**changes: Any) -> StageBSettings:
@@ -62,6 +63,7 @@ class Batches:
                 self.words[p],
                 rows[p],
                 rows[p],
+                torch.full((len(rows[p]),), COUNT),
                 scale,
                 len(parts) / count,
             )
@@ -89,12 +91,12 @@ def new_stage(
     return StageB(engine, optimizer, source or Batches(), foreign, teacher, given, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def everything(rows: int = 6) -> tuple[Prompts, Sources, torch.Tensor, MicroBatch]:
+def everything(rows: int = 6) -> tuple[Prompts, Encoded, torch.Tensor, MicroBatch]:
     [micro] = Batches(rows).step(0, 0, 1)
     foreign, teacher = features(rows)
     assert foreign.tokens is not None
     tokens, mask = foreign.tokens.gather(np.arange(rows))
-    sources = Sources(torch.from_numpy(foreign.vectors[:]), torch.from_numpy(tokens), torch.from_numpy(mask))
+    sources = Encoded(torch.from_numpy(foreign.vectors[:]), torch.from_numpy(tokens), torch.from_numpy(mask))
     return micro.prompts, sources, teacher, micro
 
 
@@ -110,12 +112,12 @@ def objective(
 
 def test_ablations() -> None:
     slots = torch.randn(4, 2, 3, requires_grad=True)
-    assert torch.equal(ablated(slots, "zero"), torch.zeros(4, 2, 3))
-    shuffled = ablated(slots, "shuffle")
+    zero, shuffled, mean = (ablated(Slots(slots), how).vectors for how in ("zero", "shuffle", "mean"))
+    assert torch.equal(zero, torch.zeros(4, 2, 3))
     assert all(not torch.equal(shuffled[i], slots[i]) for i in range(4))
     assert sorted(shuffled.flatten().tolist()) == sorted(slots.flatten().tolist())
-    assert torch.allclose(ablated(slots, "mean"), slots.mean(0).expand(4, 2, 3))
-    assert not any(ablated(slots, how).requires_grad for how in ("zero", "shuffle", "mean"))
+    assert torch.allclose(mean, slots.mean(0).expand(4, 2, 3))
+    assert not any(vectors.requires_grad for vectors in (zero, shuffled, mean))
 
 
 def test_supervised_part_is_the_mean_over_the_answers_tokens() -> None:
@@ -261,7 +263,7 @@ def test_held_out_loss_is_the_mean_over_all_tokens_of_all_batches() -> None:
     prompts, sources, _, micro = everything()
     stage = new_stage(new_model(), settings())
     halves = [Batches(3).step(0, 0, 1)[0].prompts, prompts]  # unlike in size
-    parts = [Sources(*(part[:3] for part in (sources.vectors, sources.tokens, sources.mask))), sources]
+    parts = [Encoded(*(part[:3] for part in (sources.vectors, sources.tokens, sources.mask))), sources]
     stage.engine.train(False)
     nats = 0.0
     for some, asked in zip(halves, parts, strict=True):

@@ -12,9 +12,10 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import nn
 
-from llink_ray.models.llink import LlinkModel, Sources, collate
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import SoftSlots
+from llink_ray.models.slots import slot_module
 from llink_ray.prompts.builder import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
 from llink_ray.training.alignment_data import AlignmentData
@@ -74,7 +75,7 @@ class FakeDecoder(nn.Module):
 def stage_b(ablation: str) -> dict[str, torch.Tensor]:
     """Loss and gradients of one step over a batch of ``BATCH``, averaged over the workers as engines do."""
     torch.manual_seed(1)
-    slots = SoftSlots(SlotSettings(count=SLOTS, heads=2, layers=1), WIDE, DIM, norm=1.0)
+    slots = slot_module(SlotSettings(count=SLOTS, heads=2, layers=1), WIDE, DIM)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=10, dropout=0.0))
     model = LlinkModel(FakeDecoder(), projector, slots)
     counts = [1, 2, 1, 3, 1, 1]  # foreign sentences of each message: 4 with one worker, 5 with the other
@@ -100,7 +101,7 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
     held = slice(sum(counts[: mine.start]), sum(counts[: mine.stop]))
     loss, parts = Objective(model, given)(
         collate(rows[mine], answers[mine]),
-        Sources(vectors[held], tokens[held], mask[held]),
+        Encoded(vectors[held], tokens[held], mask[held]),
         teacher[held],
         words[held],
         sentences[held],

@@ -272,7 +272,7 @@ class Chat:
         return file
 
 
-OpenChat = Callable[..., Chat]
+Open = Callable[..., Chat]
 """``open_chat(url)`` of conftest.py."""
 
 
