@@ -15,12 +15,13 @@ from llink_ray.engine import Answer, EngineLimits, EngineRequest, SamplingParams
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.builder import PromptBuilder
 from serve.backend import LocalBackend
-from serve.base_models import current_bundles, models_of
+from serve.base_models import current_bundles, required_models
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
 from serve.formatters import ChatFormatter
+from serve.metadata import PreparedRequest, ResponseMetadata
 from serve.protocol import ChatRequest
-from serve.service import PreparedRequest, ResponseMetadata, Service
+from serve.service import Service
 from serve.settings import ServeSettings
 from serve.validation import check_chat
 
@@ -31,7 +32,7 @@ class Bare:
     """Reader, engine and planning, step by step."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        decoder, encoders = models_of(
+        decoder, encoders = required_models(
             current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
         )
         self._settings = settings
@@ -48,35 +49,36 @@ class Bare:
             settings, backend, list(encoder_servers), PromptBuilder(load_tokenizer(decoder)), decoder
         )
         self._loop = asyncio.new_event_loop()
-        self.wait(self.service.catalog.look())
+        self.wait(self.service.catalog.refresh())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Its outcome."""
         return self._loop.run_until_complete(work)
 
-    def understood(self, body: bytes) -> tuple[ChatRequest, PreparedRequest]:
-        """From the request's bytes to its plan: validation, languages, prompt."""
-        asked = ChatRequest.model_validate_json(body)
-        check_chat(asked, self._settings.limits)
-        sampling = SamplingParams(max_tokens=asked.most_tokens or 1)
-        return asked, self.wait(self.service.plan(asked.said, asked.model, sampling))
+    def prepare(self, body: bytes) -> tuple[ChatRequest, PreparedRequest]:
+        """From the request's bytes to its prompt: validation, languages, prompt."""
+        request = ChatRequest.model_validate_json(body)
+        check_chat(request, self._settings.limits)
+        sampling = SamplingParams(max_tokens=request.token_limit or 1)
+        return request, self.wait(self.service.prepare(request.turns, request.model, sampling))
 
-    def read(self, plan: PreparedRequest) -> PreparedRequest:
+    def encode(self, prepared: PreparedRequest) -> PreparedRequest:
         """With its slots."""
-        return self.wait(self.service.read(plan))[0]
+        return self.wait(self.service.encode(prepared)).request
 
-    def request(self, plan: PreparedRequest) -> EngineRequest:
+    def request(self, prepared: PreparedRequest) -> EngineRequest:
         """As the engine takes it."""
-        return self.wait(self.decoder_server._request(plan.ask))
+        return self.wait(self.decoder_server._request(prepared.generation))
 
     def answer(self, request: EngineRequest) -> Answer:
         """The engine alone."""
         return self.decoder_server.engine.submit(request).result(60)
 
-    def reply(self, plan: PreparedRequest, answer: Answer) -> bytes:
-        """What is sent back."""
-        whole = ChatFormatter(plan.model, False).whole(answer, ResponseMetadata(plan, 0))
-        return bytes(JSONResponse(whole.model_dump()).body)
+    def response(self, prepared: PreparedRequest, answer: Answer) -> bytes:
+        """The response's body."""
+        formatter = ChatFormatter(prepared.model, False)
+        body = formatter.response([(answer, ResponseMetadata(prepared, 0))])
+        return bytes(JSONResponse(body.model_dump()).body)
 
     def stop(self) -> None:
         """The decoding thread, too."""

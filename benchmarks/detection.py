@@ -3,7 +3,7 @@
     python benchmarks/detection.py --data "$LLINK_DATA"
 
 Reads ``parallel/<code>.tsv`` (columns source, en, foreign) of the folder, rows of SIB-200 only: none of
-them was looked at when the telling letters and words of the table were chosen. Prints a Markdown table
+them was looked at when the distinctive letters and words of the table were chosen. Prints a Markdown table
 on stderr and one JSON line on stdout.
 """
 

@@ -114,7 +114,7 @@ def calibrated(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]
     """Every way to score every kind of choice, in every language."""
     found, lines = {}, ["# Ways to score", ""]
     for code, request in requests.items():
-        settings = configure.gathered(MeasureSettings, None, request.measure)
+        settings = configure.load_settings(MeasureSettings, None, request.measure)
         settings = settings.limited(request.limit)
         contest = compared(request)
         assert request.corpus is not None

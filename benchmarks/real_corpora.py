@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llink_ray.corpus.clean import clean
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.read import read
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.settings import CorpusSettings
 from llink_ray.text.languages import find
 

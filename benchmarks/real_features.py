@@ -22,7 +22,7 @@ from llink_ray.features import Features, FeatureSpec, FeatureStore
 from llink_ray.features.extract import extract
 from llink_ray.features.spec import What, extraction_dtype
 from llink_ray.models.locate import fingerprint
-from llink_ray.progress import telling
+from llink_ray.progress import progress_output
 from llink_ray.settings import Settings, configure
 
 
@@ -38,7 +38,7 @@ def features(store: Path, settings: Settings, what: What, texts: Sequence[str]) 
     """Features of texts, computed where they are not stored."""
     wanted = spec(settings, what, texts)
     if FeatureStore(store).missing(wanted):
-        with telling(lambda line: print(line, file=sys.stderr, flush=True)):
+        with progress_output(lambda line: print(line, file=sys.stderr, flush=True)):
             extract(str(store), [wanted], batch_tokens=settings.features.batch_tokens)
     return FeatureStore(store).finish(wanted)
 

@@ -29,9 +29,9 @@ import numpy as np
 from llink_ray.corpus import Pair
 from llink_ray.corpus.clean import clean
 from llink_ray.corpus.minhash import signatures
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.read import read
 from llink_ray.corpus.seen import SeenText
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.corpus.split import split
 from llink_ray.errors import LlinkError
 from llink_ray.settings import CorpusSettings

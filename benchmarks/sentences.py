@@ -75,7 +75,7 @@ def sure_marks(language: Language) -> str:
     """
     own = [mark for mark in language.sentence_marks if not mark.isascii() and mark != "…"]
     typed = "".join(rf"|{regex.escape(mark)}" for mark in language.typed_marks if not mark.isascii())
-    letters = "".join({word[-1] for word in language.unmarked})
+    letters = "".join({word[-1] for word in language.sentence_words})
     left_out = rf"|(?<=[{letters}])(?=\s)" if letters else ""
     return f"(?:[?!{''.join(map(regex.escape, own))}]{typed}{left_out})"
 

@@ -63,17 +63,17 @@ class Overhead:
     def _turn(self, question: str) -> dict[str, float]:
         bare, found = self.bare, dict[str, float]()
         body = json.dumps(chat(question)).encode()
-        (_, plan), found["planning"] = timed(lambda: bare.understood(body))
-        ready, found["reader_new"] = timed(lambda: bare.read(plan))
-        _, found["reader_cached"] = timed(lambda: bare.read(plan))
+        (_, prepared), found["planning"] = timed(lambda: bare.prepare(body))
+        ready, found["reader_new"] = timed(lambda: bare.encode(prepared))
+        _, found["reader_cached"] = timed(lambda: bare.encode(prepared))
         answer, found["engine"] = timed(lambda: bare.answer(bare.request(ready)))
-        _, found["writing"] = timed(lambda: bare.reply(ready, answer))
+        _, found["writing"] = timed(lambda: bare.response(ready, answer))
         found["api_new"] = 1e3 * self._client.chat(question).seconds
         found["api"] = 1e3 * self._client.chat(question).seconds
         found["proxy_and_ingress"] = 1e3 * self._client.get("/health").seconds
-        wanted = [(plan.used[one.language].ref, one.text) for one in plan.layout.sentences]
-        _, found["reader_call"] = timed(lambda: self._reader.read.remote(wanted).result())
-        _, found["speaker_call"] = timed(lambda: self.decoder_server.answer.remote(ready.ask).result())
+        texts = [(prepared.bundles[one.language].ref, one.text) for one in prepared.conversation.sentences]
+        _, found["reader_call"] = timed(lambda: self._reader.read.remote(texts).result())
+        _, found["speaker_call"] = timed(lambda: self.decoder_server.answer.remote(ready.generation).result())
         return found
 
     def stop(self) -> None:
@@ -90,8 +90,8 @@ def accounting(overhead: Overhead, client: Client, questions: Sequence[str]) -> 
         told = client.chat(question).body
         prompt += told["usage"]["prompt_tokens"]
         completion += told["usage"]["completion_tokens"]
-        _, plan = bare.understood(json.dumps(chat(question)).encode())
-        answer = bare.answer(bare.request(bare.read(plan)))
+        _, prepared = bare.prepare(json.dumps(chat(question)).encode())
+        answer = bare.answer(bare.request(bare.encode(prepared)))
         same += answer.text == told["choices"][0]["message"]["content"]
     return {
         "requests": len(questions),

@@ -119,7 +119,7 @@ class Soak:
     def left(self) -> float:
         """Streams that were left, by the decoder's own count of requests whose caller went away."""
         page = str(Client(self._url).get("/metrics").body)
-        return float(re.findall(r"^llink_decoder_cancelled (\S+)", page, re.MULTILINE)[0])
+        return float(re.findall(r"^llink_decoder_requests_cancelled (\S+)", page, re.MULTILINE)[0])
 
     def told(self, left: float) -> dict[str, Any]:
         """All figures."""

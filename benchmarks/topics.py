@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.corpus.lines import lines
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.read import read
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.errors import LlinkError
 
 KIND = "topic"

@@ -20,13 +20,13 @@ PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "reqps",
         {"{{language}} {{outcome}}": f"sum by (language, outcome) (rate(llink_requests_total{_RATE}))"},
     ),
-    ("Open requests", "short", {"open": "sum(llink_open_requests)"}),
+    ("Open requests", "short", {"open": "sum(llink_requests_in_flight)"}),
     (
         "Time of a request, half and 95 %",
         "s",
         {
             f"{name} {{{{language}}}}": f"histogram_quantile({share}, sum by (le, {_BY}) "
-            f"(rate(llink_request_seconds_bucket{_RATE})))"
+            f"(rate(llink_request_duration_seconds_bucket{_RATE})))"
             for name, share in (("half", 0.5), ("95 %", 0.95))
         },
     ),
@@ -35,7 +35,7 @@ PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "s",
         {
             f"{name} {{{{language}}}}": f"histogram_quantile({share}, sum by (le, {_BY}) "
-            f"(rate(llink_first_token_seconds_bucket{_RATE})))"
+            f"(rate(llink_time_to_first_token_seconds_bucket{_RATE})))"
             for name, share in (("half", 0.5), ("95 %", 0.95))
         },
     ),
@@ -48,17 +48,17 @@ PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "Sentences from the slot cache",
         "percentunit",
         {
-            "share": f'sum(rate(llink_slot_reads_total{{outcome="hit"}}{_RATE})) / '
-            f"sum(rate(llink_slot_reads_total{_RATE}))"
+            "share": f'sum(rate(llink_slot_cache_lookups_total{{result="hit"}}{_RATE})) / '
+            f"sum(rate(llink_slot_cache_lookups_total{_RATE}))"
         },
     ),
     (
         "The running batch",
         "short",
         {
-            "running": "sum(llink_decoder_running)",
-            "waiting": "sum(llink_decoder_waiting)",
-            "mean rows a step": "avg(llink_decoder_mean_batch)",
+            "running": "sum(llink_decoder_requests_running)",
+            "waiting": "sum(llink_decoder_requests_waiting)",
+            "mean rows a step": "avg(llink_decoder_mean_batch_size)",
         },
     ),
     (
@@ -74,7 +74,7 @@ PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
             f"(rate(llink_grounding_nats_bucket{_RATE})))"
         },
     ),
-    ("Callers that went away", "short", {"cancelled": "sum(llink_decoder_cancelled)"}),
+    ("Callers that went away", "short", {"cancelled": "sum(llink_decoder_requests_cancelled)"}),
 )
 
 

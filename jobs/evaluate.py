@@ -176,7 +176,7 @@ def main(
         )
         limits = assignments({"max_judgements": max_judgements}, judge_set)
         given = [f"backend={judge}", *limits]
-        wanted = None if judge == "none" else configure.gathered(JudgeSettings, None, given)
+        wanted = None if judge == "none" else configure.load_settings(JudgeSettings, None, given)
         return compare(Comparison(request, expand(against), run, wanted))
 
     raise typer.Exit(carry_out(job))

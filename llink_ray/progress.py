@@ -1,7 +1,8 @@
-"""Progress of long steps for a person: what is estimated, then a line every few seconds.
+"""Progress of long steps: an estimate after some seconds, then a line every few seconds.
 
-A job says once who is told (:func:`telling`); whatever takes long counts what it does (:func:`track`). Where
-nobody is told, as in a notebook, nothing is printed. A terminal and a log file get the same lines.
+A job sets once where the lines go (:func:`progress_output`); whatever takes long counts its work
+(:func:`track`). Without an output, as in a notebook, nothing is printed. A terminal and a log file get the
+same lines, which a bar that redraws itself would not give.
 """
 
 from __future__ import annotations
@@ -14,166 +15,168 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 Advance = Callable[[int], None]
-"""Told how many more are done."""
+"""Called with the number of units that were done since the last call."""
 
-FIRST = 3.0
-"""Seconds until the first line, which has the estimate; shorter steps are not spoken of."""
-EVERY = 10.0
-"""Seconds between two lines, unless ``LLINK_PROGRESS_SECONDS`` says otherwise."""
+FIRST_LINE_SECONDS = 3.0
+"""Shorter steps print nothing."""
+LINE_SECONDS = 10.0
+"""Between two lines; the variable ``LLINK_PROGRESS_SECONDS`` overrides it."""
 
-_told: Say | None = None
+_output: PrintLine | None = None
 
 
 @contextmanager
-def telling(say: Say) -> Iterator[None]:
-    """Long steps in this block, in whatever thread, are told to ``say``."""
-    global _told
-    before, _told = _told, say
+def progress_output(print_line: PrintLine) -> Iterator[None]:
+    """Progress lines of this block, from any thread, go to ``print_line``."""
+    global _output
+    previous, _output = _output, print_line
     try:
         yield
     finally:
-        _told = before
+        _output = previous
 
 
-def unheard(count: int) -> None:
-    """Whoever counts where nobody wants to know."""
+def ignore_progress(count: int) -> None:
+    """An ``Advance`` that does nothing."""
 
 
 def track(
-    what: str, unit: str = "", total: float | None = None, look: Callable[[], float] | None = None
+    what: str, unit: str = "", total: float | None = None, poll: Callable[[], float] | None = None
 ) -> Progress:
     """Count a step that may take long: ``with track("answers", "questions", 640) as progress: …``.
 
     Args:
-        what: is done.
-        unit: is counted; ``MB`` are counted in bytes.
-        total: how many there are, where that is known.
-        look: finds out how many are done, where whoever does it does not tell.
+        what: name of the step.
+        unit: what is counted; with ``MB``, counts are in bytes.
+        total: units in all, where known.
+        poll: returns the units done, for a step that does not report them.
     """
-    return Progress(what, unit, total, _told, look)
+    return Progress(what, unit, total, _output, poll)
 
 
-def bytes_in(*folders: Path) -> float:
-    """Bytes of all files below, for a download that does not tell how far it is."""
+def directory_bytes(*directories: Path) -> float:
+    """Bytes of all files below, to poll a download that does not report them."""
     total = 0.0
-    for folder in folders:
-        for path in folder.rglob("*"):
-            with suppress(OSError):  # gone meanwhile
+    for directory in directories:
+        for path in directory.rglob("*"):
+            with suppress(OSError):  # deleted meanwhile
                 total += 0 if path.is_dir() or path.is_symlink() else path.stat().st_size
     return total
 
 
 class Progress:
-    """How far one step is. A thread of its own tells, so that also a step that hangs is not silent."""
+    """Progress of one step. Lines come from a thread, so that a step that hangs is not silent."""
 
     def __init__(
         self,
         what: str,
         unit: str,
         total: float | None,
-        say: Say | None,
-        look: Callable[[], float] | None = None,
+        print_line: PrintLine | None,
+        poll: Callable[[], float] | None = None,
     ) -> None:
-        self._what, self._unit, self._total, self._say, self._look = what, unit, total, say, look
-        self._began = time.monotonic()
-        self._done = self._had = 0.0
+        self._what, self._unit, self._total = what, unit, total
+        self._print_line, self._poll = print_line, poll
+        self._started = time.monotonic()
+        self._done = self._initial = 0.0
         self._work: tuple[float, float] | None = None
         self._first: tuple[float, float, float] | None = None
-        """When the first was done, how many were done then, and how much of the work."""
+        """At the first unit: time, units done, work done."""
         self._note = ""
-        self._spoke = False
-        self._over = threading.Event()
+        self._printed = False
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Progress:
-        self._began = time.monotonic()
-        if self._say is not None:
-            self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
+        self._started = time.monotonic()
+        if self._print_line is not None:
+            self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
             self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(told=kind is None)
+        self.close(succeeded=kind is None)
 
-    def close(self, told: bool = True) -> None:
-        """It is over; where it was spoken of, and ended well, this is, too."""
-        if self._over.is_set():
+    def close(self, succeeded: bool = True) -> None:
+        """Stop; prints a last line if the step ``succeeded`` and a line was printed before."""
+        if self._closed.is_set():
             return
-        self._over.set()
+        self._closed.set()
         if self._thread is not None:
             self._thread.join()
-        if self._spoke and told:
+        if self._printed and succeeded:
             count = f"{self._count(self._done)} {self._unit}".strip() + ", " if self._done else ""
-            self._line(f"{count}done in {spoken(time.monotonic() - self._began)}{self._note}")
+            self._print(f"{count}done in {_duration(time.monotonic() - self._started)}{self._note}")
 
-    def advance(self, count: float = 1, *, kept: bool = False) -> None:
-        """``count`` more are done; ``kept`` ones were there before and say nothing about the rate."""
+    def advance(self, count: float = 1, *, initial: bool = False) -> None:
+        """``count`` more units are done; ``initial`` ones were done before and do not count for the rate."""
         self._done += count
-        self._had += count * kept
-        self._note_first()
+        self._initial += count * initial
+        self._mark_first()
 
-    def reach(self, done: float) -> None:
-        """``done`` are done in all; those that nobody has counted yet were there before."""
-        self.advance(max(0.0, done - self._done), kept=True)
+    def resume_at(self, done: float) -> None:
+        """``done`` units are done in all; those not counted yet were done before."""
+        self.advance(max(0.0, done - self._done), initial=True)
 
-    def at(self, done: float, work: tuple[float, float] | None = None, note: str = "") -> None:
-        """``done`` are done in all.
+    def update(self, done: float, work: tuple[float, float] | None = None, note: str = "") -> None:
+        """Set the units done.
 
         Args:
-            done: units.
-            work: share of the work that this is, as (done, of), where units are not equally long.
-            note: figures to be told with it.
+            done: units done in all.
+            work: (done, total) work, where units are not equally long.
+            note: figures to print with the count.
         """
         self._done, self._work, self._note = done, work, f", {note}" if note else ""
-        self._note_first()
+        self._mark_first()
 
-    def _note_first(self) -> None:
-        """From here on the rate is measured: before it, models were loaded and threads started."""
-        if self._first is None and self._done > self._had:
-            self._first = time.monotonic(), self._done - self._had, self._work[0] if self._work else 0.0
+    def _mark_first(self) -> None:
+        """The rate is measured from the first unit: before it, models are loaded and threads started."""
+        if self._first is None and self._done > self._initial:
+            work_done = self._work[0] if self._work else 0.0
+            self._first = time.monotonic(), self._done - self._initial, work_done
 
-    # Lines ---------------------------------------------------------------------------------------------
+    def _run(self) -> None:
+        interval = LINE_SECONDS
+        with suppress(KeyError, ValueError):
+            interval = max(0.1, float(os.environ["LLINK_PROGRESS_SECONDS"]))
+        wait = min(FIRST_LINE_SECONDS, interval)
+        while not self._closed.wait(wait):
+            if self._poll is not None:
+                self._done = self._poll()
+            self._print(self._status(time.monotonic() - self._started))
+            wait = interval
 
-    def _tell(self) -> None:
-        every = _every()
-        wait = min(FIRST, every)
-        while not self._over.wait(wait):
-            if self._look is not None:
-                self._done = self._look()
-            self._line(self._so_far(time.monotonic() - self._began))
-            wait = every
+    def _print(self, text: str) -> None:
+        self._printed = True
+        if self._print_line is not None:
+            with suppress(OSError):  # a log file that is gone must not end the work
+                self._print_line(f"{self._what}: {text}")
 
-    def _line(self, text: str) -> None:
-        self._spoke = True
-        if self._say is not None:
-            with suppress(OSError):  # a log that is gone must not end the work
-                self._say(f"{self._what}: {text}")
-
-    def _so_far(self, seconds: float) -> str:
-        fresh = self._done - self._had
+    def _status(self, seconds: float) -> str:
+        fresh = self._done - self._initial
         unit = f" {self._unit}" if self._unit else ""
-        of = f" of {self._count(self._total)}" if self._total is not None else ""
+        total = f" of {self._count(self._total)}" if self._total is not None else ""
         if fresh <= 0 or seconds <= 0:
-            begun = f"{self._count(self._done)}{of}{unit} after" if of else "under way for"
-            return f"{begun} {spoken(seconds)}"
-        rate, left = self._estimate(fresh)
-        told = f"{self._count(self._done)}{of}{unit}, {self._rate(rate)}"
-        return f"{told}{f', about {spoken(left)} left' if left is not None else ''}{self._note}"
+            status = f"{self._count(self._done)}{total}{unit} after" if total else "under way for"
+            return f"{status} {_duration(seconds)}"
+        rate, seconds_left = self._estimate(fresh)
+        left = f", about {_duration(seconds_left)} left" if seconds_left is not None else ""
+        return f"{self._count(self._done)}{total}{unit}, {self._rate(rate)}{left}{self._note}"
 
     def _estimate(self, fresh: float) -> tuple[float, float | None]:
-        """Units a second, and seconds that are left, since the first unit where there are more."""
-        since, before, work_before = self._began, 0.0, 0.0
+        """Units a second since the first unit, and the seconds left."""
+        since, units_before, work_before = self._started, 0.0, 0.0
         if self._first is not None and fresh > self._first[1]:
-            since, before, work_before = self._first
+            since, units_before, work_before = self._first
         seconds = max(time.monotonic() - since, 1e-9)
-        rate, left = (fresh - before) / seconds, None
+        rate, left = (fresh - units_before) / seconds, None
         if self._work is not None:
-            done, of = self._work
-            left = seconds / (done - work_before) * (of - done) if done > work_before else None
+            done, total = self._work
+            left = seconds / (done - work_before) * (total - done) if done > work_before else None
         elif self._total is not None:
             left = max(0.0, self._total - self._done) / rate
         return rate, left
@@ -184,17 +187,10 @@ class Progress:
     def _rate(self, rate: float) -> str:
         if self._unit == "MB":
             return f"{rate / 1e6:,.1f} MB/s"
-        return f"{rate:,.1f}/s" if rate >= 0.1 else f"{spoken(1 / rate)} each"
+        return f"{rate:,.1f}/s" if rate >= 0.1 else f"{_duration(1 / rate)} each"
 
 
-def _every() -> float:
-    with suppress(KeyError, ValueError):
-        return max(0.1, float(os.environ["LLINK_PROGRESS_SECONDS"]))
-    return EVERY
-
-
-def spoken(seconds: float) -> str:
-    """A time as one says it."""
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

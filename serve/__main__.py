@@ -46,46 +46,46 @@ def main(
         raise typer.Exit(130) from None
 
 
-def run(file: str | None, assigned: list[str], address: str | None, teach: str) -> None:
-    """Start, say where, and stay until told to stop.
+def run(file: str | None, overrides: list[str], address: str | None, teach: str) -> None:
+    """Start, print the address, and serve until a signal.
 
     Raises:
         LlinkError: wrong settings, an empty registry, a port that is taken.
     """
     from serve.settings import resolve
-    from serve.start import require_address, say
+    from serve.start import print_status, require_startable
 
-    settings = resolve(file, assigned)
-    require_address(settings)  # first of all: what follows takes a while
-    say(f"starting the service over {settings.registry}: a minute, on two processors")
+    settings = resolve(file, overrides)
+    require_startable(settings)  # what follows takes a while
+    print_status(f"starting the service over {settings.registry}: a minute, on two processors")
     from serve.app import application
     from serve.start import cluster, serving
 
     _teach(teach, settings.registry, address)
-    application(settings)  # for what is wrong with it, as long as no Ray is running
-    where = Path(settings.registry).parent if "://" not in settings.registry else None
-    _end_at_sigterm()
-    with cluster(address, where / "tmp" if where else None):
-        _end_at_sigterm()  # Ray has put its own way of ending there, which leaves the service no time
-        with serving(settings) as base:
-            say(f"serving {', '.join(base.models)} on {base.url}, Ctrl-C stops it")
-            print(base.url, flush=True)
+    application(settings)  # raises what is wrong with it before Ray is started
+    folder = Path(settings.registry).parent / "tmp" if "://" not in settings.registry else None
+    _exit_at_sigterm()
+    with cluster(address, folder):
+        _exit_at_sigterm()  # Ray has replaced the handler by one that leaves the service no time
+        with serving(settings) as service:
+            print_status(f"serving {', '.join(service.models)} on {service.url}, Ctrl-C stops it")
+            print(service.url, flush=True)
             while True:
                 time.sleep(60)
 
 
-def _end_at_sigterm() -> None:
-    """Wherever it is, starting included; once, since what is under way then must not be broken off."""
+def _exit_at_sigterm() -> None:
+    """Exit in order, also while starting; later signals are ignored so as not to interrupt that."""
 
-    def end(*_: object) -> None:
+    def handle(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.exit(128 + signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, handle)
 
 
 def _teach(names: str, registry: str, address: str | None) -> None:
-    """Have what is missing taught, as ``jobs/train.py`` does it.
+    """Train the languages that the registry lacks, as ``jobs/train.py`` does.
 
     Raises:
         LlinkError: an unknown language, or a training that failed.

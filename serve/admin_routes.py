@@ -1,4 +1,4 @@
-"""Models, health, metrics, and what an operator may do."""
+"""Models, health, metrics, and the operator's endpoints."""
 
 from __future__ import annotations
 
@@ -18,109 +18,108 @@ from serve.responses import ModelCard, ModelList
 from serve.service import AUTO
 
 
-def router(edge: RequestGuard) -> APIRouter:
+def router(guard: RequestGuard) -> APIRouter:
     """The endpoints."""
     routes = APIRouter()
-    service, catalog = edge.service, edge.service.catalog
+    service, catalog = guard.service, guard.service.catalog
 
-    def models() -> list[ModelCard]:
-        taught = list(catalog.taught.values())
+    def cards() -> list[ModelCard]:
+        served = list(catalog.languages.values())
         base = ModelCard(id=service.base, created=0, owned_by="base")
-        newest = max((_created(one) for one in taught), default=0)
         auto = ModelCard(
             id=AUTO,
-            created=newest,
+            created=max(map(_created, served), default=0),
             owned_by="llink",
             root=AUTO,
             parent=service.base,
-            llink={"languages": [one.language.code for one in taught]},
+            llink={"languages": [language.language.code for language in served]},
         )
-        return [base, auto, *(_model(one, service.base) for one in taught)]
+        return [base, auto, *(_card(language, service.base) for language in served)]
+
+    def bundles() -> dict[str, Any]:
+        answering = {
+            code: {"version": served.ref.version, "digest": served.ref.digest}
+            for code, served in catalog.languages.items()
+        }
+        refused = {name: without_paths(why) for name, why in catalog.refused.items()}
+        return {"answering": answering, "refused": refused}
 
     @routes.get("/v1/models", tags=["models"])
-    async def listed() -> ModelList:
+    async def list_models() -> ModelList:
         """The base, ``llink``, and a model for each language."""
-        return ModelList(data=models())
+        return ModelList(data=cards())
 
     @routes.get("/v1/models/{name:path}", tags=["models"])
-    async def one(name: str) -> ModelCard:
-        """One model, with the version, parent and figures of its bundle."""
-        for model in models():
-            if model.id == name:
-                return model
-        chosen = await service.chosen(name)  # by another name of the language, or an older version
-        if chosen.forced is None:
+    async def retrieve_model(name: str) -> ModelCard:
+        """One model, with the version, parent and metrics of its bundle."""
+        for card in cards():
+            if card.id == name:
+                return card
+        selection = await service.select_model(name)  # by another name of the language, or an older version
+        if selection.forced is None:
             raise ApiError.model_not_found(f"there is no model {name!r} here: GET /v1/models lists them")
-        return _model(chosen.taught[chosen.forced], service.base)
+        return _card(selection.languages[selection.forced], service.base)
 
     @routes.get("/health", tags=["state"])
     async def health() -> dict[str, str]:
-        """The process answers."""
+        """Liveness: the process answers."""
         return {"status": "ok"}
 
     @routes.get("/ready", tags=["state"])
     async def ready() -> JSONResponse:
-        """200 once the models have answered."""
-        told = {"status": "ready" if service.answered else "starting", "models": [m.id for m in models()]}
-        return JSONResponse(told, 200 if service.answered else 503)
+        """Readiness: 200 once the models have answered."""
+        status = "ready" if service.ready else "starting"
+        models = [card.id for card in cards()]
+        return JSONResponse({"status": status, "models": models}, 200 if service.ready else 503)
 
     @routes.get("/metrics", tags=["state"])
     async def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         with suppress(LlinkError):
             service.metrics.decoder(await service.backend.load())
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/admin/bundles", tags=["admin"])
-    async def bundles() -> dict[str, Any]:
-        """What answers and what was refused. Wants the admin key."""
-        return _bundles(edge)
+    async def list_bundles() -> dict[str, Any]:
+        """Bundles that answer and bundles that were refused. Needs the admin key."""
+        return bundles()
 
     @routes.post("/admin/reload", tags=["admin"])
     async def reload() -> dict[str, Any]:
-        """Look at the registry now, and try what was refused once more. Wants the admin key."""
+        """Read the registry now, and try refused bundles once more. Needs the admin key."""
         try:
             await catalog.reload()
-        except LlinkError as error:  # nothing is wrong with the request
+        except LlinkError as error:  # the request is right
             raise ApiError.overloaded(f"the registry cannot be read: {without_paths(str(error))}") from None
-        return _bundles(edge)
+        return bundles()
 
     return routes
 
 
-def _bundles(edge: RequestGuard) -> dict[str, Any]:
-    catalog = edge.service.catalog
-    answering = {
-        code: {"version": one.ref.version, "digest": one.ref.digest} for code, one in catalog.taught.items()
-    }
-    refused = {name: without_paths(why) for name, why in catalog.refused.items()}
-    return {"answering": answering, "refused": refused}
+def _created(served: ServedLanguage) -> int:
+    return int(served.info.created.timestamp())
 
 
-def _created(taught: ServedLanguage) -> int:
-    return int(taught.info.created.timestamp())
-
-
-def _model(taught: ServedLanguage, base: str) -> ModelCard:
-    info = taught.info
+def _card(served: ServedLanguage, base: str) -> ModelCard:
+    language, info = served.language, served.info
     return ModelCard(
-        id=f"{AUTO}:{taught.language.code}",
-        created=_created(taught),
+        id=f"{AUTO}:{language.code}",
+        created=_created(served),
         owned_by="llink",
         root=AUTO,
         parent=base,
         llink={
-            "language": taught.language.code,
-            "name": taught.language.name,
-            "own_name": taught.language.own_name,
-            "direction": taught.language.direction,
-            "version": taught.ref.version,
-            "digest": taught.ref.digest,
+            "language": language.code,
+            "name": language.name,
+            "own_name": language.own_name,
+            "direction": language.direction,
+            "version": served.ref.version,
+            "digest": served.ref.digest,
             "encoder": info.encoder.id,
             "decoder": info.decoder.id,
-            "corpus": "phrasebook" if taught.settings.corpus.path is None else "file",
+            "corpus": "phrasebook" if served.settings.corpus.path is None else "file",
             "slots": info.slots.model_dump(),
-            "max_sentences": taught.settings.slots.max_sentences,
-            "metrics": taught.metrics,
+            "max_sentences": served.settings.slots.max_sentences,
+            "metrics": served.metrics,
         },
     )

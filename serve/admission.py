@@ -1,99 +1,81 @@
-"""How much at once and a minute: a bucket of tokens and a count for each caller, and a bound for all."""
+"""Rate limits: a token bucket and a number of concurrent requests for each caller, and a bound for all."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from serve.errors import ApiError
 from serve.keys import Caller
 
 
 @dataclass
-class _Account:
-    """What a caller has used."""
-
+class _Usage:
     tokens: float
-    at: float
-    """When ``tokens`` was right."""
+    updated: float
+    """When ``tokens`` was computed."""
     open: int = 0
 
 
-@dataclass(eq=False)
 class Permit:
-    """A place among the requests that run; given back once, however often it is released."""
+    """Admission of one request; releasing it twice does no harm."""
 
-    _gate: AdmissionController = field(repr=False)
-    caller: Caller
-    _held: bool = True
+    def __init__(self, controller: AdmissionController, caller: Caller) -> None:
+        self._controller, self._caller, self._released = controller, caller, False
 
     def release(self) -> None:
-        """Give the place back."""
-        if self._held:
-            self._held = False
-            self._gate._leave(self.caller)
+        """The request has ended."""
+        if not self._released:
+            self._released = True
+            self._controller._release(self._caller)
 
 
 class AdmissionController:
-    """Lets requests of this replica in; for one event loop."""
+    """Admits requests of this replica; for one event loop."""
 
     def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = in_flight, clock
-        self._accounts: dict[str, _Account] = {}
+        self._limit, self._clock = in_flight, clock
+        self._usage: dict[str, _Usage] = {}
         self.open = 0
-        """Requests that run."""
+        """Requests under way."""
 
-    def take(self, caller: Caller) -> Permit:
-        """A place, to be released when the request has ended, a stream's end included.
+    def admit(self, caller: Caller) -> Permit:
+        """A permit, to be released when the request and its stream have ended.
 
-        A caller may use a whole minute's requests at once; they come back evenly over the minute.
+        A caller may use a whole minute's requests at once; the bucket refills evenly over the minute.
 
         Raises:
-            ApiError: 429 with the seconds to wait, or 503 where all places are taken. Neither counts as used.
+            ApiError: 429 with the seconds to wait, or 503 where all together are too many. Neither uses up a
+                request.
         """
-        if self.open >= self._most:
-            raise ApiError.overloaded(f"{self._most} requests are being answered: ask again later")
-        account = self._account(caller)
-        if caller.concurrent is not None and account.open >= caller.concurrent:
+        if self.open >= self._limit:
+            raise ApiError.overloaded(f"{self._limit} requests are being answered: ask again later")
+        usage = self._refilled(caller)
+        if caller.concurrent is not None and usage.open >= caller.concurrent:
             raise ApiError.rate_limited(
-                f"{account.open} requests of the key {caller.name!r} are being answered, and "
+                f"{usage.open} requests of the key {caller.name!r} are being answered, and "
                 f"{caller.concurrent} are allowed at once: wait for one of them"
             )
         if caller.requests_per_minute is not None:
-            if account.tokens < 1:
-                wait = (1 - account.tokens) * 60 / caller.requests_per_minute
+            if usage.tokens < 1:
                 raise ApiError.rate_limited(
                     f"the key {caller.name!r} may ask {caller.requests_per_minute} times a minute: wait",
-                    wait,
+                    retry_after=(1 - usage.tokens) * 60 / caller.requests_per_minute,
                 )
-            account.tokens -= 1
-        account.open += 1
+            usage.tokens -= 1
+        usage.open += 1
         self.open += 1
         return Permit(self, caller)
 
-    @asynccontextmanager
-    async def enter(self, caller: Caller) -> AsyncIterator[Permit]:
-        """``take``, for as long as the block lasts.
+    def _refilled(self, caller: Caller) -> _Usage:
+        """Callers are keys, so there are few."""
+        now, capacity = self._clock(), float(caller.requests_per_minute or 0)
+        usage = self._usage.setdefault(caller.name, _Usage(capacity, now))
+        usage.tokens = min(capacity, usage.tokens + (now - usage.updated) * capacity / 60)
+        usage.updated = now
+        return usage
 
-        Raises:
-            ApiError: as ``take``.
-        """
-        held = self.take(caller)
-        try:
-            yield held
-        finally:
-            held.release()
-
-    def _account(self, caller: Caller) -> _Account:
-        """The caller's account with what came back since; callers are keys, so there are few."""
-        now, most = self._clock(), float(caller.requests_per_minute or 0)
-        account = self._accounts.setdefault(caller.name, _Account(most, now))
-        account.tokens = min(most, account.tokens + (now - account.at) * most / 60)
-        account.at = now
-        return account
-
-    def _leave(self, caller: Caller) -> None:
-        self._accounts[caller.name].open -= 1
+    def _release(self, caller: Caller) -> None:
+        self._usage[caller.name].open -= 1
         self.open -= 1

@@ -1,4 +1,4 @@
-"""The HTTP API as one ASGI application over a :class:`Service`."""
+"""The HTTP API as one FastAPI application over a :class:`Service`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,27 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from serve import admin_routes as state
-from serve import completion_routes as answering
-from serve import embedding_routes as texts
-from serve import exception_handlers, middleware
+from serve import admin_routes, completion_routes, embedding_routes, exception_handlers, middleware
 from serve.request_guard import RequestGuard
 from serve.responses import ERRORS
 from serve.service import Service
 
-_ABOUT = """Every taught language over one English decoder, in the shape of OpenAI's API.
+_DESCRIPTION = """Every taught language over one English decoder, in the shape of OpenAI's API.
 
-`model`: `llink` finds the languages of each message by itself, `llink:bo` reads all that is foreign as
-Tibetan, the base's own name leaves all text as it stands. Answers carry an object `llink`: which stretch was
-taken for which language, how many slots stood for it, and what the prompt cost with and without them."""
+`model`: `llink` detects the languages of each message, `llink:bo` reads all foreign text as Tibetan, the base
+model's own name reads all text as it stands. Answers carry an object `llink`: which span was taken for which
+language, how many slots it became, and the prompt's tokens with and without them."""
 
 
-def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
+def create_app(service: Service, *, send_id: bool = True) -> FastAPI:
     """The application; it follows the registry while it runs.
 
-    ``tells_id``: see ``middleware.install``.
+    ``send_id``: see ``middleware.install``.
 
     Raises:
         LlinkError: keys that cannot be used.
     """
-    edge = RequestGuard(service)
+    guard = RequestGuard(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -44,17 +41,17 @@ def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
 
     app = FastAPI(
         title="llink_ray",
-        description=_ABOUT,
+        description=_DESCRIPTION,
         version=version("llink-ray"),
         lifespan=lifespan,
         root_path=service.settings.http.root_path,
-        redirect_slashes=False,  # it would name the host that the request says it was sent to
-        docs_url=None,  # their pages load scripts from elsewhere
+        redirect_slashes=False,  # a redirect would name the host that the request claims
+        docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         responses=ERRORS,
     )
-    for part in (answering, texts, state):
-        app.include_router(part.router(edge))
+    for routes in (completion_routes, embedding_routes, admin_routes):
+        app.include_router(routes.router(guard))
     exception_handlers.install(app)
-    middleware.install(app, service.settings, edge.ring, tells_id=tells_id)
+    middleware.install(app, service.settings, guard.keys, send_id=send_id)
     return app

@@ -1,4 +1,4 @@
-"""The Ray Serve application: ingress, an encoder deployment for each encoder, the decoder deployment.
+"""The Ray Serve application: an ingress, an encoder deployment for each encoder, the decoder deployment.
 
 python -m serve                                     # on this machine: what `make serve` does
 serve run serve.app:build registry=runs/registry     # on a Ray that runs already
@@ -22,7 +22,7 @@ from llink_ray.settings import DecoderSettings
 from serve import ray_patches
 from serve.api import create_app
 from serve.backend import RayBackend
-from serve.base_models import current_bundles, models_of
+from serve.base_models import current_bundles, required_models
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
 from serve.service import Service
@@ -34,7 +34,7 @@ APPLICATION = "llink"
 
 @serve.ingress()
 class Ingress:
-    """HTTP, and nothing else knows of it."""
+    """The HTTP API."""
 
     def __init__(
         self,
@@ -43,38 +43,37 @@ class Ingress:
         encoder_servers: dict[str, Any],
         decoder_server: Any,
     ) -> None:
-        ray_patches.close()
+        ray_patches.patch_replica()
         prompt = PromptBuilder(load_tokenizer(decoder))
-        self._service = Service(
-            settings, RayBackend(encoder_servers, decoder_server), list(encoder_servers), prompt, decoder
-        )
+        backend = RayBackend(encoder_servers, decoder_server)
+        self._service = Service(settings, backend, list(encoder_servers), prompt, decoder)
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, grace_seconds: float) -> None:
         """See ``GracefulShutdown.drain``."""
-        await self._service.stopping.drain(seconds)
+        await self._service.shutdown.drain(grace_seconds)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return create_app(self._service, tells_id=False)  # Ray's proxy tells it
+        return create_app(self._service, send_id=False)  # Ray's proxy sends it
 
 
 class DecoderReplica(DecoderServer):
     """A decoder server in a process of Ray Serve."""
 
-    def __init__(self, *given: Any) -> None:
-        ray_patches.close()
-        super().__init__(*given)
+    def __init__(self, *args: Any) -> None:
+        ray_patches.patch_replica()
+        super().__init__(*args)
 
 
 class EncoderReplica(EncoderServer):
     """An encoder server in a process of Ray Serve."""
 
-    def __init__(self, *given: Any) -> None:
-        ray_patches.close()
-        super().__init__(*given)
+    def __init__(self, *args: Any) -> None:
+        ray_patches.patch_replica()
+        super().__init__(*args)
 
 
 def application(settings: ServeSettings) -> Application:
-    """The deployments, wired.
+    """The deployments, bound to one another.
 
     Raises:
         LlinkError: an empty registry, bundles of several decoders, or impossible settings.
@@ -86,43 +85,43 @@ def application(settings: ServeSettings) -> Application:
             f"{registry.name} holds no bundle yet: teach a language first, python jobs/train.py "
             "--lang=tibetan, or have it done now with --teach tibetan (--teach all: the embedded ones)"
         )
-    decoder, encoders = models_of(bundles, settings.decoder, settings.encoders)
-    asked = settings.deployments
-    limits = EngineLimits(**settings.engine.model_dump())
-    decoder_server = serve.deployment(DecoderReplica).options(
-        name="decoder_server", **_options(asked.decoder_server)
-    )
-    encoder_server = serve.deployment(EncoderReplica).options(**_options(asked.encoder_server))
-    ingress = serve.deployment(Ingress).options(name="ingress", **_options(asked.ingress))
+    decoder, encoders = required_models(bundles, settings.decoder, settings.encoders)
+    deployments = settings.deployments
+    encoder_deployment = serve.deployment(EncoderReplica).options(**_options(deployments.encoder_server))
     encoder_servers = {
-        name: encoder_server.options(name=name).bind(
+        name: encoder_deployment.options(name=name).bind(
             encoder, settings.registry, settings.cache_bytes, settings.device
         )
         for name, encoder in encoders.items()
     }
-    spoken = decoder_server.bind(decoder, settings.registry, limits, settings.device)
-    bound: Application = ingress.bind(settings, decoder, encoder_servers, spoken)
+    decoder_server = (
+        serve.deployment(DecoderReplica)
+        .options(name="decoder_server", **_options(deployments.decoder_server))
+        .bind(decoder, settings.registry, EngineLimits(**settings.engine.model_dump()), settings.device)
+    )
+    ingress = serve.deployment(Ingress).options(name="ingress", **_options(deployments.ingress))
+    bound: Application = ingress.bind(settings, decoder, encoder_servers, decoder_server)
     return bound
 
 
-def _options(asked: DeploymentSettings) -> dict[str, Any]:
-    """What Ray Serve calls it."""
-    found: dict[str, Any] = {
-        "max_ongoing_requests": asked.max_ongoing_requests,
-        "ray_actor_options": {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus},
-        "graceful_shutdown_timeout_s": asked.shutdown_seconds,
-        "graceful_shutdown_wait_loop_s": 0.5,  # looks whether something runs; the default makes Ctrl-C slow
+def _options(settings: DeploymentSettings) -> dict[str, Any]:
+    """Options of ``serve.deployment``."""
+    options: dict[str, Any] = {
+        "max_ongoing_requests": settings.max_ongoing_requests,
+        "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
+        "graceful_shutdown_timeout_s": settings.shutdown_seconds,
+        "graceful_shutdown_wait_loop_s": 0.5,  # polls for running requests; the default makes Ctrl-C slow
         "health_check_period_s": 2.0,
         "health_check_timeout_s": 30.0,
-        "logging_config": {"enable_access_log": False},  # the ingress writes a line for each request itself
+        "logging_config": {"enable_access_log": False},  # the ingress has an access log of its own
     }
-    if asked.min_replicas == asked.max_replicas:
-        return found | {"num_replicas": asked.min_replicas}
-    return found | {
+    if settings.min_replicas == settings.max_replicas:
+        return options | {"num_replicas": settings.min_replicas}
+    return options | {
         "autoscaling_config": {
-            "min_replicas": asked.min_replicas,
-            "max_replicas": asked.max_replicas,
-            "target_ongoing_requests": max(1, asked.max_ongoing_requests // 2),
+            "min_replicas": settings.min_replicas,
+            "max_replicas": settings.max_replicas,
+            "target_ongoing_requests": max(1, settings.max_ongoing_requests // 2),
         }
     }
 
@@ -133,9 +132,10 @@ def build(args: dict[str, Any]) -> Application:
     Raises:
         LlinkError: what is wrong with them.
     """
-    given = {key: value for key, value in args.items() if key != "settings"}
     # The command line gives text, which is read as YAML; a config file gives values.
     assignments = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in args.items()
+        if key != "settings"
     ]
     return application(resolve(args.get("settings"), assignments))

@@ -1,14 +1,16 @@
-"""Which bundle answers for which language now: follows the registry, and switches when a bundle is ready."""
+"""Which bundle answers for which language: follows the registry and switches when a new bundle is loaded."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from cachetools import LRUCache
 
 from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.registry import Registry, Version
@@ -22,149 +24,152 @@ from serve.rpc_types import BundleRef
 
 _log = logging.getLogger("llink_ray.serve")
 RETRYABLE = (JobFailed, Lost, Overloaded, QueueFull)
-"""What may be better at the next look, unlike a damaged bundle."""
-_AGAIN_SECONDS = 60.0
-"""After which a refused one is tried once more: ``reload`` reaches one ingress replica of several."""
-_PINNED = 64
-"""Older versions whose records are kept, of those that were asked for by name."""
+"""Failures that may pass, unlike a damaged bundle."""
+_RETRY_REFUSED_SECONDS = 60.0
+"""``reload`` reaches one of several ingress replicas, so all try refused bundles again by themselves."""
+_PINNED_VERSIONS = 64
+"""Older versions, asked for by name, whose records are kept."""
 
 
 @dataclass(frozen=True)
 class ServedLanguage:
-    """A language that is served."""
+    """A language with the bundle that answers for it."""
 
     language: Language
     ref: BundleRef
     info: BundleInfo
     settings: Settings
     encoder: str
-    """Name of the encoder deployment that reads it."""
+    """Name of its encoder's deployment."""
     metrics: dict[str, Any]
-    """The figures that it came with."""
+    """Evaluation metrics of the bundle."""
 
 
 class Catalog:
-    """Looks at the registry again and again.
+    """Polls the registry.
 
-    A new version is verified and loaded first and answers then; the one before it answers until that moment,
-    and for requests that have begun. One that is refused is told and counted, and tried again at ``reload``
-    or after a minute; a language without a version any more is no longer served, and one whose folder cannot
-    be read stays as it is.
+    A new version is verified and loaded before it answers; until then, and for requests that have begun, the
+    one before it answers. A version that cannot be used is refused: logged, counted, and tried again at
+    ``reload`` or after a minute. A language without versions is no longer served; one whose folder cannot be
+    read stays as it is.
     """
 
     def __init__(
         self,
         registry: Registry,
         backend: Backend,
-        encoders: Mapping[str, object],
+        encoders: Collection[str],
         count: Callable[[str, str], None] = lambda language, outcome: None,
     ) -> None:
+        """``count`` is called with a language and ``loaded`` or ``refused``."""
         self._registry, self._backend, self._encoders, self._count = registry, backend, encoders, count
-        self.taught: dict[str, ServedLanguage] = {}
-        """By code, in alphabetical order; replaced as a whole, so a request keeps the one it began with."""
+        self.languages: dict[str, ServedLanguage] = {}
+        """By code, sorted; replaced as a whole, so that a request keeps the one that it began with."""
         self.refused: dict[str, str] = {}
-        """``bo v0002`` -> why it does not answer."""
-        self.looked = False
-        """Whether the registry was read through once."""
-        self._unread: dict[str, str] = {}
-        self._tried: dict[str, float] = {}  # when those were
-        self._pinned: dict[tuple[str, str], ServedLanguage] = {}
+        """``bo v0002`` -> why."""
+        self.loaded = False
+        """Whether the registry was read once."""
+        self._unreadable: dict[str, str] = {}
+        self._refused_at: dict[str, float] = {}
+        self._pinned: LRUCache[tuple[str, str], ServedLanguage] = LRUCache(_PINNED_VERSIONS)
         self._lock = asyncio.Lock()
 
-    async def follow(self, seconds: float) -> None:
-        """Look every so often, until cancelled."""
+    async def watch(self, poll_seconds: float) -> None:
+        """``refresh`` again and again, until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.refresh()
             except LlinkError as error:
                 _log.warning("the registry cannot be read, what is loaded goes on answering: %s", error)
             except Exception:
                 _log.exception("looking at the registry failed; trying again")
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(poll_seconds)
 
     async def reload(self) -> None:
-        """Look now, and try what was refused once more.
+        """``refresh``, trying refused versions once more.
 
         Raises:
             JobFailed: the registry cannot be reached.
         """
-        self.refused, self._pinned = {}, {}
-        await self.look()
+        self.refused = {}
+        self._pinned.clear()
+        await self.refresh()
 
-    async def look(self) -> None:
-        """Bring what answers in line with the registry.
+    async def refresh(self) -> None:
+        """Bring what is served in line with the registry.
 
         Raises:
             JobFailed: the registry cannot be reached.
         """
         async with self._lock:
             versions: dict[str, list[Version]] = {}
-            found, unread = await asyncio.to_thread(self._registry.look)
-            for version in found:
+            listed, unreadable = await asyncio.to_thread(self._registry.look)
+            for version in listed:
                 versions.setdefault(version.language, []).append(version)
-            self._tell(unread)
-            for code in sorted(self.taught.keys() - versions.keys() - unread.keys()):
+            self._warn(unreadable)
+            for code in sorted(self.languages.keys() - versions.keys() - unreadable.keys()):
                 _log.info("%s is no longer in the registry, and no longer served", code)
                 self._switch(code, None)
-            there = {(code, one.name) for code, known in versions.items() for one in known}
-            self._pinned = {key: one for key, one in self._pinned.items() if key in there or key[0] in unread}
-            self.refused = {key: why for key, why in self.refused.items() if tuple(key.split()) in there}
-            for code, known in versions.items():
-                await self._follow(code, known)
-            self.looked = True
+            existing = {(version.language, version.name) for version in listed}
+            for key in [key for key in self._pinned if key not in existing and key[0] not in unreadable]:
+                del self._pinned[key]
+            self.refused = {key: why for key, why in self.refused.items() if tuple(key.split()) in existing}
+            for code, of_language in versions.items():
+                await self._update(code, of_language)
+            self.loaded = True
 
-    def _tell(self, unread: Mapping[str, LlinkError]) -> None:
-        """Warn once of folders that cannot be read; what is loaded of them goes on answering."""
-        said = {code: str(error) for code, error in unread.items()}
-        for code, why in said.items():
-            if self._unread.get(code) != why:
-                _log.warning("%s in the registry cannot be read: %s", code, why)
-        self._unread = said
+    def _warn(self, unreadable: Mapping[str, LlinkError]) -> None:
+        """Warn once of folders that cannot be read."""
+        messages = {code: str(error) for code, error in unreadable.items()}
+        for code, message in messages.items():
+            if self._unreadable.get(code) != message:
+                _log.warning("%s in the registry cannot be read: %s", code, message)
+        self._unreadable = messages
 
-    async def _follow(self, code: str, versions: list[Version]) -> None:
-        """The version that the registry names; at the start, where that is refused, an older one."""
+    async def _update(self, code: str, versions: list[Version]) -> None:
+        """Serve the registry's current version; at the start, where that is refused, an older one."""
         current = next((version for version in versions if version.current), versions[-1])
         older = [version for version in reversed(versions) if version.number < current.number]
-        serving = self.taught.get(code)
-        gone = serving is not None and all(version.name != serving.ref.version for version in versions)
-        for version in [current, *([] if serving and not gone else older)]:
-            if serving and serving.ref.version == version.name:
+        served = self.languages.get(code)
+        removed = served is not None and all(version.name != served.ref.version for version in versions)
+        for version in [current, *([] if served and not removed else older)]:
+            if served and served.ref.version == version.name:
                 return
             with suppress(LlinkError):
-                self._switch(code, await self._checked(version))
+                self._switch(code, await self._load(version))
                 return
 
-    async def _checked(self, version: Version) -> ServedLanguage:
-        """A version that was loaded by the models.
+    async def _load(self, version: Version) -> ServedLanguage:
+        """Have the models load a version.
 
         Raises:
-            LlinkError: it is refused; told and counted once.
+            LlinkError: it is refused; logged and counted once.
         """
         name = f"{version.language} {version.name}"
         known = self.refused.get(name)
-        if known is not None and time.monotonic() - self._tried[name] < _AGAIN_SECONDS:
+        if known is not None and time.monotonic() - self._refused_at[name] < _RETRY_REFUSED_SECONDS:
             raise LlinkError(known)
         try:
-            found = await self.describe(version)
-            await self._backend.prepare(found.encoder, found.ref)
+            served = await self._describe(version)
+            await self._backend.prepare(served.encoder, served.ref)
         except RETRYABLE as error:
             _log.warning("%s cannot be loaded now, trying again: %s", name, error)
             raise
         except LlinkError as error:
-            self.refused[name], self._tried[name] = str(error), time.monotonic()
+            self.refused[name], self._refused_at[name] = str(error), time.monotonic()
             if str(error) != known:
                 self._count(version.language, "refused")
                 _log.error("%s is refused: %s", name, error)
             raise
         self.refused.pop(name, None)
         self._count(version.language, "loaded")
-        return found
+        return served
 
-    async def describe(self, version: Version) -> ServedLanguage:
-        """What a published bundle says of itself.
+    async def _describe(self, version: Version) -> ServedLanguage:
+        """Read the records of a published bundle.
 
         Raises:
-            LlinkError: its record is damaged, or it wants an encoder that is not served here.
+            LlinkError: its record is damaged, or it needs an encoder that does not run.
         """
         info = await asyncio.to_thread(self._registry.info, version)
         try:
@@ -175,50 +180,44 @@ class Catalog:
             ) from None
         encoder = encoder_name(settings.encoder)
         if encoder not in self._encoders:
-            served = ", ".join(self._encoders) or "none"
+            running = ", ".join(self._encoders) or "none"
             raise LlinkError(
-                f"{version.location} wants the encoder {encoder}, and those served are {served}: start the "
+                f"{version.location} wants the encoder {encoder}, and those served are {running}: start the "
                 "service again, so that it is loaded"
             )
         ref = BundleRef(version.language, version.name, str(info.digest))
         metrics = await asyncio.to_thread(self._registry.metrics, version)
         return ServedLanguage(find(version.language), ref, info, settings, encoder, metrics)
 
-    async def pinned(self, code: str, version: str) -> ServedLanguage:
-        """A version by name, whichever answers by default.
+    async def pinned(self, code: str, version_name: str) -> ServedLanguage:
+        """A version by name. Messages are for clients, so they hold no paths.
 
         Raises:
             LlinkError: there is none, or it is refused.
         """
-        serving = self.taught.get(code)
-        if serving and serving.ref.version == version:
-            return serving
-        key = code, version
-        if key not in self._pinned:
-            found = await self._named(code, version)
-            while len(self._pinned) >= _PINNED:
-                del self._pinned[next(iter(self._pinned))]
-            self._pinned[key] = found
-        return self._pinned[key]
-
-    async def _named(self, code: str, version: str) -> ServedLanguage:
-        """As ``pinned``, in words for whoever asks: where bundles lie is nobody's business."""
-        known = await asyncio.to_thread(self._registry.list, code)
-        name = find(code).name
-        found = next((one for one in known if one.name == version), None)
-        if found is None:
-            there = ", ".join(one.name for one in known) or "none"
-            raise LlinkError(f"{name} has no such version here (there are: {there})")
+        served = self.languages.get(code)
+        if served and served.ref.version == version_name:
+            return served
+        key = code, version_name
+        if key in self._pinned:
+            return self._pinned[key]
+        versions = await asyncio.to_thread(self._registry.list, code)
+        language = find(code).name
+        version = next((version for version in versions if version.name == version_name), None)
+        if version is None:
+            names = ", ".join(version.name for version in versions) or "none"
+            raise LlinkError(f"{language} has no such version here (there are: {names})")
         try:
-            return await self._checked(found)
+            pinned = self._pinned[key] = await self._load(version)
         except RETRYABLE:
             raise
-        except LlinkError:  # told in the log, with everything
-            raise LlinkError(f"this version of {name} cannot be loaded here: ask for another") from None
+        except LlinkError:  # the log has the details
+            raise LlinkError(f"this version of {language} cannot be loaded here: ask for another") from None
+        return pinned
 
-    def _switch(self, code: str, found: ServedLanguage | None) -> None:
-        others = {known: taught for known, taught in self.taught.items() if known != code}
-        if found is not None:
-            others[code] = found
-            _log.info("%s is answered by %s", code, found.ref.version)
-        self.taught = dict(sorted(others.items()))
+    def _switch(self, code: str, served: ServedLanguage | None) -> None:
+        languages = {other: language for other, language in self.languages.items() if other != code}
+        if served is not None:
+            languages[code] = served
+            _log.info("%s is answered by %s", code, served.ref.version)
+        self.languages = dict(sorted(languages.items()))

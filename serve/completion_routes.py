@@ -1,4 +1,4 @@
-"""Chats and completions: the same work, two shapes."""
+"""``/v1/chat/completions`` and ``/v1/completions``."""
 
 from __future__ import annotations
 
@@ -14,203 +14,201 @@ from starlette.responses import JSONResponse, Response
 from llink_ray.engine import FinishInfo, SamplingParams, StreamEvent
 from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
-from llink_ray.text.zawgyi import NotUnicode, converted
-from serve import sse
-from serve.disconnect import ClientDisconnected, EventStream, cancel_on_disconnect
-from serve.exception_handlers import placed, translated
+from llink_ray.text.zawgyi import NotUnicode, convert_zawgyi
+from serve.exception_handlers import to_api_error, with_param
 from serve.formatters import ChatFormatter, CompletionFormatter, ResponseFormatter
-from serve.merging import gather_or_cancel, merge_streams
+from serve.metadata import PreparedRequest, ResponseMetadata
 from serve.protocol import ChatRequest, CompletionRequest
-from serve.request_guard import RequestContext, RequestGuard, require_good
-from serve.responses import ChatCompletion, Completion
-from serve.service import Notice, PreparedRequest, ResponseMetadata
+from serve.request_guard import RequestContext, RequestGuard, raise_if_failed
+from serve.responses import ChatCompletion, Completion, Notice
+from serve.streaming import (
+    DONE_EVENT,
+    ClientDisconnected,
+    EventStreamResponse,
+    cancel_on_disconnect,
+    encode_event,
+    error_event,
+    gather_or_cancel,
+    merge_streams,
+)
 from serve.validation import check_chat, check_completion
 
-_GRACE = 1.0
-"""Seconds behind the deadline in which the decoder may say by itself that it has passed."""
-CUT = "x-llink-max-tokens"
-"""Header of an answer for which more tokens were asked than it may have: how many that are."""
-_HUNG_UP = 499
-"""For the log alone, as other servers write it: nobody is there to read it."""
+_DECODER_GRACE = 1.0
+"""Seconds after the deadline in which the decoder may report it itself."""
+MAX_TOKENS_HEADER = "x-llink-max-tokens"
+"""Header of an answer that may have fewer tokens than were asked for: how many."""
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx' status for the log; nobody reads the response."""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
-
-
-Said = Sequence[tuple[str, str]]
-"""(role, text) in order."""
+Item = tuple[int, StreamEvent | ResponseMetadata]
+"""(index of the choice, its next event)."""
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What an endpoint asks for."""
+class _Call:
+    """A request to either endpoint."""
 
-    asked: ChatRequest | CompletionRequest
-    said: Sequence[Said]
-    """Conversations, each of which gets a choice of its own."""
-    alternatives: int | None
-    shape: ResponseFormatter
-    where: Callable[[int, int], str]
-    """What the i-th conversation's n-th message is called in the request."""
+    body: ChatRequest | CompletionRequest
+    conversations: Sequence[Sequence[tuple[str, str]]]
+    """(role, text) of each message; each conversation gets a choice of its own."""
+    logprobs: int | None
+    formatter: ResponseFormatter
+    field_name: Callable[[int, int], str]
+    """The request's name for a message, by the indices of conversation and message."""
     echo: bool = False
-    """Whether the prompts are read as they stand and given back."""
+    """Prompts are read as they stand and returned."""
 
 
-def router(edge: RequestGuard) -> APIRouter:
+def router(guard: RequestGuard) -> APIRouter:
     """The two endpoints."""
     routes = APIRouter(prefix="/v1", tags=["answers"])
 
     @routes.post("/chat/completions", response_model=ChatCompletion, responses=_STREAM)
-    async def chat(asked: ChatRequest, request: Request) -> Response:
-        """Answer a conversation; foreign text in it becomes slots of its own language."""
-        check_chat(asked, edge.limits)
-        shape = ChatFormatter(asked.model, bool(asked.logprobs))
-        wanted = _Wanted(
-            asked, [asked.said], asked.alternatives, shape, lambda _, n: f"messages[{n}].content"
+    async def chat(body: ChatRequest, request: Request) -> Response:
+        """Answer a conversation; foreign text in it is read as slots of its language."""
+        check_chat(body, guard.limits)
+        formatter = ChatFormatter(body.model, bool(body.logprobs))
+        call = _Call(
+            body, [body.turns], body.logprob_count, formatter, lambda _, index: f"messages[{index}].content"
         )
-        return await _answer(edge, request, wanted)
+        return await _respond(guard, request, call)
 
     @routes.post("/completions", response_model=Completion, responses=_STREAM)
-    async def complete(asked: CompletionRequest, request: Request) -> Response:
-        """Answer a message, or each of several."""
-        check_completion(asked, edge.limits)
-        shape = CompletionFormatter(asked.model, asked.logprobs is not None)
-        said = [[("user", text)] for text in asked.texts]
-        one = isinstance(asked.prompt, str)
-        wanted = _Wanted(
-            asked,
-            said,
-            asked.logprobs,
-            shape,
-            lambda i, _: "prompt" if one else f"prompt[{i}]",
-            bool(asked.echo),
+    async def complete(body: CompletionRequest, request: Request) -> Response:
+        """Answer one prompt or several."""
+        check_completion(body, guard.limits)
+        single = isinstance(body.prompt, str)
+        call = _Call(
+            body,
+            [[("user", text)] for text in body.texts],
+            body.logprobs,
+            CompletionFormatter(body.model, body.logprobs is not None),
+            lambda index, _: "prompt" if single else f"prompt[{index}]",
+            bool(body.echo),
         )
-        return await _answer(edge, request, wanted)
+        return await _respond(guard, request, call)
 
     return routes
 
 
-async def _answer(edge: RequestGuard, request: Request, wanted: _Wanted) -> Response:
-    visit = edge.admit(request)
+async def _respond(guard: RequestGuard, request: Request, call: _Call) -> Response:
+    context = guard.admit(request)
     try:
-        async with visit.within(visit.seconds_left):
-            reply = await cancel_on_disconnect(request, _begun(visit, wanted))
+        async with context.timeout():
+            response = await cancel_on_disconnect(request, _start(context, call))
     except BaseException as error:
-        _note(visit, error)
-        visit.leave()
+        _record_failure(context, error)
+        context.close()
         if isinstance(error, ClientDisconnected):
-            return Response(status_code=_HUNG_UP)
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
         raise
-    if not isinstance(reply, EventStream):
-        visit.leave()
-    return reply
+    if not isinstance(response, EventStreamResponse):
+        context.close()
+    return response
 
 
-async def _begun(visit: RequestContext, wanted: _Wanted) -> Response:
-    """The whole answer, or a stream that has its first event: what is refused has a status of its own."""
-    service, seconds = visit.edge.service, visit.edge.limits.seconds
-    plans = [await _planned(visit, wanted, i) for i in range(len(wanted.said))]
-    most = visit.edge.limits.max_tokens
-    headers = {CUT: str(most)} if (wanted.asked.most_tokens or 0) > most else {}
-    if wanted.asked.stream:
-        events = merge_streams([service.stream(plan) for plan in plans])
-        first = await anext(events)
-        return EventStream(_told(visit, plans, first, events, wanted), visit.hang_up, headers)
-    found = await gather_or_cancel([service.answer(plan) for plan in plans])
-    for plan, (answer, beside) in zip(plans, found, strict=True):
-        require_good(answer.finish, seconds)
-        visit.answered(plan, answer.finish.usage, beside.grounding)
-    return JSONResponse(wanted.shape.whole(found).model_dump(), headers=headers)
+async def _start(context: RequestContext, call: _Call) -> Response:
+    """The whole answer, or a stream that has its first event, so that refusals have a status of their own."""
+    service, limits = context.service, context.limits
+    requests = [await _prepare(context, call, index) for index in range(len(call.conversations))]
+    too_many = (call.body.token_limit or 0) > limits.max_tokens
+    headers = {MAX_TOKENS_HEADER: str(limits.max_tokens)} if too_many else {}
+    if call.body.stream:
+        items = merge_streams([service.stream(request) for request in requests])
+        first = await anext(items)
+        events = _events(context, requests, first, items, call)
+        return EventStreamResponse(events, context.close_stream, headers)
+    answers = await gather_or_cancel([service.answer(request) for request in requests])
+    for request, (answer, metadata) in zip(requests, answers, strict=True):
+        raise_if_failed(answer.finish, limits.seconds)
+        context.record_answer(request, answer.finish.usage, metadata.grounding)
+    return JSONResponse(call.formatter.response(answers).model_dump(), headers=headers)
 
 
-async def _planned(visit: RequestContext, wanted: _Wanted, place: int) -> PreparedRequest:
-    edge, asked = visit.edge, wanted.asked
-    instruction = edge.service.settings.default_instruction
-    if asked.llink is not None and asked.llink.default_instruction is not None:
-        instruction = asked.llink.default_instruction or None
-    said = wanted.said[place]
-    if asked.llink is not None and asked.llink.convert_zawgyi:
-        said = [(role, converted(text)) for role, text in said]
-    most = edge.limits.max_tokens if asked.most_tokens is None else asked.most_tokens
+async def _prepare(context: RequestContext, call: _Call, index: int) -> PreparedRequest:
+    body, settings, limit = call.body, context.service.settings, context.limits.max_tokens
+    options = body.llink
+    instruction = settings.default_instruction
+    if options is not None and options.default_instruction is not None:
+        instruction = options.default_instruction or None
+    turns = call.conversations[index]
+    if options is not None and options.convert_zawgyi:
+        turns = [(role, convert_zawgyi(text)) for role, text in turns]
+    max_tokens = limit if body.token_limit is None else body.token_limit
     sampling = SamplingParams(
-        max_tokens=max(1, min(most, edge.limits.max_tokens)),
-        temperature=asked.temperature or 0.0,
-        top_p=1.0 if asked.top_p is None else asked.top_p,
-        seed=asked.seed,
-        stop=asked.stops,
-        logprobs=wanted.alternatives,
-        strip=not wanted.echo,
+        max_tokens=max(1, min(max_tokens, limit)),
+        temperature=body.temperature or 0.0,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        seed=body.seed,
+        stop=body.stops,
+        logprobs=call.logprobs,
+        strip=not call.echo,
     )
     try:
-        plan = await edge.service.plan(
-            said,
-            asked.model,
+        request = await context.service.prepare(
+            turns,
+            body.model,
             sampling,
-            seconds=visit.seconds_left,
-            grounding=bool(asked.llink and asked.llink.grounding),
+            seconds=context.seconds_left,
+            grounding=options is not None and options.grounding,
             instruction=instruction,
-            echo=min(most, edge.limits.max_tokens) if wanted.echo else None,
+            echo_max_tokens=min(max_tokens, limit) if call.echo else None,
         )
     except (LanguageNotServed, TooLong, NotUnicode) as error:
-        raise placed(error, lambda number: wanted.where(place, number)) from None
-    visit.understood(plan)
-    if most <= edge.limits.max_tokens:
-        return plan
+        raise with_param(error, lambda message: call.field_name(index, message)) from None
+    context.set_request(request)
+    if max_tokens <= limit:
+        return request
     cut = Notice(
-        "max_tokens_cut", f"more tokens were asked for than the {edge.limits.max_tokens} of a longest answer"
+        code="max_tokens_cut", message=f"more tokens were asked for than the {limit} of a longest answer"
     )
-    return replace(plan, notices=(*plan.notices, cut))
+    return replace(request, notices=(*request.notices, cut))
 
 
-async def _told(
-    visit: RequestContext,
-    plans: Sequence[PreparedRequest],
-    first: tuple[int, StreamEvent | ResponseMetadata],
-    events: AsyncGenerator[tuple[int, StreamEvent | ResponseMetadata], None],
-    wanted: _Wanted,
+async def _events(
+    context: RequestContext,
+    requests: Sequence[PreparedRequest],
+    first: Item,
+    items: AsyncGenerator[Item, None],
+    call: _Call,
 ) -> AsyncGenerator[bytes, None]:
-    """The stream as it is sent. An error in its middle is an event, and nothing comes after it."""
-    shape, done, told = wanted.shape, dict[int, FinishInfo](), dict[int, ResponseMetadata]()
+    """Server-sent events; an error in mid-stream is the last of them."""
+    formatter, done = call.formatter, dict[int, FinishInfo]()
+    complete = 0
     try:
-        if (opening := shape.begin()) is not None:
-            yield sse.event(opening)
-        item: tuple[int, StreamEvent | ResponseMetadata] | None = first
+        if (opening := formatter.first_chunk()) is not None:
+            yield encode_event(opening)
+        item: Item | None = first
         while item is not None:
-            place, event = item
+            index, event = item
             if isinstance(event, ResponseMetadata):
-                told[place] = event
-                visit.answered(plans[place], done[place].usage, event.grounding)
-                yield sse.event(shape.end(done[place], event, place))
+                complete += 1
+                context.record_answer(requests[index], done[index].usage, event.grounding)
+                yield encode_event(formatter.last_chunk(done[index], event, index))
             else:
-                if (part := shape.part(event, place)) is not None:
-                    visit.first_text()
-                    yield sse.event(part)
+                if (chunk := formatter.chunk(event, index)) is not None:
+                    context.record_first_token()
+                    yield encode_event(chunk)
                 if event.finish is not None:
-                    require_good(event.finish, visit.edge.limits.seconds)
-                    done[place] = event.finish
-            item = await _next(visit, events)
-        assert len(told) == len(plans), "a stream ends with all of them"
-        if wanted.asked.wants_usage:
-            yield sse.event(shape.usage([done[place] for place in sorted(done)]))
-        yield sse.DONE
+                    raise_if_failed(event.finish, context.limits.seconds)
+                    done[index] = event.finish
+            async with context.timeout(_DECODER_GRACE):
+                item = await anext(items, None)
+        assert complete == len(requests), "every choice ends with its metadata"
+        if call.body.wants_usage:
+            yield encode_event(formatter.usage_chunk([done[index] for index in sorted(done)]))
+        yield DONE_EVENT
     except Exception as error:
-        _note(visit, error)
-        yield sse.failure(translated(error))
+        _record_failure(context, error)
+        yield error_event(to_api_error(error))
     finally:
-        await events.aclose()
+        await items.aclose()
 
 
-async def _next(
-    visit: RequestContext, events: AsyncGenerator[tuple[int, StreamEvent | ResponseMetadata], None]
-) -> tuple[int, StreamEvent | ResponseMetadata] | None:
-    """What comes next; the decoder keeps the deadline by itself, unless it is lost."""
-    async with visit.within(visit.seconds_left + _GRACE):
-        return await anext(events, None)
-
-
-def _note(visit: RequestContext, error: BaseException) -> None:
-    """What it came to, for the metrics."""
+def _record_failure(context: RequestContext, error: BaseException) -> None:
     if isinstance(error, asyncio.CancelledError | GeneratorExit | ClientDisconnected):
-        visit.outcome = "cancelled"
+        context.outcome = "cancelled"
     elif isinstance(error, Exception):
-        visit.outcome = str(translated(error, quietly=True).status)
+        context.outcome = str(to_api_error(error, log=False).status)

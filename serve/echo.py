@@ -13,7 +13,8 @@ from llink_ray.engine.sampling import COLDEST
 from llink_ray.engine.vocabulary import display_name
 
 if TYPE_CHECKING:
-    from serve.service import ResponseMetadata, Service
+    from serve.metadata import ResponseMetadata
+    from serve.service import Service
 
 NOT_READ = math.nan
 """Log-probability of the first token, and of those that slots stand for: null in the reply."""
@@ -25,8 +26,8 @@ async def echoed(service: Service, told: ResponseMetadata, echo_prompt: EchoProm
     Raises:
         LlinkError: as the backend.
     """
-    ask, most = told.plan.ask, told.plan.most
-    text = told.plan.layout.raw_messages[0][1]
+    ask, most = told.request.generation, told.request.echo_max_tokens
+    text = told.request.conversation.raw_messages[0][1]
     if ask.sampling.logprobs is None:
         made = _nothing(len(ask.ids)) if most == 0 else (await service.backend.answer(ask))[0]
         return Answer(text + made.text, (), made.finish)

@@ -1,4 +1,4 @@
-"""Vectors of texts in any served language, which compare with one another."""
+"""Vectors of texts in any served language that compare with one another."""
 
 from __future__ import annotations
 
@@ -13,108 +13,114 @@ from llink_ray.text.detection import detect
 from llink_ray.text.languages import language_of
 from llink_ray.text.normalisation import VERSION, normalise
 from llink_ray.text.zawgyi import NotUnicode
+from serve.metadata import text_cut
+from serve.responses import Notice
 from serve.rpc_types import EmbeddingBatch, Floats
-from serve.service import Notice, Service, text_cut
+from serve.service import ModelSelection, Service
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddingResult:
     """Vectors, and how much of each text they stand for."""
 
     texts: list[str]
-    """As they were read: in the form that training had."""
-
-    rows: Floats
+    """Normalised as in training."""
+    vectors: Floats
     """(N, d)."""
-    characters: list[int]
-    """Read of each text."""
+    characters_read: list[int]
+    """Of each text."""
     tokens: int
-    """As text, of what was read."""
+    """Tokens of what was read, by the decoder's tokenizer."""
 
     @property
     def notices(self) -> list[Notice]:
-        """What was done otherwise than it was asked for."""
-        gone = [len(text.rstrip()) - read for text, read in zip(self.texts, self.characters, strict=True)]
-        gone = [max(0, one) for one in gone]
-        return [text_cut(gone, "inputs")] if any(gone) else []
+        """Notice of truncated texts."""
+        cut = [
+            max(0, len(text.rstrip()) - read)
+            for text, read in zip(self.texts, self.characters_read, strict=True)
+        ]
+        return [text_cut(cut, "inputs")] if any(cut) else []
 
 
 async def embed(
-    service: Service, texts: Sequence[str], model: str, space: str, unit: bool = True
-) -> Embedded:
-    """Vectors of texts; of length 1 where ``unit`` says so, so that their dot product is their cosine.
+    service: Service, texts: Sequence[str], model: str, space: str, normalize: bool = True
+) -> EmbeddingResult:
+    """Vectors of texts, scaled to length 1 if ``normalize``.
 
-    ``projected``: foreign texts as their projector places them in the decoder's space, English ones as the
-    decoder itself does, so that they can be compared. ``encoder``: what the encoder says of any text.
+    ``projected``: foreign texts by their projector, in the decoder's space, and English ones by the decoder
+    itself, so that they compare. ``encoder``: the encoder's own vectors of any text.
 
     Raises:
-        NoSuchModel: nothing of that name.
-        NotTaught: a text in a language that nobody taught, with its place.
-        NotUnicode: a text in the encoding of a font, with its place.
+        ModelNotFound: no such model.
+        LanguageNotServed: a text in a language that has no bundle, with its index.
+        NotUnicode: a text in a font's own encoding, with its index.
     """
+    selection = await service.select_model(model)
     if space == "encoder":
-        chosen = await service.chosen(model)
-        name = chosen.taught[chosen.forced].encoder if chosen.forced else service.encoders[0]
-        form = chosen.taught[chosen.forced].info.normalisation if chosen.forced else VERSION
-        for place, text in enumerate(texts):
-            _refuse_font(text, place)
-        texts = [normalise(text, form) for text in texts]
-        found = await service.backend.vectors(name, texts)
+        texts, batch = await _encoder_vectors(service, texts, selection)
     else:
-        texts, found = await _projected(service, texts, model)
-    rows = found.rows
-    if unit:
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        rows = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-    read = [text[:most] for text, most in zip(texts, found.characters, strict=True)]
-    return Embedded(list(texts), rows, found.characters, sum(len(service.prompt.ids(text)) for text in read))
+        texts, batch = await _projected_vectors(service, texts, selection)
+    vectors = batch.vectors
+    if normalize:
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    read = [text[:count] for text, count in zip(texts, batch.characters_read, strict=True)]
+    tokens = sum(len(service.prompt.ids(text)) for text in read)
+    return EmbeddingResult(texts, vectors, batch.characters_read, tokens)
 
 
-def _refuse_font(text: str, place: int) -> None:
-    """What an encoder says of a font's own letters is about no text."""
-    found = detect(text)
-    language = language_of(found.code)
-    if language and found.script == language.font_encoding:
-        error = NotUnicode(language)
-        error.index = place
-        raise error
+async def _encoder_vectors(
+    service: Service, texts: Sequence[str], selection: ModelSelection
+) -> tuple[list[str], EmbeddingBatch]:
+    served = selection.languages[selection.forced] if selection.forced else None
+    for index, text in enumerate(texts):
+        detected = detect(text)
+        language = language_of(detected.code)
+        if language and detected.script == language.font_encoding:  # an encoder knows no font's letters
+            error = NotUnicode(language)
+            error.index = index
+            raise error
+    normalised = [normalise(text, served.info.normalisation if served else VERSION) for text in texts]
+    encoder = served.encoder if served else service.encoders[0]
+    return normalised, await service.backend.vectors(encoder, normalised)
 
 
-async def _projected(service: Service, texts: Sequence[str], model: str) -> tuple[list[str], EmbeddingBatch]:
-    """The texts as they are read, and their vectors."""
-    chosen = await service.chosen(model)
-    known = {code: one.settings.slots for code, one in chosen.taught.items()}
-    parser = ConversationParser(known, chosen.forced)
+async def _projected_vectors(
+    service: Service, texts: Sequence[str], selection: ModelSelection
+) -> tuple[list[str], EmbeddingBatch]:
+    languages = selection.languages
+    parser = ConversationParser(
+        {code: served.settings.slots for code, served in languages.items()}, selection.forced
+    )
     codes: list[str | None] = []
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         try:
-            codes.append(parser.main_language(text) if known else None)
+            codes.append(parser.main_language(text) if languages else None)
         except (LanguageNotServed, NotUnicode) as error:
-            error.index = place
+            error.index = index
             raise
-    groups: dict[str | None, list[int]] = {}
-    for place, code in enumerate(codes):
-        groups.setdefault(chosen.taught[code].encoder if code else None, []).append(place)
-    rows: dict[int, Floats] = {}
-    characters: dict[int, int] = {}
-    # English is placed where the bundle that it is compared with has it; without one, any bundle.
-    beside = chosen.forced or next((code for code in codes if code), next(iter(known), None))
-    by = [code or beside for code in codes]
-    texts = [
-        normalise(text, chosen.taught[code].info.normalisation if code else VERSION)
-        for text, code in zip(texts, by, strict=True)
-    ]
-    for encoder, places in groups.items():
-        asked = [texts[i] for i in places]
+    # English is projected with the bundle that it is compared with; without one, with any bundle.
+    english = selection.forced or next(filter(None, codes), next(iter(languages), None))
+    normalised = []
+    for text, code in zip(texts, (code or english for code in codes), strict=True):
+        normalised.append(normalise(text, languages[code].info.normalisation if code else VERSION))
+    by_encoder: dict[str | None, list[int]] = {}
+    for index, code in enumerate(codes):
+        by_encoder.setdefault(languages[code].encoder if code else None, []).append(index)
+    vectors: dict[int, Floats] = {}
+    characters_read: dict[int, int] = {}
+    for encoder, indices in by_encoder.items():
         if encoder is None:
-            ref = chosen.taught[beside].ref if beside else None
-            most = service.decoder.max_teacher_tokens
-            reads = [teacher_reads(service.prompt.tokenizer, text, most) for text in asked]
-            found = EmbeddingBatch(await service.backend.states(asked, ref), reads)
+            group = [normalised[i] for i in indices]
+            limit = service.decoder.max_teacher_tokens
+            read = [teacher_reads(service.prompt.tokenizer, text, limit) for text in group]
+            ref = languages[english].ref if english else None
+            batch = EmbeddingBatch(await service.backend.states(group, ref), read)
         else:
-            wanted = [(chosen.taught[code].ref, texts[i]) for i in places if (code := codes[i])]
-            found = await service.backend.project(encoder, wanted)
-        rows.update(zip(places, found.rows, strict=True))
-        characters.update(zip(places, found.characters, strict=True))
-    every = range(len(texts))
-    return texts, EmbeddingBatch(np.stack([rows[i] for i in every]), [characters[i] for i in every])
+            pairs = [(languages[code].ref, normalised[i]) for i in indices if (code := codes[i])]
+            batch = await service.backend.project(encoder, pairs)
+        vectors.update(zip(indices, batch.vectors, strict=True))
+        characters_read.update(zip(indices, batch.characters_read, strict=True))
+    order = range(len(texts))
+    stacked = np.stack([vectors[i] for i in order])
+    return normalised, EmbeddingBatch(stacked, [characters_read[i] for i in order])

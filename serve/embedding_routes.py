@@ -1,4 +1,4 @@
-"""Embeddings, languages, and what a message costs."""
+"""``/v1/embeddings``, ``/v1/detect`` and ``/v1/tokenize``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from llink_ray.errors import TooLong
 from llink_ray.prompts.conversation import LanguageNotServed
 from llink_ray.text.detection import Span, detect, spans
 from llink_ray.text.languages import DECODER_LANGUAGE, find
-from llink_ray.text.zawgyi import NotUnicode, converted
+from llink_ray.text.zawgyi import NotUnicode, convert_zawgyi
 from serve.embedding import embed
 from serve.errors import ApiError
-from serve.exception_handlers import placed
+from serve.exception_handlers import with_param
+from serve.metadata import ResponseMetadata, language_fields
 from serve.protocol import DetectRequest, EmbeddingsRequest, TokenizeRequest
 from serve.request_guard import RequestGuard
 from serve.responses import (
@@ -24,107 +25,98 @@ from serve.responses import (
     EmbeddingMetadata,
     EmbeddingsResponse,
     LanguageSpan,
-    LlinkMetadata,
-    Notice,
     TokenizeResponse,
     Truncation,
 )
-from serve.service import ResponseMetadata, named
-from serve.validation import check_batch, check_tokenize
+from serve.validation import check_text_batch, check_tokenize
 
 
-def router(edge: RequestGuard) -> APIRouter:
+def router(guard: RequestGuard) -> APIRouter:
     """The three endpoints."""
     routes = APIRouter(prefix="/v1", tags=["texts"])
-    service = edge.service
+    service = guard.service
 
     @routes.post("/embeddings")
-    async def embeddings(asked: EmbeddingsRequest, request: Request) -> EmbeddingsResponse:
+    async def embeddings(body: EmbeddingsRequest, request: Request) -> EmbeddingsResponse:
         """Vectors of texts in any served language and in English, which compare with one another."""
-        check_batch(asked, edge.limits)
-        async with edge.visit(request) as visit:
-            visit.labels = "many", (await service.chosen(asked.model)).model
-            ours = asked.extension
+        check_text_batch(body, guard.limits)
+        options = body.options
+        async with guard.admitted(request) as context:
+            context.labels = "many", (await service.select_model(body.model)).model
             try:
-                texts = [converted(text) for text in asked.texts] if ours.convert_zawgyi else asked.texts
-                found = await embed(service, texts, asked.model, ours.space, ours.normalize)
+                texts = body.texts
+                if options.convert_zawgyi:
+                    texts = list(map(convert_zawgyi, texts))
+                result = await embed(service, texts, body.model, options.space, options.normalize)
             except (LanguageNotServed, NotUnicode) as error:
-                one = isinstance(asked.input, str)
-                raise placed(error, lambda i: "input" if one else f"input[{i}]") from None
-            visit.outcome = "ok"
-        _check_size(asked.dimensions, found.rows.shape[1])
-        extension = EmbeddingMetadata(
-            space=ours.space,
-            unit_length=ours.normalize,
+                single = isinstance(body.input, str)
+                raise with_param(error, lambda i: "input" if single else f"input[{i}]") from None
+            context.outcome = "ok"
+        size = result.vectors.shape[1]
+        if body.dimensions not in (None, size):
+            raise ApiError.bad_request(
+                f"dimensions is {body.dimensions}, and these vectors have {size} numbers, which cannot be "
+                f"fewer or more: leave it out, or give {size}",
+                "dimensions",
+            )
+        metadata = EmbeddingMetadata(
+            space=options.space,
+            unit_length=options.normalize,
             cut=[
-                Truncation(index=i, characters=len(asked.texts[i]), characters_read=read)
-                for i, (text, read) in enumerate(zip(found.texts, found.characters, strict=True))
+                Truncation(index=i, characters=len(body.texts[i]), characters_read=read)
+                for i, (text, read) in enumerate(zip(result.texts, result.characters_read, strict=True))
                 if read < len(text.rstrip())
             ],
-            notices=[Notice(code=one.code, message=one.message) for one in found.notices],
+            notices=result.notices,
         )
-        return EmbeddingsResponse.of(
-            found.rows.tolist(), asked.model, found.tokens, asked.encoding_format, extension
+        return EmbeddingsResponse.build(
+            result.vectors.tolist(), body.model, result.tokens, body.encoding_format == "base64", metadata
         )
 
     @routes.post("/detect")
-    async def languages(asked: DetectRequest, request: Request) -> DetectResponse:
-        """In which language each stretch of a text is."""
-        check_batch(asked, edge.limits)
-        async with edge.visit(request) as visit:
-            visit.labels = "many", "detect"
-            found = [
-                DetectionResult(index=index, spans=_spans(index, text, service.catalog.taught))
-                for index, text in enumerate(asked.texts)
+    async def languages(body: DetectRequest, request: Request) -> DetectResponse:
+        """The language of each span of a text."""
+        check_text_batch(body, guard.limits)
+        async with guard.admitted(request) as context:
+            context.labels = "many", "detect"
+            served = service.catalog.languages
+            results = [
+                DetectionResult(index=index, spans=_spans(index, text, served))
+                for index, text in enumerate(body.texts)
             ]
-            visit.outcome = "ok"
-        return DetectResponse(data=found)
+            context.outcome = "ok"
+        return DetectResponse(data=results)
 
     @routes.post("/tokenize")
-    async def tokenize(asked: TokenizeRequest, request: Request) -> TokenizeResponse:
-        """What a message costs as text and with slots."""
-        check_tokenize(asked, edge.limits)
-        async with edge.visit(request) as visit:
+    async def tokenize(body: TokenizeRequest, request: Request) -> TokenizeResponse:
+        """Prompt tokens of a text or of messages, with slots and without."""
+        check_tokenize(body, guard.limits)
+        async with guard.admitted(request) as context:
             instruction = service.settings.default_instruction
             try:
-                plan = await service.plan(asked.said, asked.model, SamplingParams(), instruction=instruction)
+                prepared = await service.prepare(
+                    body.turns, body.model, SamplingParams(), instruction=instruction
+                )
             except (LanguageNotServed, TooLong, NotUnicode) as error:
-                text = asked.text is not None
-                raise placed(error, lambda i: "text" if text else f"messages[{i}].content") from None
-            visit.understood(plan)
-            visit.outcome = "ok"
-        extension = LlinkMetadata.model_validate(ResponseMetadata(plan, 0).extension())
+                is_text = body.text is not None
+                raise with_param(error, lambda i: "text" if is_text else f"messages[{i}].content") from None
+            context.set_request(prepared)
+            context.outcome = "ok"
+        metadata = ResponseMetadata(prepared, 0).extension()
         return TokenizeResponse(
-            model=asked.model,
-            prompt_tokens=extension.prompt_tokens,
-            prompt_tokens_raw=extension.prompt_tokens_raw,
-            llink=extension,
+            model=body.model,
+            prompt_tokens=metadata.prompt_tokens,
+            prompt_tokens_raw=metadata.prompt_tokens_raw,
+            llink=metadata,
         )
 
     return routes
 
 
-def _check_size(asked: int | None, own: int) -> None:
-    if asked is not None and asked != own:
-        raise ApiError.bad_request(
-            f"dimensions is {asked}, and these vectors have {own} numbers, which cannot be fewer or more: "
-            f"leave it out, or give {own}",
-            "dimensions",
-        )
-
-
-def _otherwise(span: Span) -> dict[str, str | None]:
-    """What a stretch is called where the table's name does not do."""
-    if span.code is None:
-        return {"name": span.other}
-    language = find(span.code) if span.code != DECODER_LANGUAGE.code else DECODER_LANGUAGE
-    return {"name": f"{language.name} in Zawgyi"} if span.script == language.font_encoding else {}
-
-
 def _spans(index: int, text: str, served: Collection[str]) -> list[LanguageSpan]:
     return [
         LanguageSpan(
-            **(named(span.code) | _otherwise(span)),
+            **(language_fields(span.code) | _other_name(span)),
             message=index,
             start=span.start,
             end=span.end,
@@ -133,3 +125,11 @@ def _spans(index: int, text: str, served: Collection[str]) -> list[LanguageSpan]
         )
         for span in spans(text)
     ]
+
+
+def _other_name(span: Span) -> dict[str, str | None]:
+    """The name where the language table has none for it."""
+    if span.code is None:
+        return {"name": span.other}
+    language = find(span.code) if span.code != DECODER_LANGUAGE.code else DECODER_LANGUAGE
+    return {"name": f"{language.name} in Zawgyi"} if span.script == language.font_encoding else {}

@@ -1,4 +1,4 @@
-"""Everything that goes wrong, in the one shape that OpenAI's clients read."""
+"""Errors in the shape that OpenAI's clients read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 
 class ApiError(Exception):
-    """What the caller is told: a status, a sentence, and codes for programs."""
+    """An HTTP status, a sentence for the person, and codes for programs."""
 
     def __init__(
         self,
@@ -28,39 +28,39 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """As JSON; a sentence with half letters in it can still be sent."""
-        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return {"error": {key: value and whole(value) for key, value in told.items()}}
+        """The JSON body; halves of surrogate pairs, which UTF-8 cannot write, become question marks."""
+        fields = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": {k: v and v.encode("utf-8", "replace").decode() for k, v in fields.items()}}
 
     @property
     def response(self) -> JSONResponse:
-        """As it is sent."""
+        """The HTTP response."""
         return JSONResponse(self.body, self.status, headers=self.headers)
 
     @classmethod
     def bad_request(cls, message: str, param: str | None = None, code: str | None = None) -> ApiError:
-        """400: wrong use."""
+        """400: an invalid request."""
         return cls(400, message, param=param, code=code)
 
     @classmethod
     def too_long(cls, message: str, param: str | None = None) -> ApiError:
-        """400: more than is read at once; the code is OpenAI's."""
+        """400: more than a limit; the code is OpenAI's."""
         return cls(400, message, param=param, code="context_length_exceeded")
 
     @classmethod
     def unauthorized(cls, message: str, code: str = "invalid_api_key") -> ApiError:
-        """401: no key, one nobody knows, or (``expired_api_key``) one that is over."""
+        """401: no key, an unknown or (``expired_api_key``) an expired one."""
         return cls(
             401, message, type="authentication_error", code=code, headers={"www-authenticate": "Bearer"}
         )
 
     @classmethod
     def forbidden(cls, message: str) -> ApiError:
-        """403: not with this key."""
+        """403: this key does not allow it."""
         return cls(403, message, type="permission_error", code="permission_denied")
 
     @classmethod
-    def nothing_here(cls) -> ApiError:
+    def not_found(cls) -> ApiError:
         """404: no such path."""
         return cls(404, "nothing is served at this path: GET /openapi.json lists what is", code="not_found")
 
@@ -71,7 +71,7 @@ class ApiError(Exception):
 
     @classmethod
     def too_slow(cls, seconds: float) -> ApiError:
-        """408: the body; what else comes on its connection is not waited for."""
+        """408: the body took too long; the connection is closed."""
         return cls(
             408,
             f"the body did not come within {seconds:g} seconds: send it faster, or less of it",
@@ -80,13 +80,13 @@ class ApiError(Exception):
         )
 
     @classmethod
-    def too_large(cls, most: int) -> ApiError:
+    def too_large(cls, max_bytes: int) -> ApiError:
         """413: the body."""
-        return cls(413, f"the body is larger than {most} bytes: send less", code="request_too_large")
+        return cls(413, f"the body is larger than {max_bytes} bytes: send less", code="request_too_large")
 
     @classmethod
-    def not_unpacked(cls) -> ApiError:
-        """415: a content encoding that nobody reads here."""
+    def unsupported_encoding(cls) -> ApiError:
+        """415: a content encoding other than gzip."""
         return cls(
             415,
             "the body is packed in a way that is not read here: send it as gzip or as it is",
@@ -95,36 +95,36 @@ class ApiError(Exception):
         )
 
     @classmethod
-    def language_not_taught(cls, message: str, param: str | None = "messages") -> ApiError:
+    def language_not_served(cls, message: str, param: str | None = "messages") -> ApiError:
         """422: text in a language that has no bundle."""
         return cls(422, message, param=param, code="language_not_taught")
 
     @classmethod
     def rate_limited(cls, message: str, retry_after: float = 1.0) -> ApiError:
-        """429: later."""
+        """429: a limit of the key, or a full queue."""
         return cls(
-            429, message, type="rate_limit_error", code="rate_limit_exceeded", headers=_after(retry_after)
+            429, message, type="rate_limit_error", code="rate_limit_exceeded", headers=_retry(retry_after)
         )
 
     @classmethod
     def overloaded(cls, message: str, retry_after: float = 1.0) -> ApiError:
-        """503: too much is asked of all of it, or a part is away."""
-        return cls(503, message, type="server_error", code="overloaded", headers=_after(retry_after))
+        """503: the whole service is at its limit, or a part of it is unavailable."""
+        return cls(503, message, type="server_error", code="overloaded", headers=_retry(retry_after))
 
     @classmethod
     def stopping(cls) -> ApiError:
-        """503: the service was told to stop."""
+        """503: the service shuts down."""
         return cls(
             503,
             "the service is stopping: ask again in a moment",
             type="server_error",
             code="stopping",
-            headers=_after(5.0),
+            headers=_retry(5.0),
         )
 
     @classmethod
     def deadline(cls, seconds: float) -> ApiError:
-        """504: it took too long."""
+        """504: the request's deadline."""
         return cls(
             504,
             f"the answer was not done in {seconds:g} seconds: ask for fewer tokens, or again later",
@@ -134,14 +134,9 @@ class ApiError(Exception):
 
     @classmethod
     def internal(cls) -> ApiError:
-        """500: our fault; what it was stands in the log alone."""
+        """500: a defect; details are in the log only."""
         return cls(500, "internal error: it is in the log under this request's id", type="server_error")
 
 
-def _after(seconds: float) -> dict[str, str]:
+def _retry(seconds: float) -> dict[str, str]:
     return {"retry-after": str(max(1, math.ceil(seconds)))}
-
-
-def whole(text: str) -> str:
-    """The text with a question mark for each half of a surrogate pair, which UTF-8 cannot write."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Exceptions become :class:`ApiError`: nothing leaves in another shape, and no traceback at all."""
+"""Exceptions to :class:`ApiError`: every failure leaves in OpenAI's shape, none with a traceback."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from llink_ray.errors import JobFailed, LlinkError, TooLong
 from llink_ray.storage.redact import without_paths
 from serve.access_log import request_id
 from serve.errors import ApiError
-from serve.field_types import OWN
+from serve.field_types import CUSTOM_ERROR
 
 if TYPE_CHECKING:
     from llink_ray.prompts.conversation import LanguageNotServed
     from llink_ray.text.zawgyi import NotUnicode
 
 _log = logging.getLogger("llink_ray.serve")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_SOURCES = ("body", "query", "path", "header", "cookie")
-_SAYS = {
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_PARAMETER_SOURCES = ("body", "query", "path", "header", "cookie")
+_MESSAGES = {
     "missing": "is missing: give it",
     "string_type": "has to be text",
     "string_unicode": "has to be text",
@@ -50,119 +50,115 @@ _SAYS = {
     "greater_than_equal": "has to be {ge} or more",
     "less_than": "has to be below {lt}",
     "less_than_equal": "has to be {le} or less",
-    OWN: "{why}",
+    CUSTOM_ERROR: "{why}",
 }
-"""What is wrong, by pydantic's name of it: its own sentences are for programmers."""
-_ELSE = "is not what is read here: GET /openapi.json says what is"
-_STATUS = {405: "method_not_allowed", 415: "unsupported_media_type"}
-Translation = Mapping[type[Exception], Callable[[Any], ApiError]]
+"""By pydantic's type of error: its own sentences are for programmers."""
+_OTHER_MESSAGE = "is not what is read here: GET /openapi.json says what is"
 
 
 def install(app: FastAPI) -> None:
     """Have every exception answered in OpenAI's shape."""
-    for kind in _known():
+    for kind in _converters():
         app.add_exception_handler(kind, _handle)
 
 
-def translated(error: Exception, quietly: bool = False) -> ApiError:
-    """What the caller is told of an exception; ``quietly`` leaves the log alone."""
-    known = _known()
-    told = next((known[kind](error) for kind in type(error).__mro__ if kind in known), None)
-    if told is not None:
-        return told
-    return ApiError.internal() if quietly else unexpected(error)
+async def _handle(_request: Request, error: Exception) -> Response:
+    return to_api_error(error).response
+
+
+def to_api_error(error: Exception, log: bool = True) -> ApiError:
+    """What the client is told of an exception. Unexpected ones are logged unless ``log`` is false."""
+    converters = _converters()
+    for kind in type(error).__mro__:
+        if kind in converters:
+            return converters[kind](error)
+    return internal_error(error) if log else ApiError.internal()
 
 
 @cache
-def _known() -> Translation:
-    """A class stands for those derived from it, as in ``except``; what is nowhere is unexpected."""
+def _converters() -> Mapping[type, Callable[[Any], ApiError]]:
+    """By class; derived classes are included, as in ``except``."""
     from llink_ray.engine.types import QueueFull
     from llink_ray.prompts.conversation import LanguageNotServed
     from serve.backend import Lost, Overloaded
-    from serve.service import NoSuchModel
+    from serve.service import ModelNotFound
 
     return {
         ApiError: lambda error: error,
-        RequestValidationError: lambda error: of_validation(error.errors()),
-        HTTPException: of_http,
-        NoSuchModel: lambda error: ApiError.model_not_found(str(error)),
-        LanguageNotServed: lambda error: ApiError.language_not_taught(str(error)),
+        RequestValidationError: lambda error: _from_validation(error.errors()),
+        HTTPException: _from_http,
+        ModelNotFound: lambda error: ApiError.model_not_found(str(error)),
+        LanguageNotServed: lambda error: ApiError.language_not_served(str(error)),
         QueueFull: lambda error: ApiError.rate_limited(str(error)),
         Overloaded: lambda error: ApiError.overloaded(str(error)),
         Lost: lambda error: ApiError.overloaded(str(error)),
-        JobFailed: away,
+        JobFailed: _unavailable,
         TooLong: lambda error: ApiError.too_long(str(error)),
         LlinkError: lambda error: ApiError.bad_request(without_paths(str(error))),
     }
 
 
-async def _handle(_request: Request, error: Exception) -> Response:
-    return translated(error).response
-
-
-def away(error: JobFailed) -> ApiError:
-    """Something that the service stands on, such as the registry, is not there now."""
+def _unavailable(error: JobFailed) -> ApiError:
+    """A part that the service depends on, such as the registry, is unavailable."""
     _log.warning("request %s: %s", request_id(), error)
     return ApiError.overloaded("a part of the service is away: ask again in a moment")
 
 
-def unexpected(error: Exception) -> ApiError:
-    """Our own fault: told in the log with everything, and to the caller with nothing."""
+def internal_error(error: Exception) -> ApiError:
+    """A defect: the log gets everything, the client nothing."""
     _log.error("request %s failed: %s", request_id(), type(error).__name__, exc_info=error)
     return ApiError.internal()
 
 
-def placed(error: LanguageNotServed | TooLong | NotUnicode, where: Callable[[int], str]) -> ApiError:
-    """What is wrong with one text of several, by the name that ``where`` gives it."""
-    told = translated(error)
+def with_param(error: LanguageNotServed | TooLong | NotUnicode, field_name: Callable[[int], str]) -> ApiError:
+    """An error about one text of several, with the name that ``field_name`` gives to its index."""
+    api_error = to_api_error(error)
     if error.index is not None:
-        told.param = where(error.index)
-        told.message = f"{told.param}: {told.message}"
-    return told
+        api_error.param = field_name(error.index)
+        api_error.message = f"{api_error.param}: {api_error.message}"
+    return api_error
 
 
-def of_http(error: HTTPException) -> ApiError:
-    """What the framework itself refuses: no such path, another method, a body it cannot read."""
-    if error.status_code == 404:
-        return ApiError.nothing_here()
-    told = {
-        405: "this path does not take this method: GET /openapi.json lists what it takes",
-    }.get(error.status_code, str(error.detail))
-    if error.status_code == 400 and "parsing the body" in told:
-        told = "the body cannot be read as JSON in UTF-8: look at what is sent"
-    kind = "invalid_request_error" if error.status_code < 500 else "server_error"
-    code = _STATUS.get(error.status_code)
-    return ApiError(error.status_code, told, type=kind, code=code, headers=error.headers)
+def _from_http(error: HTTPException) -> ApiError:
+    """What the framework refuses: unknown paths, wrong methods, bodies that are not JSON."""
+    status, message, code = error.status_code, str(error.detail), None
+    if status == 404:
+        return ApiError.not_found()
+    if status == 405:
+        message = "this path does not take this method: GET /openapi.json lists what it takes"
+        code = "method_not_allowed"
+    elif status == 415:
+        code = "unsupported_media_type"
+    elif status == 400 and "parsing the body" in message:
+        message = "the body cannot be read as JSON in UTF-8: look at what is sent"
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return ApiError(status, message, type=kind, code=code, headers=error.headers)
 
 
-def of_validation(errors: Sequence[Any]) -> ApiError:
-    """The first thing that is wrong with a request, in a sentence; what was sent is not repeated."""
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        _, place = (*first["loc"], None)[:2]
-        why = first.get("ctx", {}).get("error", "it breaks off")
-        return ApiError.bad_request(f"the body is not JSON ({why}, at character {place}): look at it there")
-    where = dotted(first["loc"])
-    if not where:
-        if first["type"] in ("missing", "model_attributes_type", "model_type"):
-            return ApiError.bad_request(
-                "the body has to be a JSON object, with content-type: application/json: send one"
-            )
-        return ApiError.bad_request(f"the body {_said(first)}")
-    return ApiError.bad_request(f"{where} {_said(first)}", param=where)
+def _from_validation(errors: Sequence[Any]) -> ApiError:
+    """The first error of a request; what was sent is not repeated."""
+    error = errors[0]
+    if error["type"] == "json_invalid":
+        position = (*error["loc"], None)[1]
+        why = error.get("ctx", {}).get("error", "it breaks off")
+        return ApiError.bad_request(
+            f"the body is not JSON ({why}, at character {position}): look at it there"
+        )
+    name = _field_name(error["loc"])
+    if not name and error["type"] in ("missing", "model_attributes_type", "model_type"):
+        return ApiError.bad_request(
+            "the body has to be a JSON object, with content-type: application/json: send one"
+        )
+    message = _MESSAGES.get(error["type"], _OTHER_MESSAGE).format_map(error.get("ctx", {}))
+    return ApiError.bad_request(f"{name or 'the body'} {message}", param=name or None)
 
 
-def _said(error: Mapping[str, Any]) -> str:
-    """What is wrong with a field, behind its name; bounds and choices are ours and may be told."""
-    return _SAYS.get(error["type"], _ELSE).format_map(error.get("ctx", {}))
-
-
-def dotted(place: Sequence[str | int]) -> str:
-    """``messages[2].content``: only what looks like our own names, since keys come from the caller too."""
-    found = ""
-    for part in place[1:] if place and place[0] in _SOURCES else place:
+def _field_name(location: Sequence[str | int]) -> str:
+    """``messages[2].content``; parts that do not look like field names are the client's and left out."""
+    name = ""
+    for part in location[1:] if location and location[0] in _PARAMETER_SOURCES else location:
         if isinstance(part, int):
-            found += f"[{part}]"
-        elif _NAME.fullmatch(part):
-            found += f".{part}" if found else part
-    return found
+            name += f"[{part}]"
+        elif _FIELD_NAME.fullmatch(part):
+            name += f".{part}" if name else part
+    return name

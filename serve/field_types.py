@@ -1,4 +1,4 @@
-"""What the requests' models are made of: strict types, and fields that are known but not supported."""
+"""Types of request fields: strict, and fields of OpenAI's API that are known but not supported."""
 
 from __future__ import annotations
 
@@ -7,66 +7,60 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, FailFast, Tag
 from pydantic_core import PydanticCustomError
 
+CUSTOM_ERROR = "llink"
+"""Type of errors whose sentence is written here; pydantic's own sentences are never shown."""
 
-class _First(FailFast):
+
+class _HashableFailFast(FailFast):
     """As pydantic's own, and it may stand in a union."""
 
     def __hash__(self) -> int:
         return hash(self.fail_fast)
 
 
-FIRST = _First()
-"""Stop at the first item that is wrong: it is the one told of, and a body has room for very many."""
+FAIL_FAST = _HashableFailFast()
+"""Stop at the first wrong item: it alone is reported, and a body has room for very many."""
 
 
 class RequestModel(BaseModel):
-    """A request: a string is no number, true is no number, and neither is infinity.
+    """Strict JSON: a string is no number, true is no number, and neither is infinity.
 
-    Fields that nobody knows are ignored, as OpenAI's clients expect.
+    Unknown fields are ignored, as OpenAI's clients expect.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
 
 
-def refused(why: str) -> PydanticCustomError:
-    """What a validator raises: ``why`` goes on after the field's name."""
-    return PydanticCustomError(OWN, "{why}", {"why": why})
+def validation_error(why: str) -> PydanticCustomError:
+    """What a validator raises; ``why`` follows the field's name in the message."""
+    return PydanticCustomError(CUSTOM_ERROR, "{why}", {"why": why})
 
 
-OWN = "said_here"
-"""Type of errors whose sentence is ours; of others only the type is told on, in words of our own."""
-
-
-def _kind(value: Any) -> str:
-    return "(list)" if isinstance(value, list) else "(text)"
-
-
-def _no_ids(value: Any) -> Any:
-    """Clients that count tokens by themselves send ids of a vocabulary that is not ours."""
+def _no_token_ids(value: Any) -> Any:
+    """Clients that count tokens themselves send ids of another vocabulary."""
     first = value[0] if isinstance(value, list) and value else None
-    if type(first) is int or (isinstance(first, list) and all(type(one) is int for one in first)):
-        raise refused("has token ids in it, and only text is read here: have your client send text")
+    if type(first) is int or (isinstance(first, list) and all(type(item) is int for item in first)):
+        raise validation_error("has token ids in it, and only text is read here: have your client send text")
     return value
 
 
-EITHER = Discriminator(_kind)
-"""A text or a list, told apart by what was sent, so that one of the two is complained of and not both."""
+TEXT_OR_LIST = Discriminator(lambda value: "(list)" if isinstance(value, list) else "(text)")
+"""Chosen by what was sent, so that an error is about one of the two and not about both."""
 Text = Annotated[str, Tag("(text)")]
-Texts = Annotated[list[str], FIRST, Tag("(list)")]
-TextOrTexts = Annotated[Text | Texts, EITHER]
-Inputs = Annotated[TextOrTexts, BeforeValidator(_no_ids)]
-"""What is to be read."""
+Texts = Annotated[list[str], FAIL_FAST, Tag("(list)")]
+TextOrTexts = Annotated[Text | Texts, TEXT_OR_LIST]
+InputTexts = Annotated[TextOrTexts, BeforeValidator(_no_token_ids)]
 
 
 def unsupported(*harmless: Any, why: str = "is not supported here: leave it out") -> Any:
-    """A field that clients send and nothing here does: only the values that ask for nothing pass."""
+    """A field that clients send and this service lacks: only null and values that ask for nothing pass."""
 
     def check(value: Any) -> Any:
-        if value is None or any(value == one and type(value) is not bool for one in harmless):
+        if value is None or any(value == other and type(value) is not bool for other in harmless):
             return value
-        if any(value is one for one in harmless):  # True and False are themselves alone
+        if any(value is other for other in harmless):  # True and False
             return value
-        raise refused(why)
+        raise validation_error(why)
 
     return AfterValidator(check)
 
@@ -81,11 +75,8 @@ NO_SCHEMA = (
     "holds; leave it out. What there is: say in the message what form you want, end it with stop or "
     "max_tokens, and compare choices by logprobs"
 )
-Never = Annotated[Any, unsupported([], {})]
-"""Audio and the like."""
-Tools = Annotated[Any, unsupported([], {}, why=NO_TOOLS)]
-Structured = Annotated[Any, unsupported(why=NO_SCHEMA)]
-"""As other servers call it."""
-Zero = Annotated[Any, unsupported(0, 0.0, why="is not supported here: leave it at 0")]
-One = Annotated[Any, unsupported(1, why="is not supported here: one answer is given, so leave it at 1")]
-"""Answers to one request."""
+Unsupported = Annotated[Any, unsupported([], {})]
+UnsupportedTools = Annotated[Any, unsupported([], {}, why=NO_TOOLS)]
+UnsupportedSchema = Annotated[Any, unsupported(why=NO_SCHEMA)]
+OnlyZero = Annotated[Any, unsupported(0, 0.0, why="is not supported here: leave it at 0")]
+OnlyOne = Annotated[Any, unsupported(1, why="is not supported here: one answer is given, so leave it at 1")]

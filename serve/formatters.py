@@ -1,4 +1,4 @@
-"""Answers in OpenAI's two shapes, whole and in parts."""
+"""Answers in the shapes of OpenAI's two endpoints, whole and as chunks of a stream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from math import isnan
+from math import isfinite, isnan
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -15,190 +15,192 @@ from llink_ray.engine import Answer, FinishInfo, StreamEvent, TokenLogprob
 from llink_ray.engine.vocabulary import character_starts
 from serve import responses
 from serve.access_log import request_id
-from serve.responses import finite
-from serve.service import ResponseMetadata
+from serve.metadata import ResponseMetadata
 
+LOWEST_LOGPROB = -9_999.0
+"""Stands for minus infinity, which JSON lacks; OpenAI's own figure."""
 Answers = Sequence[tuple[Answer, ResponseMetadata]]
 
 
 class ResponseFormatter(Protocol):
-    """How one endpoint says it."""
+    """The response bodies of one endpoint."""
 
-    def whole(self, answers: Answers) -> BaseModel:
-        """The answers at once, each as a choice of its own."""
+    def response(self, answers: Answers) -> BaseModel:
+        """All answers at once, each as a choice."""
 
-    def begin(self) -> BaseModel | None:
-        """What comes before the first text."""
+    def first_chunk(self) -> BaseModel | None:
+        """Sent before the first text."""
 
-    def part(self, event: StreamEvent, place: int) -> BaseModel | None:
-        """New text of a choice; None where there is none."""
+    def chunk(self, event: StreamEvent, index: int) -> BaseModel | None:
+        """New text of a choice; None where the event has none."""
 
-    def end(self, done: FinishInfo, told: ResponseMetadata, place: int) -> BaseModel:
-        """Why a choice ended."""
+    def last_chunk(self, done: FinishInfo, metadata: ResponseMetadata, index: int) -> BaseModel:
+        """Why a choice ended, and its metadata."""
 
-    def usage(self, done: Sequence[FinishInfo]) -> BaseModel:
-        """What all of them cost."""
+    def usage_chunk(self, done: Sequence[FinishInfo]) -> BaseModel:
+        """Usage of all choices together."""
 
 
-def usage_of(done: Sequence[FinishInfo]) -> responses.Usage:
-    """Tokens really fed and made."""
-    return responses.Usage.of(
-        sum(one.usage.prompt_tokens for one in done), sum(one.usage.completion_tokens for one in done)
+def finite(logprob: float) -> float:
+    """A log-probability that JSON can write."""
+    return logprob if isfinite(logprob) else LOWEST_LOGPROB
+
+
+def _usage(done: Sequence[FinishInfo]) -> responses.Usage:
+    return responses.Usage.build(
+        sum(each.usage.prompt_tokens for each in done), sum(each.usage.completion_tokens for each in done)
     )
 
 
-def extension_of(told: ResponseMetadata) -> responses.LlinkMetadata:
-    """What is ours."""
-    return responses.LlinkMetadata.model_validate(told.extension())
-
-
-def _finish(done: FinishInfo) -> responses.Finish:
+def _finish_reason(done: FinishInfo) -> responses.FinishReason:
     return "length" if done.reason == "length" else "stop"
 
 
-class ChatFormatter:
+class _Formatter:
+    """Fields that are equal in all bodies of a response."""
+
+    _prefix: str
+
+    def __init__(self, model: str, logprobs: bool) -> None:
+        self._common: dict[str, Any] = {
+            "id": f"{self._prefix}-{request_id()}",
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._with_logprobs = logprobs
+
+    def _has_content(self, event: StreamEvent) -> bool:
+        return bool(event.text or (self._with_logprobs and event.tokens))
+
+
+class ChatFormatter(_Formatter):
     """``/v1/chat/completions``."""
 
-    def __init__(self, model: str, logprobs: bool) -> None:
-        self._named: dict[str, Any] = {
-            "id": f"chatcmpl-{request_id()}",
-            "created": int(time.time()),
-            "model": model,
-        }
-        self._logprobs = logprobs
+    _prefix = "chatcmpl"
 
-    def whole(self, answers: Answers) -> responses.ChatCompletion:
-        ((answer, told),) = answers
-        choice = responses.Choice(
-            message=responses.Said(content=answer.text),
-            logprobs=self._of(answer.tokens),
-            finish_reason=_finish(answer.finish),
+    def response(self, answers: Answers) -> responses.ChatCompletion:
+        ((answer, metadata),) = answers
+        choice = responses.ChatChoice(
+            message=responses.AssistantMessage(content=answer.text),
+            logprobs=self._logprobs(answer.tokens),
+            finish_reason=_finish_reason(answer.finish),
         )
         return responses.ChatCompletion(
-            **self._named, choices=[choice], usage=usage_of([answer.finish]), llink=extension_of(told)
+            **self._common, choices=[choice], usage=_usage([answer.finish]), llink=metadata.extension()
         )
 
-    def begin(self) -> BaseModel:
+    def first_chunk(self) -> BaseModel:
         return self._chunk(responses.Delta(role="assistant", content=""))
 
-    def part(self, event: StreamEvent, place: int) -> BaseModel | None:
-        if not event.text and not (self._logprobs and event.tokens):
+    def chunk(self, event: StreamEvent, index: int) -> BaseModel | None:
+        if not self._has_content(event):
             return None
-        return self._chunk(responses.Delta(content=event.text), self._of(event.tokens))
+        return self._chunk(responses.Delta(content=event.text), logprobs=self._logprobs(event.tokens))
 
-    def end(self, done: FinishInfo, told: ResponseMetadata, place: int) -> BaseModel:
-        last = self._chunk(responses.Delta(), finish=_finish(done))
-        last.llink = extension_of(told)
-        return last
+    def last_chunk(self, done: FinishInfo, metadata: ResponseMetadata, index: int) -> BaseModel:
+        chunk = self._chunk(responses.Delta(), finish_reason=_finish_reason(done))
+        chunk.llink = metadata.extension()
+        return chunk
 
-    def usage(self, done: Sequence[FinishInfo]) -> BaseModel:
-        return responses.ChatCompletionChunk(**self._named, choices=[], usage=usage_of(done))
+    def usage_chunk(self, done: Sequence[FinishInfo]) -> BaseModel:
+        return responses.ChatCompletionChunk(**self._common, choices=[], usage=_usage(done))
 
-    def _chunk(
-        self,
-        delta: responses.Delta,
-        logprobs: responses.Logprobs | None = None,
-        finish: responses.Finish | None = None,
-    ) -> responses.ChatCompletionChunk:
-        choice = responses.ChunkChoice(delta=delta, logprobs=logprobs, finish_reason=finish)
-        return responses.ChatCompletionChunk(**self._named, choices=[choice])
+    def _chunk(self, delta: responses.Delta, **fields: Any) -> responses.ChatCompletionChunk:
+        choice = responses.ChunkChoice(delta=delta, **fields)
+        return responses.ChatCompletionChunk(**self._common, choices=[choice])
 
-    def _of(self, tokens: Sequence[TokenLogprob]) -> responses.Logprobs | None:
-        if not self._logprobs:
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> responses.ChatLogprobs | None:
+        if not self._with_logprobs:
             return None
-        return responses.Logprobs(
-            content=[
-                responses.TokenLogprob(
-                    token=token.text,
-                    logprob=finite(token.logprob),
-                    bytes=list(token.bytes),
-                    top_logprobs=[
-                        responses.TopLogprob(
-                            token=one.text, logprob=finite(one.logprob), bytes=list(one.bytes)
-                        )
-                        for one in token.top
-                    ],
-                )
-                for token in tokens
-            ]
-        )
+        content = [
+            responses.TokenLogprob(
+                token=token.text,
+                logprob=finite(token.logprob),
+                bytes=list(token.bytes),
+                top_logprobs=[
+                    responses.TopLogprob(token=top.text, logprob=finite(top.logprob), bytes=list(top.bytes))
+                    for top in token.top
+                ],
+            )
+            for token in tokens
+        ]
+        return responses.ChatLogprobs(content=content)
 
 
-class CompletionFormatter:
+class CompletionFormatter(_Formatter):
     """``/v1/completions``."""
 
+    _prefix = "cmpl"
+
     def __init__(self, model: str, logprobs: bool) -> None:
-        self._named: dict[str, Any] = {
-            "id": f"cmpl-{request_id()}",
-            "created": int(time.time()),
-            "model": model,
-        }
-        self._logprobs = logprobs
+        super().__init__(model, logprobs)
         self._offsets = Counter[int]()
+        """Characters of each choice so far."""
 
-    def whole(self, answers: Answers) -> responses.Completion:
+    def response(self, answers: Answers) -> responses.Completion:
         choices = [
-            self._choice(answer.text, answer.tokens, place, _finish(answer.finish))
-            for place, (answer, _) in enumerate(answers)
+            self._choice(answer.text, answer.tokens, index, _finish_reason(answer.finish))
+            for index, (answer, _) in enumerate(answers)
         ]
-        found = responses.Completion(
-            **self._named, choices=choices, usage=usage_of([answer.finish for answer, _ in answers])
-        )
+        usage = _usage([answer.finish for answer, _ in answers])
+        body = responses.Completion(**self._common, choices=choices, usage=usage)
         if len(answers) == 1:
-            found.llink = extension_of(answers[0][1])
+            body.llink = answers[0][1].extension()
         else:
-            for choice, (_, told) in zip(choices, answers, strict=True):
-                choice.llink = extension_of(told)
-        return found
+            for choice, (_, metadata) in zip(choices, answers, strict=True):
+                choice.llink = metadata.extension()
+        return body
 
-    def begin(self) -> None:
+    def first_chunk(self) -> None:
         return None
 
-    def part(self, event: StreamEvent, place: int) -> BaseModel | None:
-        if not event.text and not (self._logprobs and event.tokens):
+    def chunk(self, event: StreamEvent, index: int) -> BaseModel | None:
+        if not self._has_content(event):
             return None
-        choice = self._choice(event.text, event.tokens, place)
-        return responses.Completion(**self._named, choices=[choice])
+        choice = self._choice(event.text, event.tokens, index)
+        return responses.Completion(**self._common, choices=[choice])
 
-    def end(self, done: FinishInfo, told: ResponseMetadata, place: int) -> BaseModel:
-        last = responses.Completion(**self._named, choices=[self._choice("", (), place, _finish(done))])
-        last.llink = extension_of(told)
-        return last
+    def last_chunk(self, done: FinishInfo, metadata: ResponseMetadata, index: int) -> BaseModel:
+        choice = self._choice("", (), index, _finish_reason(done))
+        return responses.Completion(**self._common, choices=[choice], llink=metadata.extension())
 
-    def usage(self, done: Sequence[FinishInfo]) -> BaseModel:
-        return responses.Completion(**self._named, choices=[], usage=usage_of(done))
+    def usage_chunk(self, done: Sequence[FinishInfo]) -> BaseModel:
+        return responses.Completion(**self._common, choices=[], usage=_usage(done))
 
     def _choice(
-        self, text: str, tokens: Sequence[TokenLogprob], place: int, finish: responses.Finish | None = None
-    ) -> responses.TextChoice:
-        return responses.TextChoice(
-            index=place, text=text, logprobs=self._of(tokens, place), finish_reason=finish
+        self,
+        text: str,
+        tokens: Sequence[TokenLogprob],
+        index: int,
+        finish_reason: responses.FinishReason | None = None,
+    ) -> responses.CompletionChoice:
+        logprobs = self._logprobs(tokens, index)
+        return responses.CompletionChoice(
+            index=index, text=text, logprobs=logprobs, finish_reason=finish_reason
         )
 
-    def _of(self, tokens: Sequence[TokenLogprob], place: int) -> responses.TextLogprobs | None:
-        if not self._logprobs:
+    def _logprobs(self, tokens: Sequence[TokenLogprob], index: int) -> responses.CompletionLogprobs | None:
+        if not self._with_logprobs:
             return None
-        spoken, begun, offsets = b"".join(token.bytes for token in tokens), 0, list[int]()
-        starts = character_starts(spoken)  # events begin and end with whole letters
+        data, position, offsets = b"".join(token.bytes for token in tokens), 0, list[int]()
+        starts = character_starts(data)  # events begin and end with whole characters
         for token in tokens:
-            inside = begun < len(spoken)
-            offsets.append(
-                self._offsets[place] + (bisect_right(starts, begun) - 1 if inside else len(starts))
-            )
-            begun += len(token.bytes)
-        self._offsets[place] += len(starts)
-        return responses.TextLogprobs(
+            character = bisect_right(starts, position) - 1 if position < len(data) else len(starts)
+            offsets.append(self._offsets[index] + character)
+            position += len(token.bytes)
+        self._offsets[index] += len(starts)
+        return responses.CompletionLogprobs(
             tokens=[token.text for token in tokens],
             token_logprobs=[None if isnan(token.logprob) else finite(token.logprob) for token in tokens],
-            top_logprobs=[None if isnan(token.logprob) else _by_name(token.top) for token in tokens],
+            top_logprobs=[None if isnan(token.logprob) else _top_logprobs(token.top) for token in tokens],
             text_offset=offsets,
         )
 
 
-def _by_name(tokens: Sequence[TokenLogprob]) -> dict[str, float]:
-    """Log-probabilities by name; two tokens of the same text are two."""
-    found: dict[str, float] = {}
+def _top_logprobs(tokens: Sequence[TokenLogprob]) -> dict[str, float]:
+    """By text; of two tokens with the same text the second is named by its id."""
+    logprobs: dict[str, float] = {}
     for token in tokens:
-        name = token.text if token.text not in found else f"token_id:{token.id}"
-        found[name] = finite(token.logprob)
-    return found
+        name = token.text if token.text not in logprobs else f"token_id:{token.id}"
+        logprobs[name] = finite(token.logprob)
+    return logprobs

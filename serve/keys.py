@@ -1,4 +1,4 @@
-"""Who asks: bearer keys with names, compared in constant time, and never shown."""
+"""API keys: named bearer keys, compared in constant time and never shown."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from llink_ray.errors import LlinkError
 from serve.errors import ApiError
 
-CALLER = "llink_ray.caller"
-"""Key of a request's scope under which its :class:`Caller` stands, once it was let in."""
+CALLER_KEY = "llink_ray.caller"
+"""Scope key of the request's :class:`Caller`."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody who may ask, and how much."""
+    """The owner of a key, with its limits."""
 
     name: str
     requests_per_minute: int | None = None
@@ -30,21 +30,21 @@ ANONYMOUS = Caller("anonymous")
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key; of the key itself only its SHA-256 is kept."""
+    """A key, of which only the SHA-256 is kept."""
 
     caller: Caller
     digest: bytes = field(repr=False)
     expires: datetime | None = None
-    """From this moment on it is refused."""
+    """It is refused from this moment on."""
 
 
 def digest_of(key: str) -> bytes:
-    """What is compared: of one length for every key, so that comparing tells nothing of it."""
+    """SHA-256. Digests are of one length, so comparing them tells nothing of the keys."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def utc_now() -> datetime:
-    """The moment, with its zone."""
+    """The time with its zone."""
     return datetime.now(UTC)
 
 
@@ -53,7 +53,7 @@ class KeyRing:
 
     def __init__(
         self,
-        entries: Iterable[ApiKey] = (),
+        keys: Iterable[ApiKey] = (),
         admin: bytes | None = None,
         admin_variable: str = "LLINK_ADMIN_KEY",
         anonymous: Caller = ANONYMOUS,
@@ -64,52 +64,50 @@ class KeyRing:
         Raises:
             LlinkError: two keys that are the same, or that have one name.
         """
-        self._entries, self._admin, self._admin_variable = tuple(entries), admin, admin_variable
+        self._keys, self._admin, self._admin_variable = tuple(keys), admin, admin_variable
         self._anonymous, self._now = anonymous, now
         by_digest: dict[bytes, str] = {}
-        names: set[str] = set()
-        for entry in self._entries:
-            name = entry.caller.name
-            if name in names:
+        for key in self._keys:
+            name = key.caller.name
+            if name in by_digest.values():
                 raise LlinkError(f"two API keys are named {name!r}: give each a name of its own")
-            if entry.digest in by_digest:
+            if key.digest in by_digest:
                 raise LlinkError(
-                    f"the API keys {by_digest[entry.digest]!r} and {name!r} are the same: give each its own"
+                    f"the API keys {by_digest[key.digest]!r} and {name!r} are the same: give each its own"
                 )
-            if entry.digest == admin:
+            if key.digest == admin:
                 raise LlinkError(f"the API key {name!r} is the admin key too: give admins one of their own")
-            names.add(name)
-            by_digest[entry.digest] = name
+            by_digest[key.digest] = name
 
     def __repr__(self) -> str:
-        return f"KeyRing({', '.join(entry.caller.name for entry in self._entries) or 'no keys'})"
+        return f"KeyRing({', '.join(key.caller.name for key in self._keys) or 'no keys'})"
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._keys)
 
     def authenticate(self, header: str | None) -> Caller:
-        """Who an ``Authorization`` header stands for.
+        """The owner of the key in an ``Authorization`` header.
 
         Raises:
-            ApiError: 401, for no key, an unknown one, or one that has expired.
+            ApiError: 401 for no key, an unknown or an expired one.
         """
-        if not self._entries:
+        if not self._keys:
             return self._anonymous
-        given = digest_of(_bearer(header))
-        found: ApiKey | None = None
-        for entry in self._entries:  # all of them, so that the time does not tell which one it is
-            if hmac.compare_digest(entry.digest, given):
-                found = entry
-        if found is None:
+        digest = digest_of(_bearer(header))
+        match: ApiKey | None = None
+        for key in self._keys:  # all of them, so that the time does not tell which one it is
+            if hmac.compare_digest(key.digest, digest):
+                match = key
+        if match is None:
             raise ApiError.unauthorized("this API key is not known here: look at it, or ask for one")
-        if found.expires is not None and self._now() >= found.expires:
+        if match.expires is not None and self._now() >= match.expires:
             raise ApiError.unauthorized(
-                f"this API key expired on {found.expires:%Y-%m-%d}: ask for a new one", "expired_api_key"
+                f"this API key expired on {match.expires:%Y-%m-%d}: ask for a new one", "expired_api_key"
             )
-        return found.caller
+        return match.caller
 
     def require_admin(self, header: str | None) -> None:
-        """Let admins pass.
+        """Refuse everybody but admins.
 
         Raises:
             ApiError: 401 without a key, 403 with another one, or where no admin key was set.
@@ -119,8 +117,7 @@ class KeyRing:
                 "the admin endpoints are closed: start the service with an admin key in the variable "
                 f"{self._admin_variable}"
             )
-        given = digest_of(_bearer(header))
-        if not hmac.compare_digest(self._admin, given):
+        if not hmac.compare_digest(self._admin, digest_of(_bearer(header))):
             raise ApiError.forbidden("this is not the admin key")
 
 

@@ -1,4 +1,4 @@
-"""What lies around every request. Plain ASGI: streams pass through as they come, and so do cancellations."""
+"""ASGI middleware around every request. Streams and cancellations pass through as they come."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import access_log
 from serve.errors import ApiError
-from serve.exception_handlers import unexpected
-from serve.keys import CALLER, Caller, KeyRing
+from serve.exception_handlers import internal_error
+from serve.keys import CALLER_KEY, Caller, KeyRing
 from serve.request_body import BodyMiddleware
 from serve.settings import ServeSettings
 
-_OPEN = frozenset({"/health", "/ready", "/openapi.json"})
-"""What nobody needs a key for."""
-_ADMIN = "/admin/"
+_PUBLIC_PATHS = frozenset({"/health", "/ready", "/openapi.json"})
+"""Need no key."""
+_ADMIN_PREFIX = "/admin/"
 
 
-def install(app: FastAPI, settings: ServeSettings, ring: KeyRing, *, tells_id: bool = True) -> None:
-    """Put them around the application: the last one added is the outermost.
+def install(app: FastAPI, settings: ServeSettings, keys: KeyRing, *, send_id: bool = True) -> None:
+    """Add the middleware to an application; the last one added is the outermost.
 
-    ``tells_id`` is for servers that do not write the request's id into the answer by themselves.
+    ``send_id`` is for servers that do not write ``x-request-id`` into the response themselves.
     """
-    access_log.to_stderr()
+    access_log.log_to_stderr()
     limits = settings.limits
     app.add_middleware(
-        BodyMiddleware, most=limits.body_bytes, seconds=min(limits.body_seconds, limits.seconds)
+        BodyMiddleware, max_bytes=limits.body_bytes, seconds=min(limits.body_seconds, limits.seconds)
     )
-    app.add_middleware(AuthenticationMiddleware, ring=ring)
+    app.add_middleware(AuthenticationMiddleware, keys=keys)
     app.add_middleware(HeadMiddleware)
     if settings.http.cors_origins:
         app.add_middleware(
@@ -42,56 +42,57 @@ def install(app: FastAPI, settings: ServeSettings, ring: KeyRing, *, tells_id: b
             allow_headers=("*",),
             expose_headers=("x-request-id", "retry-after", "x-llink-max-tokens"),
         )
-    app.add_middleware(AccessLogMiddleware, log_prompts=settings.log_prompts, tells_id=tells_id)
+    app.add_middleware(AccessLogMiddleware, log_prompts=settings.log_prompts, send_id=send_id)
 
 
 class AccessLogMiddleware:
-    """Gives each request its id, and the log its line; outermost, so that it sees what the others answer."""
+    """Gives each request its id and its log line; outermost, so that it sees what the others answer."""
 
-    def __init__(self, app: ASGIApp, log_prompts: bool = False, tells_id: bool = True) -> None:
-        self._app, self._log_prompts, self._tells_id = app, log_prompts, tells_id
+    def __init__(self, app: ASGIApp, log_prompts: bool = False, send_id: bool = True) -> None:
+        self._app, self._log_prompts, self._send_id = app, log_prompts, send_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = scope[access_log.BEGAN] = time.monotonic()
-        chosen = access_log.begin(Headers(scope=scope).get("x-request-id"))
-        notes: dict[str, Any] = {}
-        scope[access_log.NOTES] = notes
-        status, size, whole = 0, 0, False
+        start = scope[access_log.START_KEY] = time.monotonic()
+        request_id = access_log.set_request_id(Headers(scope=scope).get("x-request-id"))
+        extra: dict[str, Any] = {}
+        scope[access_log.FIELDS_KEY] = extra
+        status, size, complete = 0, 0, False
 
-        async def told(message: Message) -> None:
-            nonlocal status, size, whole
+        async def send_and_record(message: Message) -> None:
+            nonlocal status, size, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if self._tells_id:
-                    MutableHeaders(scope=message)["x-request-id"] = chosen
+                if self._send_id:
+                    MutableHeaders(scope=message)["x-request-id"] = request_id
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
-                whole = whole or not message.get("more_body", False)
+                complete = complete or not message.get("more_body", False)
             await send(message)
 
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_and_record)
         except Exception as error:
-            if status:  # too late to say so: the connection breaks off, which every client notices
+            if status:  # the response has begun: a connection that breaks off is noticed by every client
                 raise
-            await unexpected(error).response(scope, receive, told)
+            await internal_error(error).response(scope, receive, send_and_record)
         finally:
             fields = {
-                "id": chosen,
+                "request_id": request_id,
                 "method": scope["method"],
                 "path": getattr(scope.get("route"), "path", None),
                 "status": status or None,
-                "seconds": round(time.monotonic() - begun, 4),
-                "bytes": size,
+                "duration_seconds": round(time.monotonic() - start, 4),
+                "response_bytes": size,
+                **({} if complete else {"aborted": True}),
             }
-            access_log.write(fields if whole else {**fields, "broken_off": True}, notes, self._log_prompts)
+            access_log.write(fields | extra, self._log_prompts)
 
 
 class HeadMiddleware:
-    """Answers ``HEAD`` as ``GET``, without the body."""
+    """Answers ``HEAD`` like ``GET``, without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,52 +101,49 @@ class HeadMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        alone = scope["method"] == "HEAD"
+        is_head = scope["method"] == "HEAD"
 
-        async def told(message: Message) -> None:
+        async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 405:
-                _allow_head(MutableHeaders(scope=message))
-            if alone and message["type"] == "http.response.body":
+                headers = MutableHeaders(scope=message)
+                allowed = headers.get("allow", "").split(", ")
+                if "GET" in allowed and "HEAD" not in allowed:
+                    headers["allow"] = ", ".join([*allowed, "HEAD"])
+            if is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        asked = {**scope, "method": "GET"} if alone else scope
+        inner = {**scope, "method": "GET"} if is_head else scope
         try:
-            await self._app(asked, receive, told)
+            await self._app(inner, receive, send_head)
         finally:
-            if "route" in asked:  # for the log
-                scope["route"] = asked["route"]
-
-
-def _allow_head(headers: MutableHeaders) -> None:
-    allowed = headers.get("allow", "").split(", ")
-    if "GET" in allowed and "HEAD" not in allowed:
-        headers["allow"] = ", ".join([*allowed, "HEAD"])
+            if "route" in inner:  # for the access log
+                scope["route"] = inner["route"]
 
 
 class AuthenticationMiddleware:
-    """Nobody without a key gets further, whatever the body is: it is not read before."""
+    """Checks the key before the body is read."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
-        self._app, self._ring = app, ring
+    def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
+        self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (path := _route_path(scope)) not in _OPEN:
+        if scope["type"] == "http" and (path := _route_path(scope)) not in _PUBLIC_PATHS:
             header = Headers(scope=scope).get("authorization")
             try:
-                if path.startswith(_ADMIN):
-                    self._ring.require_admin(header)
-                    scope[CALLER] = Caller("admin")
+                if path.startswith(_ADMIN_PREFIX):
+                    self._keys.require_admin(header)
+                    scope[CALLER_KEY] = Caller("admin")
                 else:
-                    scope[CALLER] = self._ring.authenticate(header)
+                    scope[CALLER_KEY] = self._keys.authenticate(header)
             except ApiError as error:
                 await error.response(scope, receive, send)
                 return
-            access_log.note(scope, caller=scope[CALLER].name)
+            access_log.add_fields(scope, caller=scope[CALLER_KEY].name)
         await self._app(scope, receive, send)
 
 
 def _route_path(scope: Scope) -> str:
-    """What is asked for, as routes are compared with it: without the prefix of ``root_path``."""
+    """The path without ``root_path``, as routes are matched."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path[len(root) :] if root and (path + "/").startswith(root + "/") else path

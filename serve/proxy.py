@@ -1,7 +1,7 @@
-"""What stands before Ray Serve's own HTTP proxy, in that proxy's process.
+"""Middleware for Ray Serve's own HTTP proxy, in that proxy's process.
 
-Ray asks for it under the name in ``VARIABLE``, which has to be in the environment of every node that has a
-proxy; where Ray is started here, it is.
+Ray loads it by the name in ``VARIABLE``, which has to be in the environment of every node with a proxy;
+where Ray is started here, it is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from uvicorn.config import HTTP_PROTOCOLS
 
 from serve import access_log, ray_patches
 from serve.errors import ApiError
-from serve.exception_handlers import unexpected
+from serve.exception_handlers import internal_error
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PATH = "serve.proxy.middlewares"
 
 _ID = b"x-request-id"
-_ORDERS = frozenset(
+_RAY_HEADERS = frozenset(
     {
         b"x-request-timeout-seconds",
         b"x-request-disconnect-disabled",
@@ -27,13 +27,12 @@ _ORDERS = frozenset(
         b"serve-multiplexed-model-id",
     }
 )
-"""Headers that tell Ray how long to wait, whom to ask, and to work on for those who left: not for callers."""
-_TEXT = "text/plain"
+"""Headers that steer Ray's routing and timeouts: not for clients."""
 
 
 def middlewares() -> list[Middleware]:
     """Ray calls this in each proxy before it listens."""
-    ray_patches.call_directly()
+    ray_patches.patch_channels()
     # Uvicorn's other parser takes a body for another protocol's bytes where the request offers to change
     # to one (``Upgrade: h2c``, as Java's own client does at its first request), and drops it.
     HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
@@ -41,7 +40,7 @@ def middlewares() -> list[Middleware]:
 
 
 class ProxyMiddleware:
-    """One id for each request, no orders to Ray, and Ray's own refusals in the shape that clients read."""
+    """One id for each request, no headers that steer Ray, and Ray's refusals in OpenAI's shape."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,66 +49,68 @@ class ProxyMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        chosen = access_log.chosen(Headers(scope=scope).get("x-request-id"))
-        passed = [(name, value) for name, value in scope["headers"] if not _kept_back(name)]
-        scope["headers"] = [*passed, (_ID, chosen.encode())]
-        told = _Told(chosen, send)
-        http = scope["type"] == "http"
+        request_id = access_log.valid_or_new_id(Headers(scope=scope).get("x-request-id"))
+        headers = [(name, value) for name, value in scope["headers"] if not _is_dropped(name)]
+        scope["headers"] = [*headers, (_ID, request_id.encode())]
+        response = _Response(request_id, send)
+        is_http = scope["type"] == "http"
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, response)
         except Exception as error:
-            if told.begun or not http:
+            if response.started or not is_http:
                 raise
-            await told.tell(unexpected(error))
-        if http and not told.begun:  # so Ray ends where an ingress died; nobody reads it who has hung up
-            await told.tell(ApiError.overloaded("a part of the service went away: ask again in a moment"))
+            await response.send_error(internal_error(error))
+        if is_http and not response.started:  # Ray ends so where an ingress died under the request
+            await response.send_error(
+                ApiError.overloaded("a part of the service went away: ask again in a moment")
+            )
 
 
-def _kept_back(name: bytes) -> bool:
+def _is_dropped(name: bytes) -> bool:
     name = name.lower()
-    return name == _ID or name.replace(b"_", b"-") in _ORDERS
+    return name == _ID or name.replace(b"_", b"-") in _RAY_HEADERS
 
 
-class _Told:
-    """The way out."""
+class _Response:
+    """``send`` that sets the id and replaces Ray's plain-text refusals."""
 
-    def __init__(self, chosen: str, send: Send) -> None:
-        self.begun = False
-        self._chosen, self._send = chosen, send
-        self._instead: ApiError | None = None
+    def __init__(self, request_id: str, send: Send) -> None:
+        self.started = False
+        self._request_id, self._send = request_id, send
+        self._replacement: ApiError | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if message["status"] >= 400 and headers.get("content-type", "").startswith(_TEXT):
-                self._instead = _own(message["status"], headers.get("retry-after"))
+            if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
+                self._replacement = _from_ray(message["status"], headers.get("retry-after"))
                 return
-            self.begun = True
-            headers["x-request-id"] = self._chosen
-        elif self._instead is not None:
+            self.started = True
+            headers["x-request-id"] = self._request_id
+        elif self._replacement is not None:
             if not message.get("more_body", False):
-                await self.tell(self._instead)
+                await self.send_error(self._replacement)
             return
         await self._send(message)
 
-    async def tell(self, error: ApiError) -> None:
-        """An answer that did not come from the application."""
-        self.begun = True
+    async def send_error(self, error: ApiError) -> None:
+        """Answer in place of the application."""
+        self.started = True
         response = error.response
-        response.headers["x-request-id"] = self._chosen
+        response.headers["x-request-id"] = self._request_id
         await self._send(
             {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         )
         await self._send({"type": "http.response.body", "body": response.body})
 
 
-def _own(status: int, retry_after: str | None) -> ApiError:
-    """What Ray says by itself: no application yet, no replica, too much at once."""
+def _from_ray(status: int, retry_after: str | None) -> ApiError:
+    """Ray's own refusals: no application or replica yet, or too many requests."""
     if status == 404:
-        return ApiError.nothing_here()
+        return ApiError.not_found()
     if status == 408:
         return ApiError(408, "the answer was not done in time: ask again", code="request_timeout")
     if status in (429, 503):
-        told = "the service is starting, ending, or asked for too much at once: ask again in a moment"
-        return ApiError.overloaded(told, float(retry_after or 1))
+        message = "the service is starting, ending, or asked for too much at once: ask again in a moment"
+        return ApiError.overloaded(message, float(retry_after or 1))
     return ApiError.internal()

@@ -1,50 +1,51 @@
-"""Replicas speak with one another alone: no port is open further than Ray's own, and no proxy between."""
+"""Two changes of Ray Serve 2.60: replicas listen on their node alone and call one another without a proxy."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_ANY = "[::]:"
+_ANY_ADDRESS = "[::]:"
 _NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 
-def close() -> None:
-    """Have the replica in this process listen on its node's address alone, and call others without a proxy.
+def patch_replica() -> None:
+    """Have the replica in this process listen on its node's address, and ``patch_channels``.
 
-    Ray Serve 2.60 opens a gRPC port in each replica on every address of the machine, whatever host is set,
-    and has no setting for it. It is opened once the deployment's object is made, so call this from there.
+    Ray Serve 2.60 opens a gRPC port in each replica on every address of the machine, whatever host is set.
+    The port is opened after the deployment's object is made, so its constructor can call this.
     """
     import ray
     from ray.serve._private import replica
 
-    call_directly()
-    opened = replica.add_port_to_grpc_server
-    if getattr(opened, "closed", False):
+    patch_channels()
+    add_port = replica.add_port_to_grpc_server
+    if getattr(add_port, "patched", False):
         return
     address = ray.util.get_node_ip_address()
     host = f"[{address}]" if ":" in address else address
 
-    def open_here(server: Any, wanted: str) -> Any:
-        return opened(server, f"{host}:{wanted.removeprefix(_ANY)}" if wanted.startswith(_ANY) else wanted)
+    def add_port_on_node(server: Any, requested: str) -> Any:
+        if requested.startswith(_ANY_ADDRESS):
+            requested = f"{host}:{requested.removeprefix(_ANY_ADDRESS)}"
+        return add_port(server, requested)
 
-    open_here.closed = True  # type: ignore[attr-defined]
-    replica.add_port_to_grpc_server = open_here
+    add_port_on_node.patched = True  # type: ignore[attr-defined]
+    replica.add_port_to_grpc_server = add_port_on_node
 
 
-def call_directly() -> None:
+def patch_channels() -> None:
     """Have this process call replicas past the proxy that its environment may name.
 
-    Ray's other channels have the option; those of Serve 2.60 to replicas lack it, and gRPC would have the
-    nodes of a cluster ask a proxy for one another.
+    Ray's other channels have the option; those of Serve 2.60 to replicas lack it.
     """
     from ray.serve._private.request_router import replica_wrapper
 
-    made = replica_wrapper.init_grpc_channel
-    if getattr(made, "direct", False):
+    init_channel = replica_wrapper.init_grpc_channel
+    if getattr(init_channel, "patched", False):
         return
 
-    def make(address: str, options: Any = (), **more: Any) -> Any:
-        return made(address, options=[*(options or ()), _NO_PROXY], **more)
+    def init_direct_channel(address: str, options: Any = (), **more: Any) -> Any:
+        return init_channel(address, options=[*(options or ()), _NO_PROXY], **more)
 
-    make.direct = True  # type: ignore[attr-defined]
-    replica_wrapper.init_grpc_channel = make
+    init_direct_channel.patched = True  # type: ignore[attr-defined]
+    replica_wrapper.init_grpc_channel = init_direct_channel

@@ -1,4 +1,4 @@
-"""Bodies of requests: read before the application runs, within bounds of size and time, and unpacked."""
+"""Request bodies: read before the application runs, within bounds of size and time, and unpacked."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import ApiError
 
-_WITHOUT = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods of whose bodies nothing is made."""
-_ABOUT = frozenset({b"content-length", b"content-encoding", b"transfer-encoding"})
-"""Headers that speak of the body as it came."""
+_METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+_BODY_HEADERS = frozenset({b"content-length", b"content-encoding", b"transfer-encoding"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_WINDOW = 31
 """For zlib: the gzip format, with its largest window."""
 
 
 class BodyMiddleware:
-    """Gives the application a body that is whole, or answers in its place: 408, 413, 415."""
+    """Hands the application a whole body, or answers in its place: 408, 413, 415."""
 
-    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
-        """``most`` bytes, packed and unpacked, that come within so many seconds."""
-        self._app, self._most, self._seconds = app, most, seconds
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
+        """``max_bytes`` holds packed and unpacked; the body has to come within ``seconds``."""
+        self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in _WITHOUT:
+        if scope["type"] != "http" or scope["method"] in _METHODS_WITHOUT_BODY:
             await self._app(scope, receive, send)
             return
         try:
@@ -35,61 +33,64 @@ class BodyMiddleware:
         except ApiError as error:
             await error.response(scope, receive, send)
             return
-        if body is None:  # whoever sent it has hung up
+        if body is None:  # the client disconnected
             return
-        headers = [(name, value) for name, value in scope["headers"] if name not in _ABOUT]
-        headers.append((b"content-length", str(len(body)).encode()))
-        scope["headers"] = headers
-        await self._app(scope, _again(body, receive), send)
+        headers = [(name, value) for name, value in scope["headers"] if name not in _BODY_HEADERS]
+        scope["headers"] = [*headers, (b"content-length", str(len(body)).encode())]
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await self._app(scope, replay, send)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
-        packing = _packing(headers)
+        is_gzip = _is_gzip(headers)
         length = headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > 18 or int(length) > self._most):
-            raise ApiError.too_large(self._most)
-        found = bytearray()
+        if length.isdecimal() and (len(length) > 18 or int(length) > self._max_bytes):
+            raise ApiError.too_large(self._max_bytes)
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(self._seconds):
-                more = True
                 while more:
                     message = await receive()
                     if message["type"] != "http.request":
                         return None
-                    found += message.get("body", b"")
+                    body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if len(found) > self._most:
-                        raise ApiError.too_large(self._most)
+                    if len(body) > self._max_bytes:
+                        raise ApiError.too_large(self._max_bytes)
         except TimeoutError:
             raise ApiError.too_slow(self._seconds) from None
-        return unpacked(bytes(found), self._most) if packing else bytes(found)
+        return gunzip(bytes(body), self._max_bytes) if is_gzip else bytes(body)
 
 
-def _packing(headers: Headers) -> bool:
+def _is_gzip(headers: Headers) -> bool:
     """Whether the body is packed.
 
     Raises:
-        ApiError: 415, in a way that is not known here.
+        ApiError: 415 for another encoding than gzip.
     """
-    told = ",".join(headers.getlist("content-encoding")).lower()
-    named = [one for part in told.split(",") if (one := part.strip()) not in ("", "identity")]
-    if named and (len(named) > 1 or named[0] not in _GZIP):
-        raise ApiError.not_unpacked()
-    return bool(named)
+    names = [part.strip() for part in ",".join(headers.getlist("content-encoding")).lower().split(",")]
+    encodings = [name for name in names if name not in ("", "identity")]
+    if encodings and (len(encodings) > 1 or encodings[0] not in _GZIP):
+        raise ApiError.unsupported_encoding()
+    return bool(encodings)
 
 
-def unpacked(packed: bytes, most: int) -> bytes:
-    """What a gzip body holds; no more of it is unpacked than may be read.
+def gunzip(packed: bytes, max_bytes: int) -> bytes:
+    """The content of a gzip body; unpacking stops at ``max_bytes``.
 
     Raises:
-        ApiError: 413 where that is more than ``most`` bytes, 400 where it is not gzip.
+        ApiError: 413 where there is more, 400 where it is not gzip.
     """
-    found = bytearray()
+    content = bytearray()
     try:
         while packed:
             member = zlib.decompressobj(_GZIP_WINDOW)
-            found += member.decompress(packed, most + 1 - len(found))
-            if len(found) > most:
-                raise ApiError.too_large(most)
+            content += member.decompress(packed, max_bytes + 1 - len(content))
+            if len(content) > max_bytes:
+                raise ApiError.too_large(max_bytes)
             if not member.eof:
                 raise ApiError.bad_request("the gzip body breaks off: send all of it")
             packed = member.unused_data
@@ -97,18 +98,4 @@ def unpacked(packed: bytes, most: int) -> bytes:
         raise ApiError.bad_request(
             "the body is not gzip, which its content-encoding says: pack it, or leave the header out"
         ) from None
-    return bytes(found)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """The body once more; afterwards what comes, which is that the caller has gone."""
-    told = False
-
-    async def whole() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return whole
+    return bytes(content)

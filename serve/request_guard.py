@@ -1,137 +1,131 @@
-"""One request's way in and out: key, limits, metrics, log; and what failures are called."""
+"""Admission, deadline, metrics and log fields of one request."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from llink_ray.engine import FinishInfo, Usage
 from llink_ray.storage.redact import without_paths
 from serve import access_log, key_files
-from serve.admission import AdmissionController, Permit
+from serve.admission import AdmissionController
 from serve.errors import ApiError
-from serve.keys import CALLER
-from serve.service import PreparedRequest, Service
+from serve.keys import CALLER_KEY
+from serve.metadata import PreparedRequest
+from serve.service import Service
 
 
 class RequestGuard:
-    """What all endpoints pass through."""
+    """Admits requests to the endpoints."""
 
     def __init__(self, service: Service) -> None:
         self.service, self.limits = service, service.settings.limits
-        self.ring = key_files.load(service.settings)
+        self.keys = key_files.load(service.settings)
         self.admission = AdmissionController(self.limits.in_flight)
 
     def admit(self, request: Request) -> RequestContext:
-        """Let a request in whose key was looked at (``middleware.Guard``).
+        """Admit a request whose key was checked by ``AuthenticationMiddleware``.
 
         Raises:
             ApiError: 429 or 503.
         """
-        if self.service.stopping.begun:
+        if self.service.shutdown.started:
             raise ApiError.stopping()
-        return RequestContext(self, request, self.admission.take(request.scope[CALLER]))
+        return RequestContext(self, request)
 
     @asynccontextmanager
-    async def visit(self, request: Request) -> AsyncIterator[RequestContext]:
-        """``admit``, for as long as the block lasts, within the deadline.
+    async def admitted(self, request: Request) -> AsyncIterator[RequestContext]:
+        """``admit`` for the duration of a block, within the deadline.
 
         Raises:
             ApiError: as ``admit``; 504 after the deadline.
         """
-        held = self.admit(request)
+        context = self.admit(request)
         try:
-            async with held.within(held.seconds_left):
-                yield held
+            async with context.timeout():
+                yield context
         finally:
-            held.leave()
+            context.close()
 
 
-@dataclass
 class RequestContext:
-    """A request that was let in; ``leave`` it at its very end."""
+    """An admitted request; ``close`` it when its response has ended."""
 
-    edge: RequestGuard
-    request: Request
-    held: Permit
-    began: float = field(init=False)
-    """When it came in, which is before its body was read."""
-    labels: tuple[str, str] | None = None
-    """Language and model, once they are known."""
-    outcome: str = "failed"
-    _first: float | None = None
-    _left: bool = False
-
-    def __post_init__(self) -> None:
-        self.began = self.request.scope[access_log.BEGAN]
-        self.edge.service.metrics.open.inc()
-        self.edge.service.stopping.open += 1
+    def __init__(self, guard: RequestGuard, request: Request) -> None:
+        self.service, self.limits = guard.service, guard.limits
+        self.outcome = "failed"
+        """For the metrics: ``ok``, ``cancelled``, ``failed`` or an HTTP status."""
+        self.labels = ("unknown", "unknown")
+        """Language and model, once they are known."""
+        self._scope = request.scope
+        self._start: float = request.scope[access_log.START_KEY]  # before the body was read
+        self._first_token: float | None = None
+        self._closed = False
+        self._permit = guard.admission.admit(request.scope[CALLER_KEY])
+        self.service.metrics.in_flight.inc()
+        self.service.shutdown.in_flight += 1
 
     @property
     def seconds_left(self) -> float:
         """Until the deadline."""
-        return max(0.001, self.edge.limits.seconds - (time.monotonic() - self.began))
+        return max(0.001, self.limits.seconds - (time.monotonic() - self._start))
 
-    def within(self, seconds: float) -> AbstractAsyncContextManager[None]:
-        """A block that may take so long; 504 after it, and 503 where the service stops meanwhile."""
-        return self.edge.service.stopping.within(seconds, ApiError.deadline(self.edge.limits.seconds))
+    def timeout(self, extra_seconds: float = 0.0) -> AbstractAsyncContextManager[None]:
+        """A block until the deadline: 504 after it, and 503 where the service stops meanwhile."""
+        error = ApiError.deadline(self.limits.seconds)
+        return self.service.shutdown.timeout(self.seconds_left + extra_seconds, error)
 
-    def understood(self, plan: PreparedRequest) -> None:
-        """Languages and model are known now."""
-        self.labels = plan.layout.adapter or "none", plan.model
-        access_log.note(
-            self.request.scope,
-            model=plan.model,
-            language=plan.layout.adapter,
-            prompt=[text for _, text in plan.layout.raw_messages],
-        )
+    def set_request(self, request: PreparedRequest) -> None:
+        """Language and model are known."""
+        language = request.conversation.adapter
+        self.labels = language or "none", request.model
+        prompt = [text for _, text in request.conversation.raw_messages]
+        access_log.add_fields(self._scope, model=request.model, language=language, prompt=prompt)
 
-    def first_text(self) -> None:
-        """The first text is on its way."""
-        if self._first is None:
-            self._first = time.monotonic() - self.began
+    def record_first_token(self) -> None:
+        """The first text is sent; later calls change nothing."""
+        if self._first_token is None:
+            self._first_token = time.monotonic() - self._start
 
-    def answered(self, plan: PreparedRequest, usage: Usage, grounding: float | None) -> None:
-        """It went well."""
-        metrics, language = self.edge.service.metrics, plan.layout.adapter or "none"
+    def record_answer(self, request: PreparedRequest, usage: Usage, grounding: float | None) -> None:
+        """An answer is complete."""
+        metrics, language = self.service.metrics, request.conversation.adapter or "none"
         self.outcome = "ok"
         metrics.tokens.labels(language, "prompt").inc(usage.prompt_tokens)
-        metrics.tokens.labels(language, "prompt_raw").inc(plan.raw_tokens)
+        metrics.tokens.labels(language, "prompt_raw").inc(request.raw_tokens)
         metrics.tokens.labels(language, "completion").inc(usage.completion_tokens)
         if grounding is not None:
             metrics.grounding.labels(language).observe(grounding)
-        access_log.note(
-            self.request.scope, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+        access_log.add_fields(
+            self._scope, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
         )
 
-    def hang_up(self) -> None:
-        """``leave`` a stream: one that came to no end was left by its caller."""
+    def close_stream(self) -> None:
+        """``close`` a stream: one without an outcome was left by its client."""
         if self.outcome == "failed":
             self.outcome = "cancelled"
-        self.leave()
+        self.close()
 
-    def leave(self) -> None:
-        """Give the place back and count; once, however often it is called."""
-        if self._left:
+    def close(self) -> None:
+        """Release the permit and record the metrics; later calls change nothing."""
+        if self._closed:
             return
-        self._left = True
-        metrics = self.edge.service.metrics
-        self.held.release()
-        metrics.open.dec()
-        self.edge.service.stopping.open -= 1
-        labels = self.labels or ("unknown", "unknown")
-        metrics.requests.labels(*labels, self.outcome).inc()
-        metrics.seconds.labels(*labels).observe(time.monotonic() - self.began)
-        if self._first is not None:
-            metrics.first.labels(*labels).observe(self._first)
+        self._closed = True
+        metrics = self.service.metrics
+        self._permit.release()
+        metrics.in_flight.dec()
+        self.service.shutdown.in_flight -= 1
+        metrics.requests.labels(*self.labels, self.outcome).inc()
+        metrics.duration.labels(*self.labels).observe(time.monotonic() - self._start)
+        if self._first_token is not None:
+            metrics.first_token.labels(*self.labels).observe(self._first_token)
 
 
-def require_good(done: FinishInfo, seconds: float) -> None:
-    """Refuse an end that is none.
+def raise_if_failed(done: FinishInfo, seconds: float) -> None:
+    """Refuse an answer that ended by a deadline or a failure.
 
     Raises:
         ApiError: 504 for a deadline, 503 where the decoder gave up.

@@ -1,49 +1,49 @@
-"""What is answered, in OpenAI's shape; ``llink`` holds what is ours."""
+"""Response bodies in the shape of OpenAI's API; ``llink`` holds this service's own fields."""
 
 from __future__ import annotations
 
 import base64
-import math
 import struct
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-Finish = Literal["stop", "length"]
-LOWEST = -9_999.0
-"""Stands for minus infinity, which JSON lacks; OpenAI's own figure."""
+FinishReason = Literal["stop", "length"]
 
 
-class Reply(BaseModel):
-    """An answer."""
+class ResponseModel(BaseModel):
+    """Part of a response."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Usage(Reply):
-    """Tokens that were really fed and made."""
+class Usage(ResponseModel):
+    """Tokens that were fed and generated."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
     @classmethod
-    def of(cls, prompt: int, completion: int) -> Usage:
-        """From the two that are counted."""
+    def build(cls, prompt: int, completion: int) -> Usage:
+        """With their sum."""
         return cls(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
-class LanguageSpan(Reply):
-    """What a stretch of a message was taken for."""
+# The object llink ----------------------------------------------------------------------------------------
+
+
+class LanguageSpan(ResponseModel):
+    """A stretch of text in one language."""
 
     message: int
-    """Place of the message in the conversation."""
+    """Index of the message or text."""
     start: int
     """In characters."""
     end: int
     language: str | None
-    """Code; null for none that is known."""
+    """Code; null where it is not known."""
     name: str | None = None
     own_name: str | None = None
     direction: str = "ltr"
@@ -53,31 +53,31 @@ class LanguageSpan(Reply):
     """Whether a bundle reads it."""
     sentences: int = 0
     slots: int = 0
-    numerals: list[str] = Field(default_factory=list)
-    """What stands beside the slots in ASCII digits."""
+    numerals: list[str] = []
+    """Numbers that stand beside the slots in ASCII digits."""
     cut_characters: int = 0
-    """At the ends of its sentences, which the encoder did not read any more."""
+    """At the ends of its sentences, which the encoder did not read."""
     outside: int | None = 0
     """Sentences unlike all that the bundle was trained on, of which answers may be made up; null where it
     cannot tell."""
 
 
-class BundleVersion(Reply):
-    """Which bundle answered."""
+class BundleVersion(ResponseModel):
+    """A bundle that took part."""
 
     version: str
     digest: str
 
 
-class Grounding(Reply):
+class Grounding(ResponseModel):
     """How much the answer depends on the foreign text, which says nothing of whether it is right."""
 
     nats: float
-    """A token of the answer is likelier by so much with its slots than without."""
+    """Mean log-probability of the answer's tokens with its slots less that without."""
     sentence: str
 
 
-class Notice(Reply):
+class Notice(ResponseModel):
     """Something that was done otherwise than it was asked for."""
 
     code: str
@@ -85,32 +85,34 @@ class Notice(Reply):
     message: str
 
 
-class LlinkMetadata(Reply):
+class LlinkMetadata(ResponseModel):
     """How the request was understood."""
 
-    spans: list[LanguageSpan] = Field(default_factory=list)
+    spans: list[LanguageSpan] = []
     sentences: int = 0
-    """Foreign sentences that slots stand for."""
+    """Foreign sentences that were read as slots."""
     slots: int = 0
-    """Rows of slots, marks included."""
+    """Rows of slots, with their marks."""
     slot_cache_hits: int = 0
-    """Sentences whose slots were known already."""
+    """Sentences whose slots were cached."""
     prompt_tokens: int = 0
     """As they were fed."""
     prompt_tokens_raw: int = 0
-    """What the text itself would have cost."""
-    bundles: dict[str, BundleVersion] = Field(default_factory=dict)
+    """With the text itself instead of its slots."""
+    bundles: dict[str, BundleVersion] = {}
     """By language."""
     adapter: str | None = None
-    """Language whose adapter the decoder spoke with."""
+    """Language of the decoder's adapter."""
     grounding: Grounding | None = None
     instruction_added: bool = False
-    notices: list[Notice] = Field(default_factory=list)
-    """What was done otherwise than it was asked for."""
+    notices: list[Notice] = []
 
 
-class TopLogprob(Reply):
-    """A token that could have stood there."""
+# Chats and completions -----------------------------------------------------------------------------------
+
+
+class TopLogprob(ResponseModel):
+    """A likely token."""
 
     token: str
     logprob: float
@@ -120,17 +122,17 @@ class TopLogprob(Reply):
 class TokenLogprob(TopLogprob):
     """A token of the answer."""
 
-    top_logprobs: list[TopLogprob] = Field(default_factory=list)
+    top_logprobs: list[TopLogprob] = []
 
 
-class Logprobs(Reply):
-    """Of every token of the answer."""
+class ChatLogprobs(ResponseModel):
+    """Log-probabilities of a chat."""
 
     content: list[TokenLogprob]
     refusal: None = None
 
 
-class Said(Reply):
+class AssistantMessage(ResponseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
@@ -138,18 +140,16 @@ class Said(Reply):
     refusal: None = None
 
 
-class Choice(Reply):
-    """The one answer."""
+class ChatChoice(ResponseModel):
+    """The one choice of a chat."""
 
     index: int = 0
-    message: Said
-    logprobs: Logprobs | None = None
-    finish_reason: Finish
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None = None
+    finish_reason: FinishReason
 
 
-class Named(Reply):
-    """What all answers begin with."""
-
+class _Identified(ResponseModel):
     id: str
     created: int
     """Unix time."""
@@ -157,32 +157,32 @@ class Named(Reply):
     system_fingerprint: str | None = None
 
 
-class ChatCompletion(Named):
+class ChatCompletion(_Identified):
     """Of ``POST /v1/chat/completions``."""
 
     object: Literal["chat.completion"] = "chat.completion"
-    choices: list[Choice]
+    choices: list[ChatChoice]
     usage: Usage
     llink: LlinkMetadata | None = None
 
 
-class Delta(Reply):
-    """What is new."""
+class Delta(ResponseModel):
+    """New text."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
 
-class ChunkChoice(Reply):
-    """The one answer, in part."""
+class ChunkChoice(ResponseModel):
+    """The one choice, in part."""
 
     index: int = 0
     delta: Delta
-    logprobs: Logprobs | None = None
-    finish_reason: Finish | None = None
+    logprobs: ChatLogprobs | None = None
+    finish_reason: FinishReason | None = None
 
 
-class ChatCompletionChunk(Named):
+class ChatCompletionChunk(_Identified):
     """One event of a streamed chat."""
 
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
@@ -191,38 +191,41 @@ class ChatCompletionChunk(Named):
     llink: LlinkMetadata | None = None
 
 
-class TextLogprobs(Reply):
-    """Log-probabilities of a completion: four lists side by side."""
+class CompletionLogprobs(ResponseModel):
+    """Log-probabilities of a completion: four parallel lists."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
-    """Null for the first token of a prompt that is given back, and for those that slots stand for."""
+    """Null for the first token of an echoed prompt, and for those that were read as slots."""
     top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
-class TextChoice(Reply):
-    """The one answer, whole or in part."""
+class CompletionChoice(ResponseModel):
+    """A choice, whole or in part."""
 
     index: int = 0
     text: str
-    logprobs: TextLogprobs | None = None
-    finish_reason: Finish | None = None
+    logprobs: CompletionLogprobs | None = None
+    finish_reason: FinishReason | None = None
     llink: LlinkMetadata | None = None
-    """How its prompt was understood, where there are several."""
+    """Of this choice, where there are several."""
 
 
-class Completion(Named):
+class Completion(_Identified):
     """Of ``POST /v1/completions``; a stream's events have the same shape."""
 
     object: Literal["text_completion"] = "text_completion"
-    choices: list[TextChoice]
+    choices: list[CompletionChoice]
     usage: Usage | None = None
     llink: LlinkMetadata | None = None
 
 
-class ModelCard(Reply):
-    """Something that answers."""
+# Models, embeddings, languages, tokens -------------------------------------------------------------------
+
+
+class ModelCard(ResponseModel):
+    """A model."""
 
     id: str
     object: Literal["model"] = "model"
@@ -230,19 +233,19 @@ class ModelCard(Reply):
     owned_by: str
     root: str | None = None
     parent: str | None = None
-    """The base that a bundle sits on."""
+    """Base model of a bundle."""
     llink: dict[str, Any] | None = None
     """Language, version and metrics of a bundle."""
 
 
-class ModelList(Reply):
+class ModelList(ResponseModel):
     """Of ``GET /v1/models``."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
 
 
-class Vector(Reply):
+class Embedding(ResponseModel):
     """One text's vector."""
 
     object: Literal["embedding"] = "embedding"
@@ -250,14 +253,14 @@ class Vector(Reply):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(Reply):
-    """Tokens read, as the decoder would count them; what was cut is not among them."""
+class EmbeddingsUsage(ResponseModel):
+    """Tokens that were read, by the decoder's tokenizer; truncated text is not counted."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class Truncation(Reply):
+class Truncation(ResponseModel):
     """A text of which only the beginning was read."""
 
     index: int
@@ -265,66 +268,62 @@ class Truncation(Reply):
     characters_read: int
 
 
-class EmbeddingMetadata(Reply):
+class EmbeddingMetadata(ResponseModel):
     """What these vectors are."""
 
     space: str
     unit_length: bool
-    """Whether all are of length 1: then a dot product is a cosine."""
-    cut: list[Truncation] = Field(default_factory=list)
-    notices: list[Notice] = Field(default_factory=list)
+    """Whether all are of length 1, so that a dot product is a cosine."""
+    cut: list[Truncation] = []
+    notices: list[Notice] = []
 
 
-class EmbeddingsResponse(Reply):
+class EmbeddingsResponse(ResponseModel):
     """Of ``POST /v1/embeddings``."""
 
     object: Literal["list"] = "list"
-    data: list[Vector]
+    data: list[Embedding]
     model: str
     usage: EmbeddingsUsage
     llink: EmbeddingMetadata
 
     @classmethod
-    def of(
+    def build(
         cls,
-        rows: Sequence[Sequence[float]],
+        vectors: Sequence[list[float]],
         model: str,
         tokens: int,
-        encoding: str | None,
-        extension: EmbeddingMetadata,
+        as_base64: bool,
+        metadata: EmbeddingMetadata,
     ) -> EmbeddingsResponse:
-        """Rows in order, as numbers or as base64."""
-        pack = packed if encoding == "base64" else list
-        data = [Vector(index=i, embedding=pack(row)) for i, row in enumerate(rows)]
+        """Vectors in order, as numbers or as base64 of little-endian float32."""
+        data = [
+            Embedding(index=i, embedding=_to_base64(vector) if as_base64 else vector)
+            for i, vector in enumerate(vectors)
+        ]
         usage = EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens)
-        return cls(data=data, model=model, usage=usage, llink=extension)
+        return cls(data=data, model=model, usage=usage, llink=metadata)
 
 
-def packed(row: Sequence[float]) -> str:
-    """Little-endian single floats, in base64."""
-    return base64.b64encode(struct.pack(f"<{len(row)}f", *row)).decode("ascii")
+def _to_base64(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
 
 
-def finite(logprob: float) -> float:
-    """A log-probability that JSON can write."""
-    return logprob if math.isfinite(logprob) else LOWEST
-
-
-class DetectionResult(Reply):
-    """One text's stretches by language; ``message`` of a span is the text's place."""
+class DetectionResult(ResponseModel):
+    """Languages of one text; ``message`` of a span is the text's index."""
 
     index: int
     spans: list[LanguageSpan]
 
 
-class DetectResponse(Reply):
+class DetectResponse(ResponseModel):
     """Of ``POST /v1/detect``."""
 
     object: Literal["list"] = "list"
     data: list[DetectionResult]
 
 
-class TokenizeResponse(Reply):
+class TokenizeResponse(ResponseModel):
     """Of ``POST /v1/tokenize``."""
 
     model: str
@@ -335,7 +334,10 @@ class TokenizeResponse(Reply):
     llink: LlinkMetadata
 
 
-class ErrorBody(Reply):
+# Errors --------------------------------------------------------------------------------------------------
+
+
+class ErrorBody(ResponseModel):
     """What went wrong."""
 
     message: str
@@ -344,27 +346,27 @@ class ErrorBody(Reply):
     code: str | None = None
 
 
-class ErrorResponse(Reply):
-    """Of everything that is refused or fails."""
+class ErrorResponse(ResponseModel):
+    """Of every request that is refused or fails."""
 
     error: ErrorBody
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": told}
-    for status, told in {
-        400: "Wrong use: the field is in `param`.",
+    status: {"model": ErrorResponse, "description": description}
+    for status, description in {
+        400: "Invalid request: the field is in `param`.",
         401: "No key, an unknown one, or one that has expired.",
         403: "Not with this key.",
         404: "No such model or path.",
         408: "The body did not come in time.",
         413: "The body is too large.",
-        415: "The body is packed in a way that is not read here.",
-        422: "Text in a language that nobody taught.",
-        429: "Too much at once or a minute: see `retry-after`.",
-        500: "Our fault.",
-        503: "Too much is asked of all of it: see `retry-after`.",
-        504: "It took too long.",
+        415: "The body's content encoding is not gzip.",
+        422: "Text in a language that is not served.",
+        429: "A limit of the key, or a full queue: see `retry-after`.",
+        500: "Internal error.",
+        503: "The service is at its limit or a part of it unavailable: see `retry-after`.",
+        504: "The deadline.",
     }.items()
 }
-"""For the document: ``FastAPI(responses=ERRORS)``; its own shape of errors never leaves."""
+"""``FastAPI(responses=ERRORS)``: FastAPI's own shape of errors is never sent."""

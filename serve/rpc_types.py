@@ -1,4 +1,4 @@
-"""What goes from one deployment to another: plain values that can be pickled by those who wrote them."""
+"""What the deployments send one another: plain values, safe to pickle between processes of one release."""
 
 from __future__ import annotations
 
@@ -14,79 +14,78 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class BundleRef:
-    """One published bundle; its files never change, so replicas load it when they are first asked for it."""
+    """A published bundle. Its files never change, so replicas load it when they are first asked for it."""
 
     language: str
     """Code."""
     version: str
     """``v0001``."""
     digest: str
-    """Over every byte of it."""
+    """SHA-256 over all of its files."""
 
     @property
     def name(self) -> str:
-        """``bo@v0001``, and whose bytes: an address in caches and pools."""
+        """``bo@v0001-<digest>``: the key in caches and adapter pools."""
         return f"{self.language}@{self.version}-{self.digest[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """What was made of one text."""
+    """Slots of one text."""
 
     slots: Floats
     """(K+2, d_dec)."""
-    outside: bool | None
-    """Whether it is unlike the text that its bundle was trained on; None where the bundle does not say."""
-    characters: int
-    """How many of it were read: what is behind them was cut."""
+    out_of_domain: bool | None
+    """Whether the text is unlike the training text of its bundle; None where the bundle cannot tell."""
+    characters_read: int
+    """The encoder reads so many characters from the start; the rest was truncated."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """What was made of N texts."""
+    """Slots of N texts."""
 
     texts: list[EncodedText]
-    hits: int
-    """How many of them were in the cache."""
+    cache_hits: int
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingBatch:
     """Vectors of N texts."""
 
-    rows: Floats
+    vectors: Floats
     """(N, d)."""
-    characters: list[int]
-    """How many characters of each were read: what is behind them was cut."""
+    characters_read: list[int]
+    """As ``EncodedText.characters_read``."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One answer that is asked of the decoder."""
+    """One prompt for the decoder."""
 
     ids: tuple[int, ...]
-    """Token ids, ``SLOT_ID`` where a row of ``slots`` goes."""
+    """Token ids, ``SLOT_ID`` in the place of each row of ``slots``."""
     slots: Floats | None = None
-    """(N, d_dec): rows in the order of their places."""
+    """(N, d_dec): rows in prompt order."""
     adapter: BundleRef | None = None
-    """None is the decoder as it came."""
+    """None is the base decoder."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
     seconds: float | None = None
-    """Time it may take."""
+    """Deadline."""
     grounding: bool = False
-    """Also say how much likelier the answer is with its slots than with zeros in their places."""
+    """Also measure how much likelier the answer is with its slots than with zeros instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderStats:
-    """What a decoder replica is at."""
+    """State of a decoder replica."""
 
     running: int
     waiting: int
     tokens: int
-    """Completion tokens made since it started."""
+    """Completion tokens since its start."""
     cancelled: int
     adapters: tuple[str, ...]
     rows: int
-    """Rows that have run, over all steps; with ``steps``, the mean batch."""
+    """Sum of the batch sizes of all steps; over ``steps`` it is the mean batch size."""
     steps: int

@@ -1,4 +1,4 @@
-"""What is under way when the service is told to stop: it has some time left, and hears when that is over."""
+"""Graceful shutdown: requests under way get some time, then are told that the service stops."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from contextlib import asynccontextmanager
 
 from serve.errors import ApiError
 
-_LOOK = 0.05
-_TOLD = 1.0
-"""Seconds behind the grace in which refusals and last events are sent."""
+_POLL_SECONDS = 0.05
+_LAST_EVENTS_SECONDS = 1.0
+"""Time after the grace period in which refusals and last events are sent."""
 
 
 class GracefulShutdown:
-    """Bounds of everything that is waited for, in one event loop."""
+    """Deadlines of everything that is under way in one event loop."""
 
     def __init__(self) -> None:
-        self.open = 0
+        self.in_flight = 0
         """Requests under way."""
-        self._ends: float | None = None
-        self._waiting: set[asyncio.Timeout] = set()
+        self._deadline: float | None = None
+        self._timeouts: set[asyncio.Timeout] = set()
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         """Whether the service was told to stop."""
-        return self._ends is not None
+        return self._deadline is not None
 
     @asynccontextmanager
-    async def within(self, seconds: float, late: ApiError) -> AsyncIterator[None]:
-        """A block that may take so long, and no longer than the service goes on.
+    async def timeout(self, seconds: float, error: ApiError) -> AsyncIterator[None]:
+        """A block with a deadline, which the shutdown brings forward.
 
         Raises:
-            ApiError: ``late`` after the seconds, 503 where the service stops.
+            ApiError: ``error`` after ``seconds``, 503 where the service stops.
         """
-        ends = asyncio.get_running_loop().time() + seconds
-        if self._ends is not None:
-            ends = min(ends, self._ends)
+        end = asyncio.get_running_loop().time() + seconds
+        if self._deadline is not None:
+            end = min(end, self._deadline)
         try:
-            async with asyncio.timeout_at(ends) as waiting:
-                self._waiting.add(waiting)
+            async with asyncio.timeout_at(end) as timeout:
+                self._timeouts.add(timeout)
                 try:
                     yield
                 finally:
-                    self._waiting.discard(waiting)
+                    self._timeouts.discard(timeout)
         except TimeoutError:
-            over = self._ends is not None and asyncio.get_running_loop().time() >= self._ends
-            raise ApiError.stopping() if over else late from None
+            stopped = self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+            raise ApiError.stopping() if stopped else error from None
 
-    async def drain(self, seconds: float) -> None:
-        """Refuse what comes, end in so many seconds what has begun, and return when all has ended."""
+    async def drain(self, grace_seconds: float) -> None:
+        """Refuse new requests, end those under way in time, and return when all have ended."""
         loop = asyncio.get_running_loop()
-        self._ends = loop.time() + seconds
-        for waiting in self._waiting:
-            when = waiting.when()
-            if when is None or when > self._ends:
-                waiting.reschedule(self._ends)
-        while self.open and loop.time() < self._ends + _TOLD:
-            await asyncio.sleep(_LOOK)
+        self._deadline = loop.time() + grace_seconds
+        for timeout in self._timeouts:
+            end = timeout.when()
+            if end is None or end > self._deadline:
+                timeout.reschedule(self._deadline)
+        while self.in_flight and loop.time() < self._deadline + _LAST_EVENTS_SECONDS:
+            await asyncio.sleep(_POLL_SECONDS)

@@ -1,34 +1,35 @@
-"""What the models of requests cannot know: the service's own limits, and letters that are refused."""
+"""Checks of requests that their types cannot express: the service's limits, and text that is not Unicode."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 
 from llink_ray.text.normalisation import visible
 from serve.errors import ApiError
-from serve.protocol import Batch, ChatRequest, CompletionRequest, Sampled, TokenizeRequest
+from serve.protocol import ChatRequest, CompletionRequest, SamplingRequest, TextBatchRequest, TokenizeRequest
 from serve.settings import LimitSettings
-from serve.text import check_text
 
-Placed = tuple[str, str]
-"""(where it stands, text)."""
+NamedText = tuple[str, str]
+"""(name of the field, text)."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def check_chat(request: ChatRequest, limits: LimitSettings) -> None:
-    """All that may be wrong with a chat before it is understood.
+    """Refuse a chat request that breaks a limit.
 
     Raises:
         ApiError: 400, with the field.
     """
-    check_messages(request, limits)
-    check_sampling(request, limits)
+    _check_messages(request, limits)
+    _check_sampling(request, limits)
     if request.top_logprobs is not None and not request.logprobs:
         raise ApiError.bad_request("top_logprobs wants logprobs: set it to true", "top_logprobs")
     _check_instruction(request)
 
 
 def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
-    """The same for a completion.
+    """Refuse a completion request that breaks a limit.
 
     Raises:
         ApiError: 400, with the field.
@@ -41,60 +42,67 @@ def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
         raise ApiError.bad_request("there is nothing to give back: send a prompt that is not empty", "prompt")
     if request.max_tokens == 0 and not request.echo:
         raise ApiError.bad_request("max_tokens may be 0 with echo alone: ask for 1 or more", "max_tokens")
-    _check_texts(_placed("prompt", request.prompt), limits, "prompt")
-    check_sampling(request, limits)
+    _check_texts(_named("prompt", request.prompt), limits, "prompt")
+    _check_sampling(request, limits)
     _check_instruction(request)
 
 
-def check_messages(request: ChatRequest | TokenizeRequest, limits: LimitSettings) -> None:
-    """How many, how long, and which letters.
-
-    Raises:
-        ApiError: 400, with the message.
-    """
-    messages = request.messages
-    if messages is None:
-        _check_texts([("text", request.said[0][1])], limits)
-        return
-    if len(messages) > limits.messages:
-        raise ApiError.too_long(
-            f"there are {len(messages)} messages, and {limits.messages} fit: send fewer", "messages"
-        )
-    placed = [(f"messages[{i}].content", message.text) for i, message in enumerate(messages)]
-    _check_texts(placed, limits, "messages")
-
-
 def check_tokenize(request: TokenizeRequest, limits: LimitSettings) -> None:
-    """One of text and messages, within bounds.
+    """Refuse a tokenize request that breaks a limit, or that has neither text nor messages.
 
     Raises:
         ApiError: 400, with the field.
     """
     if request.text is None and request.messages is None:
         raise ApiError.bad_request("there is nothing to count: send text or messages", "text")
-    check_messages(request, limits)
+    _check_messages(request, limits)
 
 
-def check_batch(request: Batch, limits: LimitSettings) -> None:
-    """Texts of embeddings or detections: at least one, none of them empty.
+def check_text_batch(request: TextBatchRequest, limits: LimitSettings) -> None:
+    """Refuse texts for embeddings or detection that break a limit; at least one, none of them empty.
 
     Raises:
         ApiError: 400, with the text.
     """
     _check_count("input", request.texts, limits.inputs)
-    placed = _placed("input", request.input)
-    _check_texts(placed, limits, "input")
-    for where, text in placed:
+    texts = _named("input", request.input)
+    _check_texts(texts, limits, "input")
+    for name, text in texts:
         if not visible(text):
-            raise ApiError.bad_request(f"{where} is empty: send a text", where)
+            raise ApiError.bad_request(f"{name} is empty: send a text", name)
 
 
-def check_sampling(request: Sampled, limits: LimitSettings) -> None:
-    """Stop strings, and what goes with a stream.
+def check_text(text: str, name: str) -> None:
+    """Refuse half of a surrogate pair, which UTF-8 cannot write.
+
+    Characters that nobody sees (controls, direction marks, stray joiners) pass: people paste them without
+    knowing, and :mod:`llink_ray.text.normalisation` removes them.
 
     Raises:
-        ApiError: 400, with the field.
+        ApiError: 400, with the code point and its position.
     """
+    if match := _SURROGATES.search(text):
+        raise ApiError.bad_request(
+            f"{name} has U+{ord(match.group()):04X} at character {match.start()}, half of a surrogate pair: "
+            "take it out",
+            param=name,
+            code="invalid_text",
+        )
+
+
+def _check_messages(request: ChatRequest | TokenizeRequest, limits: LimitSettings) -> None:
+    messages = request.messages
+    if messages is None:
+        _check_texts([("text", request.turns[0][1])], limits, "text")
+        return
+    if len(messages) > limits.messages:
+        raise ApiError.too_long(
+            f"there are {len(messages)} messages, and {limits.messages} fit: send fewer", "messages"
+        )
+    _check_texts([(f"messages[{i}].content", m.text) for i, m in enumerate(messages)], limits, "messages")
+
+
+def _check_sampling(request: SamplingRequest, limits: LimitSettings) -> None:
     if len(request.stops) > limits.stops:
         raise ApiError.bad_request(f"stop may have {limits.stops} strings at most: send fewer", "stop")
     for stop in request.stops:
@@ -108,33 +116,29 @@ def check_sampling(request: Sampled, limits: LimitSettings) -> None:
         raise ApiError.bad_request("stream_options is for streams: set stream to true", "stream_options")
 
 
-def _check_count(field: str, texts: Sequence[str], most: int) -> None:
-    if not texts:
-        raise ApiError.bad_request(f"{field} is empty: send a text", field)
-    if len(texts) > most:
-        raise ApiError.bad_request(f"there are {len(texts)} {field}s, and {most} fit: send fewer", field)
-
-
-def _placed(field: str, given: str | list[str]) -> list[Placed]:
-    """One text, or several with their places."""
-    if isinstance(given, str):
-        return [(field, given)]
-    return [(f"{field}[{i}]", text) for i, text in enumerate(given)]
-
-
 def _check_instruction(request: ChatRequest | CompletionRequest) -> None:
     if request.llink and request.llink.default_instruction:
         check_text(request.llink.default_instruction, "llink.default_instruction")
 
 
-def _check_texts(placed: Iterable[Placed], limits: LimitSettings, param: str | None = None) -> None:
-    """Length first, which costs nothing, then letters."""
-    listed = list(placed)
-    total = sum(len(text) for _, text in listed)
-    if total > limits.characters:
-        where = param or listed[0][0]
+def _check_count(field: str, texts: Sequence[str], limit: int) -> None:
+    if not texts:
+        raise ApiError.bad_request(f"{field} is empty: send a text", field)
+    if len(texts) > limit:
+        raise ApiError.bad_request(f"there are {len(texts)} {field}s, and {limit} fit: send fewer", field)
+
+
+def _check_texts(texts: Sequence[NamedText], limits: LimitSettings, param: str) -> None:
+    total = sum(len(text) for _, text in texts)
+    if total > limits.characters:  # before the texts are looked through, since it costs nothing
         raise ApiError.too_long(
-            f"{where} has {total} characters, and {limits.characters} fit: send less", where
+            f"{param} has {total} characters, and {limits.characters} fit: send less", param
         )
-    for where, text in listed:
-        check_text(text, where)
+    for name, text in texts:
+        check_text(text, name)
+
+
+def _named(field: str, texts: str | list[str]) -> list[NamedText]:
+    if isinstance(texts, str):
+        return [(field, texts)]
+    return [(f"{field}[{i}]", text) for i, text in enumerate(texts)]

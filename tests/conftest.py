@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from llink_ray.network import past_proxies
+from llink_ray.network import no_proxy_variables
 
 if TYPE_CHECKING:
     from model_zoo import Lesson
@@ -24,7 +24,7 @@ settings.load_profile("patient")
 # A shell that starts something in the background has it ignore Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-os.environ.update(past_proxies())  # what tests start here is asked directly
+os.environ.update(no_proxy_variables())  # what tests start here is asked directly
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

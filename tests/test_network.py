@@ -10,7 +10,7 @@ import pytest
 from bundle_files import python
 from listening import listening
 
-from llink_ray.network import is_loopback, past_proxies
+from llink_ray.network import is_loopback, no_proxy_variables
 
 NAMES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "grpc_proxy")
 DEAD = "http://127.0.0.1:9"
@@ -41,9 +41,9 @@ OURS = "127.0.0.1,localhost,::1"
     ],
 )
 def test_what_a_proxy_is_not_for(given: dict[str, str], wanted: dict[str, str]) -> None:
-    found = past_proxies(given)
+    found = no_proxy_variables(given)
     assert wanted.items() <= found.items()
-    assert past_proxies(given | found) == found
+    assert no_proxy_variables(given | found) == found
 
 
 async def answers(scope: object, receive: object, send: object) -> None:
@@ -59,7 +59,7 @@ def test_clients_ask_this_machine_directly(monkeypatch: pytest.MonkeyPatch) -> N
     with listening(answers, lifespan="off") as url:
         with pytest.raises(httpx2.ConnectError):
             httpx2.get(url)
-        for name, value in past_proxies().items():
+        for name, value in no_proxy_variables().items():
             monkeypatch.setenv(name, value)
         assert httpx2.get(url).status_code == 204
         assert urllib.request.urlopen(url, timeout=5).status == 204  # noqa: S310

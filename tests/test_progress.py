@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from llink_ray.cluster.progress import log_writer, tail_logs
 from llink_ray.corpus.read import read
-from llink_ray.progress import bytes_in, telling, track
+from llink_ray.progress import directory_bytes, progress_output, track
 from llink_ray.storage.object_store import ObjectStore
 
 
@@ -24,9 +24,9 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_rate_and_time_left(lines: list[str]) -> None:
-    with telling(lines.append), track("answers", "questions", 40) as progress:
+    with progress_output(lines.append), track("answers", "questions", 40) as progress:
         for done in range(0, 21, 4):
-            progress.at(done, note="loss 0.5")
+            progress.update(done, note="loss 0.5")
             time.sleep(0.06)
     *so_far, last = lines
     assert len(so_far) >= 3
@@ -41,19 +41,19 @@ def test_rate_and_time_left(lines: list[str]) -> None:
 
 
 def test_a_step_that_hangs_is_not_silent(lines: list[str]) -> None:
-    with telling(lines.append), track("converting a model"), track("translation", "texts", 3):
+    with progress_output(lines.append), track("converting a model"), track("translation", "texts", 3):
         time.sleep(0.35)
     assert sum(line.startswith("converting a model: under way for") for line in lines) >= 2
     assert sum(line.startswith("translation: 0 of 3 texts after") for line in lines) >= 2
 
 
 def test_what_was_there_before_is_not_part_of_the_rate(lines: list[str]) -> None:
-    with telling(lines.append), track("answers", "questions", 1_000) as progress:
-        progress.advance(900, kept=True)
+    with progress_output(lines.append), track("answers", "questions", 1_000) as progress:
+        progress.advance(900, initial=True)
         for _ in range(5):
             time.sleep(0.05)
             progress.advance()
-        progress.reach(950)
+        progress.resume_at(950)
         time.sleep(0.15)
     rates = [float(match[1]) for line in lines if (match := re.search(r", ([\d.]+)/s", line))]
     assert rates and max(rates) <= 25, lines
@@ -61,7 +61,7 @@ def test_what_was_there_before_is_not_part_of_the_rate(lines: list[str]) -> None
 
 
 def test_loading_before_the_first_is_not_part_of_the_rate(lines: list[str]) -> None:
-    with telling(lines.append), track("answers", "questions", 100) as progress:
+    with progress_output(lines.append), track("answers", "questions", 100) as progress:
         time.sleep(0.6)
         for _ in range(8):
             progress.advance()
@@ -72,9 +72,9 @@ def test_loading_before_the_first_is_not_part_of_the_rate(lines: list[str]) -> N
 
 def test_unequal_units_are_estimated_by_their_work(lines: list[str]) -> None:
     """Half of the texts, nine tenths of the letters."""
-    with telling(lines.append), track("features", "texts", 10) as progress:
+    with progress_output(lines.append), track("features", "texts", 10) as progress:
         time.sleep(0.9)
-        progress.at(5, work=(90, 100))
+        progress.update(5, work=(90, 100))
         time.sleep(0.12)
     assert any(re.search(r"5 of 10 texts, [\d.]+/s, about 0 s left", line) for line in lines), lines
 
@@ -84,13 +84,13 @@ def test_short_steps_and_notebooks_hear_nothing(lines: list[str], monkeypatch: p
         time.sleep(0.25)
         progress.advance()
     monkeypatch.delenv("LLINK_PROGRESS_SECONDS")
-    with telling(lines.append), track("answers", "questions", 3) as progress:
+    with progress_output(lines.append), track("answers", "questions", 3) as progress:
         progress.advance()
     assert lines == [] and not [t for t in threading.enumerate() if t.name == "progress"]
 
 
 def test_a_download_is_measured_by_its_folder(lines: list[str], tmp_path: Path) -> None:
-    with telling(lines.append), track("downloading", "MB", 4e6, lambda: bytes_in(tmp_path)):
+    with progress_output(lines.append), track("downloading", "MB", 4e6, lambda: directory_bytes(tmp_path)):
         (tmp_path / "below").mkdir()
         (tmp_path / "below" / "part").write_bytes(bytes(1_000_000))
         time.sleep(0.25)
@@ -99,7 +99,7 @@ def test_a_download_is_measured_by_its_folder(lines: list[str], tmp_path: Path) 
 
 def test_reading_a_large_corpus(lines: list[str], tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("source text\tEnglish text\n" * 6)
-    with telling(lines.append):
+    with progress_output(lines.append):
         for _ in read(str(tmp_path / "pairs.tsv")):
             time.sleep(0.06)
     assert any(re.match(r"corpus pairs\.tsv: 0\.0 of 0\.0 MB, .* left", line) for line in lines), lines
@@ -118,7 +118,7 @@ def test_copies_to_and_from_a_store(
         return block(store, stream)
 
     monkeypatch.setattr(ObjectStore, "_block", slow)
-    with telling(lines.append):
+    with progress_output(lines.append):
         store.upload(tmp_path / "file", "bo/file", sound)
         store.download("bo/file", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == bytes(5 << 20)

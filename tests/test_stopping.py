@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llink_ray.stopping import seconds_for_a_checkpoint, stoppable
+from llink_ray.stopping import checkpoint_seconds, stoppable
 
 ROOT = Path(__file__).parents[1]
 JOB = """
 import subprocess, sys, time
 from pathlib import Path
 from llink_ray.cluster.command import carry_out
-from llink_ray.stopping import cleared, resumable
+from llink_ray.stopping import removed_if_killed, resumable
 
 how, folder = sys.argv[1], Path(sys.argv[2])
 
@@ -140,4 +140,4 @@ def test_time_for_a_checkpoint(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert seconds_for_a_checkpoint() == seconds
+    assert checkpoint_seconds() == seconds

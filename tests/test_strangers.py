@@ -17,7 +17,7 @@ from llink_ray.bundles.bundle import INDEX, read_bundle, write_bundle
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import LlinkError
 from llink_ray.models.locate import fingerprint
-from llink_ray.storage.junk_files import is_junk
+from llink_ray.storage.paths import is_junk
 
 LEFT = [".DS_Store", "._slots.safetensors", "Thumbs.db", "desktop.ini", ".nfs0000000004a5", "README.md~"]
 

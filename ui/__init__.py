@@ -1,1 +1,1 @@
-"""A chat in the browser with every taught language: talks to the API over HTTP alone."""
+"""A chat in the browser over the service's HTTP API."""

@@ -17,7 +17,7 @@ import typer
 
 from llink_ray.cluster.command import assignments
 from llink_ray.errors import LlinkError
-from llink_ray.network import past_proxies
+from llink_ray.network import no_proxy_variables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -66,7 +66,7 @@ def main(
 
 
 def run(file: str | None, assigned: list[str], start_api: bool, teach: str = "") -> None:
-    """Check everything, then serve the page until told to stop.
+    """Check everything, then serve the page until a signal ends it.
 
     Raises:
         LlinkError: wrong settings, a port that is taken, or an API that cannot be started.
@@ -74,35 +74,32 @@ def run(file: str | None, assigned: list[str], start_api: bool, teach: str = "")
     from ui.settings import api_key, logins, resolve
 
     settings = resolve(file, assigned)
-    from ui import server, start
-    from ui.api import Api
-    from ui.votes import Votes
+    from ui import server
+    from ui.api_client import ApiClient
+    from ui.start_api import running_api
+    from ui.vote_file import VoteFile
 
-    _end_at_sigterm()
-    Votes(settings.votes)  # before anything slow: can they be kept?
-    taken = server.listen(settings)
+    # SIGTERM unwinds the stack, so that a service that was started here is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    VoteFile(settings.votes)  # fails early where votes cannot be kept
+    listener = server.listen(settings)
     print("starting the chat", file=sys.stderr, flush=True)  # what follows imports for seconds
     with ExitStack() as stack:
-        stack.callback(taken.close)
+        stack.callback(listener.close)
         if start_api:
-            stack.enter_context(start.running(settings.api, *(("--teach", teach) if teach else ())))
-        server.serve(settings, Api(settings.api, api_key(settings)), logins(settings), taken)
+            stack.enter_context(running_api(settings.api, *(("--teach", teach) if teach else ())))
+        server.serve(settings, ApiClient(settings.api, api_key(settings)), logins(settings), listener)
 
 
-def _end_at_sigterm() -> None:
-    """In order, so that a service that was started here is ended, too."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-
-
-def alone() -> None:
-    """Before gradio is imported: it asks nobody for anything."""
+def keep_offline() -> None:
+    """Keep gradio from contacting other hosts; call this before it is imported."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.update(past_proxies())
+    os.environ.update(no_proxy_variables())
 
 
 if __name__ == "__main__":
-    alone()
+    keep_offline()
     app()

@@ -1,4 +1,4 @@
-"""What happens on a click, but for asking. State is the browser's."""
+"""Handlers of clicks that ask the API for no answer. State is the browser's."""
 
 from __future__ import annotations
 
@@ -14,153 +14,158 @@ from ui.conversation import Conversation, Message
 from ui.conversation_store import ConversationStore
 from ui.settings import UiSettings
 from ui.view import Updates, View
-from ui.votes import Votes
+from ui.vote_file import VoteFile
 
 
 class Handlers:
-    """One for the whole page; each gets what the browser keeps, and returns what changes."""
+    """One object for all pages: each handler gets what the browser stored and returns updates."""
 
     def __init__(self, settings: UiSettings, view: View) -> None:
-        self.settings, self.view, self.parts = settings, view, view.parts
-        self.votes = Votes(settings.votes)
+        self.settings, self.view, self.components = settings, view, view.components
+        self.votes = VoteFile(settings.votes)
 
     def load(self, stored: Any) -> Updates:
-        """A page was opened: what the browser keeps is there at once."""
-        return self.view.rest(ConversationStore.from_json(stored))
+        """A page was opened: show what its browser stored."""
+        return self.view.idle(ConversationStore.from_json(stored))
 
-    async def look(self) -> Updates:
-        """What the API offers. That may take a while, in which somebody may have asked something."""
-        return self.view.offered(await self.view.served.look())
+    async def load_models(self) -> Updates:
+        """Show what the API offers. A message may be sent before this returns."""
+        return self.view.models_loaded(await self.view.models.refresh())
 
     # Conversations.
 
     def undo(self, stored: Any) -> Updates:
-        """Without the last message and its answer; the message goes back into the field."""
-        shelf = ConversationStore.from_json(stored)
-        last = next((m.text for m in reversed(shelf.open.messages) if m.role == "user"), "")
-        return self.view.rest(shelf.with_open(shelf.open.undone())) | {self.parts.written: last}
+        """Remove the last message and its answer; its text returns to the input."""
+        store = ConversationStore.from_json(stored)
+        text = next((m.text for m in reversed(store.open.messages) if m.role == "user"), "")
+        return self.view.idle(store.with_open(store.open.undone())) | {self.components.message: text}
 
     def clear(self, stored: Any) -> Updates:
-        """The conversation, empty."""
-        shelf = ConversationStore.from_json(stored)
-        return self.view.rest(shelf.with_open(Conversation(shelf.open_id, "", ())))
+        """Empty the conversation."""
+        store = ConversationStore.from_json(stored)
+        return self.view.idle(store.with_open(Conversation(store.open_id)))
 
     def new(self, stored: Any) -> Updates:
-        """Another conversation."""
-        return self.view.rest(ConversationStore.from_json(stored).added()) | {self.parts.written: ""}
+        """Open an empty conversation."""
+        return self.view.idle(ConversationStore.from_json(stored).added()) | {self.components.message: ""}
 
     def delete(self, stored: Any) -> Updates:
-        """Without the open conversation."""
-        return self.view.rest(ConversationStore.from_json(stored).deleted())
+        """Delete the open conversation."""
+        return self.view.idle(ConversationStore.from_json(stored).deleted())
 
-    def choose(self, stored: Any, wanted: str) -> Updates:
-        """One of the list."""
-        return self.view.rest(ConversationStore.from_json(stored).opened(wanted))
+    def choose(self, stored: Any, conversation_id: str) -> Updates:
+        """Open a conversation of the list."""
+        return self.view.idle(ConversationStore.from_json(stored).opened(conversation_id))
 
-    def cancel(self, stored: Any) -> Updates:
-        """An edit is left."""
-        return self.view.rest(ConversationStore.from_json(stored)) | {self.parts.written: ""}
+    def cancel_edit(self, stored: Any) -> Updates:
+        """Leave the message as it was."""
+        return self.view.idle(ConversationStore.from_json(stored)) | {self.components.message: ""}
 
     def clicked(self, stored: Any, event: gr.EventData) -> Updates:
-        """Something within the messages: edit, or an example."""
-        p, data = self.parts, event._data or {}
-        to_chat = {p.task: "chat", p.passage: gr.update(visible=False)}
+        """A click within the messages: on an example, or on Edit."""
+        c, data = self.components, event._data or {}
+        chat_task = {c.task: "chat", c.passage: gr.update(visible=False)}
         if isinstance(data.get("example"), str):
-            return to_chat | {p.written: data["example"]}
-        messages, place = ConversationStore.from_json(stored).open.messages, data.get("edit")
-        if not isinstance(place, int) or not 0 <= place < len(messages) or messages[place].role != "user":
-            return {p.error: gr.skip()}
-        note = notices.hint("Change the message below and send it: what came after it goes.")
-        return to_chat | {
-            p.written: messages[place].text,
-            p.editing: place,
-            p.error: note,
-            p.cancel: gr.update(visible=True),
+            return chat_task | {c.message: data["example"]}
+        messages, index = ConversationStore.from_json(stored).open.messages, data.get("edit")
+        if not isinstance(index, int) or not 0 <= index < len(messages) or messages[index].role != "user":
+            return {c.error: gr.skip()}
+        return chat_task | {
+            c.message: messages[index].text,
+            c.editing: index,
+            c.error: notices.hint("Change the message below and send it: what came after it goes."),
+            c.cancel_edit: gr.update(visible=True),
         }
 
-    def as_markdown(self, stored: Any) -> tuple[str, str, str]:
-        """Name, kind and text of the export."""
-        one = ConversationStore.from_json(stored).open
-        return f"llink-{one.id}.md", "text/markdown;charset=utf-8", one.markdown()
+    def export_markdown(self, stored: Any) -> tuple[str, str, str]:
+        """Name, media type and text of the export."""
+        conversation = ConversationStore.from_json(stored).open
+        return f"llink-{conversation.id}.md", "text/markdown;charset=utf-8", conversation.markdown()
 
-    def as_json(self, stored: Any) -> tuple[str, str, str]:
+    def export_json(self, stored: Any) -> tuple[str, str, str]:
         """The same as JSON."""
-        one = ConversationStore.from_json(stored).open
-        text = json.dumps(one.to_json(), ensure_ascii=False, indent=2)
-        return f"llink-{one.id}.json", "application/json;charset=utf-8", text
+        conversation = ConversationStore.from_json(stored).open
+        text = json.dumps(conversation.to_json(), ensure_ascii=False, indent=2)
+        return f"llink-{conversation.id}.json", "application/json;charset=utf-8", text
 
     # Votes.
 
-    def voting(self, choice: str) -> Callable[..., Updates]:
-        """A handler for one of the three: the better answer is the one that the conversation goes on with."""
+    def vote(self, choice: str) -> Callable[..., Updates]:
+        """A handler for ``left``, ``right`` or ``tie``; the conversation goes on with the better answer."""
 
-        def vote(stored: Any, pair: Any, consent: bool) -> Updates:
-            shelf = ConversationStore.from_json(stored)
+        def handler(stored: Any, pair: Any, consent: bool) -> Updates:
+            store = ConversationStore.from_json(stored)
             if not pair:
-                return self.view.rest(shelf)
-            left, right = (Message.from_json(one) for one in pair["messages"])
-            problem = self._kept(
-                consent, "vote", shelf.open, left=left, right=right, models=pair["models"], choice=choice
-            )
+                return self.view.idle(store)
+            left, right = (Message.from_json(message) for message in pair["messages"])
+            answers = {"left": left, "right": right, "models": pair["models"]}
+            error = self._record(consent, "vote", store.open, choice, **answers)
             if choice == "right":
-                shelf = shelf.with_open(shelf.open.retried().with_answer(right))
-            return self.view.rest(shelf, problem=problem, note=self._thanks(consent))
+                store = store.with_open(store.open.without_answer().with_answer(right))
+            return self.view.idle(store, error=error, note=self._thanks(consent))
 
-        return vote
+        return handler
 
-    def thumbing(self, choice: str) -> Callable[..., Updates]:
-        """A handler for up or down, of the last answer."""
+    def thumb(self, choice: str) -> Callable[..., Updates]:
+        """A handler for ``up`` or ``down`` on the last answer."""
 
-        def thumb(stored: Any, consent: bool) -> Updates:
-            shelf = ConversationStore.from_json(stored)
-            shelf = shelf.with_open(shelf.open.with_vote(choice))
-            problem = self._kept(consent, "thumb", shelf.open, choice=choice)
-            return self.view.rest(shelf, problem=problem, note=self._thanks(consent))
+        def handler(stored: Any, consent: bool) -> Updates:
+            store = ConversationStore.from_json(stored)
+            store = store.with_open(store.open.with_vote(choice))
+            error = self._record(consent, "thumb", store.open, choice)
+            return self.view.idle(store, error=error, note=self._thanks(consent))
 
-        return thumb
+        return handler
 
-    def _kept(
-        self, consent: bool, kind: Literal["vote", "thumb"], *about: Any, **said: Any
+    def _record(
+        self,
+        consent: bool,
+        kind: Literal["vote", "thumb"],
+        conversation: Conversation,
+        choice: str,
+        **answers: Any,
     ) -> LlinkError | None:
-        """Keep it, if a person agreed to that; why it could not be, if so."""
+        """Write the vote down where the person agreed to that; returns why that failed."""
         try:
             if consent:
-                self.votes.record(kind, *about, **said)
+                self.votes.record(kind, conversation, choice=choice, **answers)
         except LlinkError as error:
             return error
         return None
 
     def _thanks(self, consent: bool) -> str:
-        if not self.view.votes:
+        if not self.view.collects_votes:
             return ""
-        return (
-            "Kept for evaluation. Thank you."
-            if consent
-            else "Not kept for evaluation: tick “Keep my votes” if it should be."
-        )
+        if consent:
+            return "Kept for evaluation. Thank you."
+        return "Not kept for evaluation: tick “Keep my votes” if it should be."
 
-    # Tasks, side by side, files.
+    # Tasks, comparison, files.
 
     def task(self, task: tasks.Task) -> Updates:
-        """Another task."""
-        p = self.parts
+        """Another task was chosen."""
+        c = self.components
         return {
-            p.written: gr.update(placeholder=tasks.HINTS[task]),
-            p.passage: gr.update(visible=task == "ask"),
+            c.message: gr.update(placeholder=tasks.PLACEHOLDERS[task]),
+            c.passage: gr.update(visible=task == "ask"),
         }
 
-    def compare(self, on: bool) -> Updates:
-        """Side by side, or not."""
-        return {self.parts.other: gr.update(visible=on)}
+    def compare(self, enabled: bool) -> Updates:
+        """Side by side was switched."""
+        return {self.components.other_model: gr.update(visible=enabled)}
 
-    def file(self, path: str, task: tasks.Task) -> Updates:
+    def upload(self, path: str, task: tasks.Task) -> Updates:
         """A file was opened: its text goes into the field that the task works on."""
-        p = self.parts
+        c = self.components
         try:
-            text = tasks.take_file(path, self.settings.file_bytes)
+            text = tasks.read_upload(path, self.settings.file_bytes)
         except tasks.TaskError as error:
-            return {p.error: notices.error(error)}
+            return {c.error: notices.error_box(error)}
         if task in ("translate", "summarise"):
-            return {p.written: text, p.error: ""}
-        shown = {p.passage: gr.update(value=text, visible=True), p.error: ""}
-        return shown | {p.task: "ask", p.written: gr.update(placeholder=tasks.HINTS["ask"])}
+            return {c.message: text, c.error: ""}
+        return {
+            c.passage: gr.update(value=text, visible=True),
+            c.error: "",
+            c.task: "ask",
+            c.message: gr.update(placeholder=tasks.PLACEHOLDERS["ask"]),
+        }

@@ -1,4 +1,4 @@
-"""The page behind HTTP: a login where there is one, hosts, headers, bounds; its address once it answers."""
+"""The page as a web server: login, host check, headers and a bound on bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, closing
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llink_ray.errors import LlinkError
 from llink_ray.network import is_loopback
-from ui.api import Api
+from ui.api_client import ApiClient
 from ui.settings import UiSettings
 
 Login = Callable[[str, str], Coroutine[Any, Any, bool]]
-_POLICY = {
+_CONTENT_SECURITY_POLICY = {
     "default-src": "'self' data: blob:",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
     "style-src": "'self' 'unsafe-inline'",
@@ -32,58 +32,61 @@ _POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'self'",
 }
-"""Gradio's page makes functions and styles as it goes; what counts is that no other host is asked."""
+"""Gradio's page creates functions and styles at run time; no other host may be contacted."""
 _HEADERS = {
-    "content-security-policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
+    "content-security-policy": "; ".join(
+        f"{name} {value}" for name, value in _CONTENT_SECURITY_POLICY.items()
+    ),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
 _WRONG_LOGIN_SECONDS = 1.0
-_GRACE = 3
-"""Seconds that what is open has at the end: pages keep a connection for as long as they stand."""
+_SHUTDOWN_SECONDS = 3
+"""For open requests: a page keeps one for as long as it is open."""
 
 
 def listen(settings: UiSettings) -> socket.socket:
-    """The address, taken before anything slow is begun.
+    """A listening socket, opened before anything slow is started.
 
     Raises:
-        LlinkError: it cannot be had.
+        LlinkError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        taken.bind((settings.host, settings.port))
-        taken.listen(128)
+        listener.bind((settings.host, settings.port))
+        listener.listen(128)
     except OSError as error:
-        taken.close()
+        listener.close()
         raise LlinkError(
             f"port {settings.port} on {settings.host} cannot be used ({error.strerror}): stop what listens "
             "there, or choose another with --port"
         ) from None
-    return taken
+    return listener
 
 
-def serve(settings: UiSettings, api: Api, passwords: Mapping[str, str], taken: socket.socket) -> None:
-    """Serve the page until told to stop."""
-    with closing(taken):
-        host, port = taken.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+def serve(
+    settings: UiSettings, api: ApiClient, passwords: Mapping[str, str], listener: socket.socket
+) -> None:
+    """Serve the page until a signal ends it."""
+    with closing(listener):
+        host, port = listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         ending = asyncio.Event()
-        app = application(settings, api, passwords, ending)
         config = uvicorn.Config(
-            app,
-            http="h11",  # the other drops bodies of requests that offer another protocol
+            application(settings, api, passwords, ending),
+            http="h11",  # httptools drops the body of a request that offers a protocol upgrade
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
-        _Telling(config, f"http://{shown}:{port}", ending).run(sockets=[taken])
+        _Server(config, url, ending).run(sockets=[listener])
 
 
-class _Telling(uvicorn.Server):
-    """Says where, once it answers; and at the end to what is open that it is the end."""
+class _Server(uvicorn.Server):
+    """Prints the address once it answers, and sets ``ending`` when it shuts down."""
 
     def __init__(self, config: uvicorn.Config, url: str, ending: asyncio.Event) -> None:
         super().__init__(config)
@@ -100,13 +103,13 @@ class _Telling(uvicorn.Server):
 
 
 def application(
-    settings: UiSettings, api: Api, passwords: Mapping[str, str], ending: asyncio.Event | None = None
+    settings: UiSettings, api: ApiClient, passwords: Mapping[str, str], ending: asyncio.Event | None = None
 ) -> FastAPI:
-    """The page as an ASGI application; once ``ending`` is set, what is open ends."""
+    """The page as an ASGI application; open requests end once ``ending`` is set."""
     import gradio as gr
 
-    from ui import theme as look
     from ui.page import build
+    from ui.theme import launch_arguments
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,13 +118,13 @@ def application(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     hosts = None if passwords else frozenset(settings.hosts)
-    app.add_middleware(HostGuard, most=settings.body_bytes, hosts=hosts, ending=ending)
+    app.add_middleware(HostGuard, max_body_bytes=settings.body_bytes, hosts=hosts, ending=ending)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         build(settings, api),
         path="/",
         root_path=settings.root_path or None,
-        auth=login(passwords) if passwords else None,
+        auth=check_login(passwords) if passwords else None,
         auth_message="This chat wants a name and a password." if passwords else None,
         max_file_size=settings.file_bytes,
         footer_links=[],
@@ -131,93 +134,91 @@ def application(
         pwa=False,
         mcp_server=False,
         show_error=True,
-        **look.arguments(),
+        **launch_arguments(),
     )
     return mounted
 
 
-def login(passwords: Mapping[str, str]) -> Login:
-    """Whether a name and a password are right; a wrong guess takes a while."""
+def check_login(passwords: Mapping[str, str]) -> Login:
+    """A function that checks a name and a password; a wrong guess is answered late."""
 
-    async def right(name: str, password: str) -> bool:
-        known = passwords.get(name)
-        same = hmac.compare_digest((known or "").encode(), password.encode("utf-8", "replace"))
-        if known is not None and same:
+    async def check(name: str, password: str) -> bool:
+        expected = passwords.get(name)
+        same = hmac.compare_digest((expected or "").encode(), password.encode("utf-8", "replace"))
+        if expected is not None and same:
             return True
         await asyncio.sleep(_WRONG_LOGIN_SECONDS)
         return False
 
-    return right
-
-
-def _here(location: str) -> str:
-    """The same place without a host: Gradio takes that from the request, which anybody can have written."""
-    parts = urlsplit(location)
-    return urlunsplit(("", "", f"/{parts.path.lstrip('/')}", parts.query, parts.fragment))
+    return check
 
 
 class HostGuard:
-    """Around every request: the host it names, a bound on its body, headers that keep the page to itself.
+    """ASGI middleware: checks the requested host, bounds the body, adds security headers.
 
-    ``hosts`` are the names beside loopback's that may be asked for; None lets all in. Where nobody logs in, a
-    stranger's page could give its own name this machine's address and read what it gets (DNS rebinding).
+    ``hosts`` are the names that may be asked for beside loopback's; None allows all. Without a login, a page
+    elsewhere could point its own name at this machine and read the replies (DNS rebinding).
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        most: int,
+        max_body_bytes: int,
         hosts: frozenset[str] | None = None,
         ending: asyncio.Event | None = None,
     ) -> None:
-        self._app, self._most, self._hosts = app, most, hosts
+        self._app, self._max_body_bytes, self._hosts = app, max_body_bytes, hosts
         self._ending = ending or asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        if not self._meant(headers.get("host", "")):
-            why = f"this chat is not meant to be reached as {headers.get('host')!r}: add that name to hosts"
-            await PlainTextResponse(why, 421)(scope, receive, send)
-            return
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or len(length) > 18 or int(length) > self._most:
-            refusal = PlainTextResponse(f"more than {self._most} bytes: send less", 413)
+        if refusal := self._refusal(Headers(scope=scope)):
             await refusal(scope, receive, send)
             return
-        size = 0
+        received = 0
 
-        async def counted() -> Message:
-            """One that does not say how long it is ends, for the page, where it has become too long."""
-            nonlocal size
-            message = await self._received(receive)
-            size += len(message.get("body", b""))
-            return message if size <= self._most else {"type": "http.disconnect"}
+        async def bounded_receive() -> Message:
+            """A body without a length ends for the page where it becomes too long."""
+            nonlocal received
+            message = await self._receive(receive)
+            received += len(message.get("body", b""))
+            return message if received <= self._max_body_bytes else {"type": "http.disconnect"}
 
-        async def told(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                if "location" in headers:
-                    headers["location"] = _here(headers["location"])
+                if "location" in headers:  # Gradio takes its host from the request, which anybody can forge
+                    location = urlsplit(headers["location"])
+                    path = f"/{location.path.lstrip('/')}"
+                    headers["location"] = location._replace(scheme="", netloc="", path=path).geturl()
             await send(message)
 
-        await self._app(scope, counted, told)
+        await self._app(scope, bounded_receive, send_with_headers)
 
-    async def _received(self, receive: Receive) -> Message:
-        """What comes; at the end of the chat, that the page is gone, which by itself it will not be."""
-        coming = asyncio.ensure_future(receive())
+    def _refusal(self, headers: Headers) -> PlainTextResponse | None:
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if not (self._hosts is None or name in self._hosts or is_loopback(name)):
+            message = (
+                f"this chat is not meant to be reached as {headers.get('host')!r}: add that name to hosts"
+            )
+            return PlainTextResponse(message, 421)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or len(length) > 18 or int(length) > self._max_body_bytes:
+            return PlainTextResponse(f"more than {self._max_body_bytes} bytes: send less", 413)
+        return None
+
+    async def _receive(self, receive: Receive) -> Message:
+        """The next message; a disconnect once the server ends, which an open page would not send."""
+        message = asyncio.ensure_future(receive())
         ending = asyncio.ensure_future(self._ending.wait())
         try:
-            await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else {"type": "http.disconnect"}
+            await asyncio.wait((message, ending), return_when=asyncio.FIRST_COMPLETED)
+            return message.result() if message.done() else {"type": "http.disconnect"}
         finally:
-            coming.cancel()
+            message.cancel()
             ending.cancel()
-
-    def _meant(self, host: str) -> bool:
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        return self._hosts is None or name in self._hosts or is_loopback(name)

@@ -1,4 +1,4 @@
-"""Settings of the chat: file, then ``KEY=VALUE``; strict. Key and passwords are none: nothing prints them."""
+"""Settings of the chat. The key and the passwords are no settings, so that nothing prints them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llink_ray.errors import LlinkError
 from llink_ray.network import is_loopback
 from llink_ray.settings import Section, configure
 
-_SHORTEST = 12
-_VISIBLE = re.compile(r"[!-~]+")
+_MIN_PASSWORD_CHARACTERS = 12
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 
 class UiSettings(Section):
@@ -40,7 +40,7 @@ class UiSettings(Section):
     login_file: str | None = None
     """File with ``name:password`` instead, one a line."""
     votes: str | None = Field(default=None, min_length=1)
-    """File to which votes and thumbs are added, with the conversation; nothing keeps none."""
+    """File to which votes and thumbs are added, with the conversation; none are kept without it."""
     concurrent: PositiveInt = 32
     """Answers on their way at once; more are turned away with a sentence."""
     waiting: PositiveInt = 128
@@ -52,13 +52,13 @@ class UiSettings(Section):
 
     @field_validator("api")
     @classmethod
-    def _an_address(cls, api: str) -> str:
+    def _check_address(cls, api: str) -> str:
         try:
             parts = urlsplit(api)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
         except ValueError:
-            good = False
-        if not good or parts.query or parts.fragment:
+            valid = False
+        if not valid or parts.query or parts.fragment:
             raise ValueError("is no address like http://127.0.0.1:8000")
         if "@" in parts.netloc:
             raise ValueError("has a name or password in it: the key goes into the variable LLINK_API_KEY")
@@ -70,12 +70,12 @@ def resolve(
     assignments: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> UiSettings:
-    """Settings file, then ``KEY=VALUE`` in order, checked as a whole.
+    """Merge the settings file and ``KEY=VALUE`` assignments in order, and check the whole.
 
     Raises:
         LlinkError: an unknown key, an impossible value, or a chat open to a network without a login.
     """
-    settings = configure.gathered(UiSettings, file, assignments)
+    settings = configure.load_settings(UiSettings, file, assignments)
     api_key(settings, environment)
     if not logins(settings, environment) and not is_loopback(settings.host):
         raise LlinkError(
@@ -86,52 +86,52 @@ def resolve(
 
 
 def api_key(settings: UiSettings, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The key for the service; None where there is none.
+    """Read the key for the service; None where there is none.
 
     Raises:
         LlinkError: a file that cannot be read, or a key that no header can carry.
     """
-    where = settings.key_file or f"the variable {settings.key_environment}"
+    source = settings.key_file or f"the variable {settings.key_environment}"
     if settings.key_file is not None:
-        lines = _lines(settings.key_file, "key_file")
+        lines = _read_lines(settings.key_file, "key_file")
         key = lines[0].strip() if lines else ""
         if not key:
-            raise LlinkError(f"{where} holds no key: write it on the first line")
+            raise LlinkError(f"{source} holds no key: write it on the first line")
     else:
         key = environment.get(settings.key_environment, "").strip()
-    if key and not _VISIBLE.fullmatch(key):
-        raise LlinkError(f"the key in {where} has blanks or letters that a header cannot carry: look at it")
+    if key and not _VISIBLE_ASCII.fullmatch(key):
+        raise LlinkError(f"the key in {source} has blanks or letters that a header cannot carry: look at it")
     return key or None
 
 
 def logins(settings: UiSettings, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Passwords by name; none where nobody has to log in.
+    """Read the passwords by name; empty where no login is needed.
 
     Raises:
         LlinkError: a file that cannot be read, or an entry that cannot be used.
     """
     if settings.login_file is not None:
-        where, entries = settings.login_file, _lines(settings.login_file, "login_file")
+        source, entries = settings.login_file, _read_lines(settings.login_file, "login_file")
     else:
-        where = f"the variable {settings.login_environment}"
+        source = f"the variable {settings.login_environment}"
         entries = environment.get(settings.login_environment, "").split(",")
-    found: dict[str, str] = {}
-    for number, entry in enumerate((one.strip() for one in entries if one.strip()), start=1):
+    passwords: dict[str, str] = {}
+    for number, entry in enumerate(filter(None, map(str.strip, entries)), start=1):
         name, colon, password = entry.partition(":")
         if not colon or not name.strip():
-            raise LlinkError(f"entry {number} of {where} is not name:password: write it so")
-        if len(password) < _SHORTEST:
+            raise LlinkError(f"entry {number} of {source} is not name:password: write it so")
+        if len(password) < _MIN_PASSWORD_CHARACTERS:
             raise LlinkError(
-                f"the password of entry {number} of {where} has {len(password)} characters, and {_SHORTEST} "
-                "are the fewest: make one with 'openssl rand -hex 12'"
+                f"the password of entry {number} of {source} has {len(password)} characters, and "
+                f"{_MIN_PASSWORD_CHARACTERS} are the fewest: make one with 'openssl rand -hex 12'"
             )
-        found[name.strip()] = password
-    if settings.login_file is not None and not found:
-        raise LlinkError(f"{where} has no name:password in it: write one a line")
-    return found
+        passwords[name.strip()] = password
+    if settings.login_file is not None and not passwords:
+        raise LlinkError(f"{source} has no name:password in it: write one a line")
+    return passwords
 
 
-def _lines(path: str, setting: str) -> list[str]:
+def _read_lines(path: str, setting: str) -> list[str]:
     try:
         return Path(path).read_text("utf-8").splitlines()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Tasks: chat, translate, summarise, ask about a text; texts from files; long ones sentence by sentence."""
+"""Tasks of the menu (chat, translate, summarise, ask about a text) and the text files that they read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from llink_ray.prompts.instructions import TRANSLATE
 from llink_ray.text.languages import DECODER_LANGUAGE, language_of
 from llink_ray.text.segmentation import sentences
-from ui.api import Done
+from ui.api_client import Completion
 
 Task = Literal["chat", "translate", "summarise", "ask"]
 CHOICES: tuple[tuple[str, Task], ...] = (
@@ -19,108 +19,117 @@ CHOICES: tuple[tuple[str, Task], ...] = (
     ("Summarise", "summarise"),
     ("Ask about a text", "ask"),
 )
-"""What the menu shows, and what it means."""
+"""Labels of the menu and their values."""
 SUMMARISE = "Summarise this."
-HINTS: dict[Task, str] = {
+PLACEHOLDERS: dict[Task, str] = {
     "chat": "Write in any taught language …",
     "translate": "The text to translate into English …",
     "summarise": "The text to summarise …",
     "ask": "Your question about the text above, in English …",
 }
-"""What the writing field says while it is empty."""
-FILES = (".txt", ".md")
-MOST_SENTENCES = 200
-"""Of a text that is translated sentence by sentence: some minutes on a small machine."""
+"""Of the empty input."""
+FILE_SUFFIXES = (".txt", ".md")
+MAX_TRANSLATED_SENTENCES = 200
+"""Some minutes of work on a small machine."""
 
 
 class TaskError(ValueError):
-    """A task that cannot be done as it was given; its text is for the page."""
+    """A task that cannot be done as given; the text is shown on the page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What goes to the model, in one message."""
+class TaskPrompt:
+    """What a task sends to the model."""
 
     text: str
-    """As the conversation keeps it."""
-    pieces: tuple[str, ...] = ()
-    """The same as several messages, each answered for itself; none where it is one."""
+    """The message as the conversation keeps it."""
+    parts: tuple[str, ...] = ()
+    """The same as messages that are answered one by one; empty where it is sent as a whole."""
 
 
-def ask(task: Task, written: str, passage: str, limit: int | None, code: str | None) -> Asked:
+def build_prompt(
+    task: Task, message: str, passage: str, max_sentences: int | None, code: str | None
+) -> TaskPrompt:
     """The message of a task.
 
     Args:
         task: what to do.
-        written: what stands in the writing field.
-        passage: the text that ``ask`` asks about; the other tasks do not look at it.
-        limit: sentences that one message may hold; None leaves it to the API.
-        code: language that the text is read as; None where nobody knows.
+        message: the input field.
+        passage: the text that ``ask`` asks about; other tasks ignore it.
+        max_sentences: most foreign sentences in one message; None leaves the check to the API.
+        code: language of the text; None where it is unknown.
 
     Raises:
-        TaskError: nothing to work on, or more than is worked on at once.
+        TaskError: nothing to work on, or too much at once.
     """
-    written, passage = written.strip(), passage.strip()
+    message, passage = message.strip(), passage.strip()
     if task == "chat":
-        return Asked(written)
+        return TaskPrompt(message)
     if task == "ask":
         if not passage:
             raise TaskError("there is no text to ask about: paste one above the question, or open a file")
-        if not written:
+        if not message:
             raise TaskError("there is no question: write one, for example “Who?” or “How many?”")
-        _within(passage, limit, code)
-        return Asked(f"{written}\n{passage}")
-    if not written:
+        _check_length(passage, max_sentences, code)
+        return TaskPrompt(f"{message}\n{passage}")
+    if not message:
         raise TaskError("there is no text: write or paste one, or open a file")
     if task == "summarise":
-        _within(written, limit, code)
-        return Asked(f"{SUMMARISE}\n{written}")
-    found = split(written, code)
-    if len(found) > MOST_SENTENCES:
+        _check_length(message, max_sentences, code)
+        return TaskPrompt(f"{SUMMARISE}\n{message}")
+    parts = split_sentences(message, code)
+    if len(parts) > MAX_TRANSLATED_SENTENCES:
         raise TaskError(
-            f"the text has {len(found)} sentences, and up to {MOST_SENTENCES} are translated in one go: "
-            "give it in parts"
+            f"the text has {len(parts)} sentences, and up to {MAX_TRANSLATED_SENTENCES} are translated in "
+            "one go: give it in parts"
         )
-    whole = f"{TRANSLATE[0]}\n{written}"
-    if len(found) == 1:
-        return Asked(whole)
-    return Asked(whole, tuple(f"{TRANSLATE[0]}\n{one}" for one in found))
+    one_by_one = (f"{TRANSLATE[0]}\n{sentence}" for sentence in parts)
+    return TaskPrompt(f"{TRANSLATE[0]}\n{message}", tuple(one_by_one) if len(parts) > 1 else ())
 
 
-def translated(message: str) -> str | None:
-    """The text of a message that asks for its translation; None of another."""
-    head, _, text = message.partition("\n")
-    return text if head == TRANSLATE[0] and text.strip() else None
+def translated_text(message: str) -> str | None:
+    """The text of a translation request; None of any other message."""
+    instruction, _, text = message.partition("\n")
+    return text if instruction == TRANSLATE[0] and text.strip() else None
 
 
-def split(text: str, code: str | None) -> list[str]:
+def split_sentences(text: str, code: str | None) -> list[str]:
     """Sentences line by line, so that headings and verses stay apart."""
     language = language_of(code) or DECODER_LANGUAGE
-    return [one for line in text.splitlines() if line.strip() for one in sentences(line, language)]
+    return [sentence for line in text.splitlines() if line.strip() for sentence in sentences(line, language)]
 
 
-def _within(text: str, limit: int | None, code: str | None) -> None:
-    count = len(split(text, code))
-    if limit is not None and count > limit:
+def _check_length(text: str, max_sentences: int | None, code: str | None) -> None:
+    count = len(split_sentences(text, code))
+    if max_sentences is not None and count > max_sentences:
         raise TaskError(
-            f"the text has {count} sentences, and the model reads {limit} at once: shorten it, or choose "
-            "Translate, which goes sentence by sentence"
+            f"the text has {count} sentences, and the model reads {max_sentences} at once: shorten it, or "
+            "choose Translate, which goes sentence by sentence"
         )
 
 
-def read_file(path: str | Path, most: int) -> str:
-    """The text of a file that somebody opened.
+def read_upload(path: str | Path, max_bytes: int) -> str:
+    """The text of an uploaded file, which is deleted.
 
     Raises:
-        TaskError: not a text file in UTF-8, empty, or larger than ``most`` bytes.
+        TaskError: not a text file in UTF-8, empty, or larger than ``max_bytes``.
     """
     path = Path(path)
-    if path.suffix.lower() not in FILES:
-        raise TaskError(f"“{path.name}” is not a text file: open one that ends in {' or '.join(FILES)}")
-    size = path.stat().st_size
-    if size > most:
+    try:
+        return _read_text(path, max_bytes)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _read_text(path: Path, max_bytes: int) -> str:
+    if path.suffix.lower() not in FILE_SUFFIXES:
         raise TaskError(
-            f"“{path.name}” has {_size(size)}, and up to {_size(most)} are read: cut it into parts"
+            f"“{path.name}” is not a text file: open one that ends in {' or '.join(FILE_SUFFIXES)}"
+        )
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise TaskError(
+            f"“{path.name}” has {_size(size)}, and up to {_size(max_bytes)} are read: cut it into parts"
         )
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -139,39 +148,22 @@ def _size(size: int) -> str:
     return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{max(1, round(size / 1000))} kB"
 
 
-def take_file(path: str | Path, most: int) -> str:
-    """The same, of an upload, which does not stay on this machine's disk.
-
-    Raises:
-        TaskError: as ``read_file``.
-    """
-    try:
-        return read_file(path, most)
-    finally:
-        Path(path).unlink(missing_ok=True)
-
-
-def together(parts: Sequence[Done]) -> Done:
-    """What several answers were as one: texts line by line, tokens added up."""
-    llink: dict[str, Any] = {}
-    for name in ("sentences", "slots", "slot_cache_hits", "prompt_tokens", "prompt_tokens_raw"):
-        llink[name] = sum(int(part.llink.get(name) or 0) for part in parts)
-    llink["bundles"] = {
-        code: one for part in parts for code, one in (part.llink.get("bundles") or {}).items()
-    }
-    told = [one for part in parts for one in part.llink.get("notices") or ()]
-    llink["notices"] = list({str(one.get("code")): one for one in reversed(told)}.values())
-    made = [int(part.usage.get("completion_tokens") or 0) for part in parts]
-    seconds = sum(
-        count / part.tokens_per_second
-        for count, part in zip(made, parts, strict=True)
-        if part.tokens_per_second
-    )
-    return Done(
-        text="\n".join(part.text for part in parts),
+def merge(completions: Sequence[Completion]) -> Completion:
+    """Several answers as one: texts line by line, counts added up."""
+    replies = [completion.llink for completion in completions]
+    counts = ("sentences", "slots", "slot_cache_hits", "prompt_tokens", "prompt_tokens_raw")
+    llink: dict[str, Any] = {name: sum(int(reply.get(name) or 0) for reply in replies) for name in counts}
+    llink["bundles"] = {code: b for reply in replies for code, b in (reply.get("bundles") or {}).items()}
+    notices = [notice for reply in replies for notice in reply.get("notices") or ()]
+    llink["notices"] = list({str(notice.get("code")): notice for notice in reversed(notices)}.values())
+    tokens = [int(completion.usage.get("completion_tokens") or 0) for completion in completions]
+    speeds = [completion.tokens_per_second for completion in completions]
+    seconds = sum(count / speed for count, speed in zip(tokens, speeds, strict=True) if speed)
+    return Completion(
+        text="\n".join(completion.text for completion in completions),
         finish_reason="stop",
-        usage={"completion_tokens": sum(made)},
+        usage={"completion_tokens": sum(tokens)},
         llink=llink,
-        first_token=parts[0].first_token,
-        tokens_per_second=sum(made) / seconds if seconds else 0.0,
+        first_token=completions[0].first_token,
+        tokens_per_second=sum(tokens) / seconds if seconds else 0.0,
     )

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llink_ray.errors import JobFailed
-from llink_ray.stopping import stopped_by
+from llink_ray.stopping import stop_signal
 from paper.plan import ROOT, Step
 
 RECORD = "calls.jsonl"
@@ -83,7 +83,7 @@ def evaluate(step: Step) -> None:
 
 def _end_calls() -> None:
     """A terminal sends Ctrl-C to the jobs as well; SIGTERM may have come to this process alone."""
-    if stopped_by() == signal.SIGTERM:
+    if stop_signal() == signal.SIGTERM:
         for process in list(_running):
             process.terminate()
 

@@ -133,7 +133,7 @@ def read_plan(path: str) -> Plan:
     """
     tree = configure.read_file(path, Plan)
     try:
-        plan = configure.checked(Plan, tree)
+        plan = configure.validated(Plan, tree)
     except LlinkError as error:
         raise LlinkError(f"{path}: {error}") from None
     for name, part in plan.parts().items():

@@ -38,7 +38,7 @@ from llink_ray.bundles.manifest import (
 from llink_ray.bundles.model_card import model_card
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.storage.atomic import atomic_directory
-from llink_ray.storage.junk_files import is_junk
+from llink_ray.storage.paths import is_junk
 from llink_ray.storage.redact import model_name, redact_tree
 
 __all__ = [

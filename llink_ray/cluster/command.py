@@ -11,14 +11,14 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from llink_ray.errors import LlinkError
-from llink_ray.network import past_proxies
-from llink_ray.progress import telling
+from llink_ray.network import no_proxy_variables
+from llink_ray.progress import progress_output
 from llink_ray.stopping import stoppable
 
 
 def quiet() -> None:
     """Before anything imports the libraries underneath: no telemetry, no detours, our sentences alone."""
-    os.environ.update(past_proxies())
+    os.environ.update(no_proxy_variables())
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -44,13 +44,13 @@ def carry_out(job: Callable[[], dict[str, Any]]) -> int:
     with stoppable() as stop:
         try:
             # Ray tells of lost workers on stdout, which is for the last line.
-            with redirect_stdout(sys.stderr), telling(_say):
+            with redirect_stdout(sys.stderr), progress_output(_say):
                 document = job()
         except (Exception, KeyboardInterrupt) as error:
             # Where a signal went to all processes, Ray dies beneath this one, and that is no failure.
             if stop.number or isinstance(error, KeyboardInterrupt):
                 how = str(error) if isinstance(error, KeyboardInterrupt) else ""
-                print("\nstopped", *filter(None, [how or stop.told]), sep="\n", file=sys.stderr, flush=True)
+                print("\nstopped", *filter(None, [how or stop.hint]), sep="\n", file=sys.stderr, flush=True)
                 if stop.number:  # all is closed; an interpreter full of libraries takes seconds to go
                     sys.stdout.flush()
                     os._exit(stop.exit_code)

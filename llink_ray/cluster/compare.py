@@ -20,7 +20,7 @@ from llink_ray.evaluation.baselines import BASE, OURS, settings_of, stage_a_of
 from llink_ray.evaluation.comparison import Baseline
 from llink_ray.evaluation.comparison_report import Found, print_comparison, write_comparison
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
-from llink_ray.progress import telling
+from llink_ray.progress import progress_output
 from llink_ray.settings import Settings
 from llink_ray.stopping import resumable
 from llink_ray.text.languages import find
@@ -173,7 +173,7 @@ def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) 
         torch.set_num_threads(settings.cluster.threads or 1)
         decoder = Decoder.load(settings.decoder, "cuda" if gpu else "cpu")
         wanted = settings.evaluation
-        with telling(log_writer(log)):
+        with progress_output(log_writer(log)):
             return decoder.answer_english(questions, wanted.batch_size, wanted.max_new_tokens)
 
     remote = ray.remote(

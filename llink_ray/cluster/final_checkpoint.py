@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from llink_ray.cluster.progress import STAGES
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.stopping import seconds_for_a_checkpoint
+from llink_ray.stopping import checkpoint_seconds
 
 _PAUSE = 0.05
 
@@ -54,7 +54,7 @@ def checkpoint_when_stopped(
     try:
         yield
     except KeyboardInterrupt:
-        for sentence in request_checkpoints(paths(), seconds_for_a_checkpoint()):
+        for sentence in request_checkpoints(paths(), checkpoint_seconds()):
             say(sentence)
         raise
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.network import past_proxies
-from llink_ray.stopping import cleared, takes_signals
+from llink_ray.network import no_proxy_variables
+from llink_ray.stopping import handles_signals, removed_if_killed
 
 if TYPE_CHECKING:
     import psutil
@@ -74,7 +74,7 @@ def connect(
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as stack:
         ours = {k: os.environ.get(k, v) for k, v in _EVERYWHERE.items()}
-        stack.enter_context(_environment({**ours, **past_proxies()}))
+        stack.enter_context(_environment({**ours, **no_proxy_variables()}))
         if address and address != "local":
             stack.callback(_shut_down)
             _join(address)
@@ -223,7 +223,7 @@ def _short_folder(run_tmp: Path | None) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     tmp = Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
     try:
-        with cleared(tmp):
+        with removed_if_killed(tmp):
             yield tmp
     except Exception as error:
         wrong_use = isinstance(error, LlinkError) and error.exit_code == LlinkError.exit_code
@@ -249,7 +249,7 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if takes_signals():  # and ends everything at the second
+    if handles_signals():  # and ends everything at the second
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,7 +10,7 @@ import torch
 from llink_ray.cluster import final_checkpoint as fresh
 from llink_ray.cluster.progress import STAGES
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.progress import Progress, Say, track
+from llink_ray.progress import PrintLine, Progress, track
 from llink_ray.settings import CheckpointSettings
 from llink_ray.training import history
 from llink_ray.training.collective import broadcast_from_first, world
@@ -24,7 +24,7 @@ Report = Callable[[dict[str, Any]], None]
 class TrainingLoop:
     """Carries out stages; the first worker keeps the history and says how far it is."""
 
-    def __init__(self, run: RunDir, settings: CheckpointSettings, log: Say) -> None:
+    def __init__(self, run: RunDir, settings: CheckpointSettings, log: PrintLine) -> None:
         self._run, self._settings, self._log = run, settings, log
         self._first = world()[0] == 0
 
@@ -35,7 +35,7 @@ class TrainingLoop:
         if self._first:
             self._run.stepping.touch()
         with track(STAGES[name], "steps", steps) as progress:
-            progress.reach(stage.step)
+            progress.resume_at(stage.step)
             while not stage.done:
                 self._step(name, stage, steps, look_every, evaluate, report, progress)
         if self._first:
@@ -52,7 +52,7 @@ class TrainingLoop:
         progress: Progress,
     ) -> None:
         record: dict[str, Any] = {"stage": name, **stage.advance(), "step": stage.step}
-        progress.at(stage.step, note=f"loss {record['loss']:.3f}")
+        progress.update(stage.step, note=f"loss {record['loss']:.3f}")
         looked = stage.step % look_every == 0 or stage.step == steps
         if looked:
             record |= evaluate()

@@ -10,12 +10,12 @@ from llink_ray.cluster.final_checkpoint import checkpoint_when_stopped
 from llink_ray.cluster.local_ray import ray_env_vars, worker_capacity
 from llink_ray.cluster.progress import tail_logs
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.train_language import Say, TrainingTask, train_language
+from llink_ray.cluster.train_language import PrintLine, TrainingTask, train_language
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.stopping import resumable
 
 
-def train_languages(tasks: list[TrainingTask], say: Say) -> dict[str, Any]:
+def train_languages(tasks: list[TrainingTask], say: PrintLine) -> dict[str, Any]:
     """Carry out all tasks; the failure of one does not touch the others. Returns one document for all.
 
     Raises:
@@ -47,7 +47,7 @@ def how_to_go_on(task: TrainingTask) -> str:
 
 
 def _spread(
-    tasks: list[TrainingTask], documents: list[dict[str, Any]], failed: list[dict[str, Any]], say: Say
+    tasks: list[TrainingTask], documents: list[dict[str, Any]], failed: list[dict[str, Any]], say: PrintLine
 ) -> None:
     import ray
 

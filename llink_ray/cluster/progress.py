@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.progress import Say
+from llink_ray.progress import PrintLine
 from llink_ray.training import history
 
 STAGES = {"a": "Stage A", "b": "Stage B"}
@@ -22,7 +22,7 @@ _EVERY = 0.5
 _STAMP = "%Y-%m-%dT%H:%M:%S"
 
 
-def log_writer(path: Path) -> Say:
+def log_writer(path: Path) -> PrintLine:
     """Appends lines to a log, with the time, where its folder is there already."""
 
     def write(line: str) -> None:
@@ -34,7 +34,7 @@ def log_writer(path: Path) -> Say:
     return write
 
 
-def say_and_log(run: RunDir, say: Say) -> Say:
+def say_and_log(run: RunDir, say: PrintLine) -> PrintLine:
     """To a person, and into the run's log."""
     write = log_writer(run.log)
 
@@ -46,7 +46,7 @@ def say_and_log(run: RunDir, say: Say) -> Say:
 
 
 @contextmanager
-def show_progress(run: RunDir, steps: Mapping[str, int], say: Say) -> Iterator[None]:
+def show_progress(run: RunDir, steps: Mapping[str, int], say: PrintLine) -> Iterator[None]:
     """Show what the workers of a run say until the block ends; a terminal gets a bar a stage besides."""
     if not sys.stderr.isatty():
         with tail_logs({"": run.log}, say):
@@ -57,7 +57,7 @@ def show_progress(run: RunDir, steps: Mapping[str, int], say: Say) -> Iterator[N
 
 
 @contextmanager
-def tail_logs(logs: Mapping[str, Path], say: Say) -> Iterator[None]:
+def tail_logs(logs: Mapping[str, Path], say: PrintLine) -> Iterator[None]:
     """Say every line that is written into logs in this block, behind the name that a log has here."""
     places = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
 
@@ -106,7 +106,7 @@ def _newest(path: Path, stage: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _bars(run: RunDir, steps: Mapping[str, int]) -> Iterator[Say]:
+def _bars(run: RunDir, steps: Mapping[str, int]) -> Iterator[PrintLine]:
     """A bar for each stage; what is said about the steps themselves would say the same."""
     columns = (
         TextColumn("{task.description}"),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +13,7 @@ from llink_ray.corpus.pair import Pair, Question
 from llink_ray.corpus.split import UNSEEN
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
-from llink_ray.storage.atomic import disk_refused
+from llink_ray.storage.atomic import atomic_file, disk_refused
 
 
 @dataclass(frozen=True)
@@ -84,15 +83,10 @@ class RunDir:
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[TextIO]:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w", encoding="utf-8") as file:
+            with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
                 yield file
-            temporary.replace(path)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise disk_refused("the run's", path, error, "name another place with --output") from error
 
     def read_json(self, path: Path) -> Any:

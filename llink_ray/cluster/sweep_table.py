@@ -30,7 +30,7 @@ class TrialTable:
         terminal = sys.stderr.isatty()
         self._live = Live(console=Console(stderr=True), auto_refresh=False) if terminal else None
         self._progress = track("sweep", "trials", plan.search.trials * len(plan.search.studies))
-        self._progress.reach(len(self._told))
+        self._progress.resume_at(len(self._told))
 
     def __enter__(self) -> TrialTable:
         if self._live:
@@ -60,7 +60,7 @@ class TrialTable:
         if self._live:
             self._live.update(self._table(), refresh=True)
             return
-        self._progress.at(len(self._told) + self._under_way())
+        self._progress.update(len(self._told) + self._under_way())
         for trial in new:
             config = "  ".join(f"{key.split('.')[-1]} {_short(v)}" for key, v in trial.config.items())
             print(

@@ -23,13 +23,13 @@ from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.features import FeatureSpec
 from llink_ray.features.spec import What, extraction_dtype
 from llink_ray.models.locate import fingerprint, weights_of
-from llink_ray.progress import telling
+from llink_ray.progress import progress_output
 from llink_ray.settings import Settings
 from llink_ray.storage.redact import model_name
 from llink_ray.text.languages import Language
 from llink_ray.text.normalisation import VERSION
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainingTask:
     """Where to publish; nothing for not at all."""
 
 
-def train_language(task: TrainingTask, say: Say = lambda _: None) -> dict[str, Any]:
+def train_language(task: TrainingTask, say: PrintLine = lambda _: None) -> dict[str, Any]:
     """Carry out (or go on with) a run; Ray is initialised already. Returns the job's JSON document.
 
     Raises:
@@ -54,11 +54,11 @@ def train_language(task: TrainingTask, say: Say = lambda _: None) -> dict[str, A
     """
     run = RunDir(task.run_dir)
     tell = say_and_log(run, say)
-    with telling(tell):
+    with progress_output(tell):
         return _teach(task, run, tell, say)
 
 
-def _teach(task: TrainingTask, run: RunDir, say: Say, follow: Say) -> dict[str, Any]:
+def _teach(task: TrainingTask, run: RunDir, say: PrintLine, follow: PrintLine) -> dict[str, Any]:
     """``say`` goes into the run's log as well, which ``follow`` is told of while the workers write it."""
     started, settings = time.monotonic(), task.settings
     fresh = not run.path.exists()
@@ -88,7 +88,7 @@ def _measured(run: RunDir) -> bool:
 
 
 def extract_run(
-    run: RunDir, task: TrainingTask, record: Mapping[str, Any], say: Say
+    run: RunDir, task: TrainingTask, record: Mapping[str, Any], say: PrintLine
 ) -> tuple[dict[str, Any], int]:
     """What the workers are told, and the forwards of frozen models that it took."""
     settings, cluster = task.settings, task.settings.cluster
@@ -116,7 +116,7 @@ def extract_run(
     return config, found.forwards
 
 
-def prepare_run(run: RunDir, task: TrainingTask, say: Say) -> dict[str, Any]:
+def prepare_run(run: RunDir, task: TrainingTask, say: PrintLine) -> dict[str, Any]:
     """The run's record; the corpus is read once, a resumed run takes the pairs that were kept."""
     settings, language = task.settings, task.language
     prints = {

@@ -24,7 +24,7 @@ from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
 from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
-from llink_ray.progress import Say, telling
+from llink_ray.progress import PrintLine, progress_output
 from llink_ray.prompts.instructions import as_shown, training_examples
 from llink_ray.settings import Settings
 from llink_ray.text.languages import find
@@ -43,7 +43,7 @@ def train(config: dict[str, Any]) -> None:
     """
     try:
         log = log_writer(RunDir(Path(config["run_dir"])).log)
-        with telling(log) if world()[0] == 0 else nullcontext():
+        with progress_output(log) if world()[0] == 0 else nullcontext():
             Run(config, log).go()
     except Exception:
         with suppress(OSError), RunDir(Path(config["run_dir"])).error.open("a", encoding="utf-8") as file:
@@ -54,7 +54,7 @@ def train(config: dict[str, Any]) -> None:
 class Run:
     """One worker's view of a run."""
 
-    def __init__(self, config: dict[str, Any], log: Say) -> None:
+    def __init__(self, config: dict[str, Any], log: PrintLine) -> None:
         import ray.train.torch
 
         self.settings = Settings.model_validate(config["settings"])

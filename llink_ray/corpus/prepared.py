@@ -1,4 +1,4 @@
-"""From settings to split, clean pairs: what a run calls."""
+"""From settings to clean pairs in splits."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from llink_ray.text.languages import Language
 
 
-SOURCES_TOLD = 40
-"""Sources that are told by name; some files have one for every line."""
+MAX_SOURCES_SHOWN = 40
+"""Sources listed by name; some files name one for every line."""
 CROSSING = "shares a sentence with a held-out source"
 """Reason to drop a pair, counted with those of :mod:`llink_ray.corpus.clean`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A corpus ready to train on, with the account of what it lost."""
+    """A corpus ready to train on, with the counts of what was dropped."""
 
     splits: Splits
     kept: int
-    """Pairs in the four splits together; ``kept`` and the dropped counts make the pairs read."""
+    """Pairs in the four splits together; with the dropped ones, the pairs read."""
     dropped: dict[str, Dropped]
-    """Reason -> how many and the first lines."""
+    """By reason."""
     corpus_hash: str
     """SHA-256 (hex) over the kept pairs with their questions, whatever their order."""
 
     @property
     def dropped_count(self) -> int:
-        """Pairs dropped, for whatever reason."""
+        """Pairs dropped for any reason."""
         return sum(entry.count for entry in self.dropped.values())
 
     def account(self) -> dict[str, Any]:
-        """Pairs kept, dropped by reason, by split, and by source and split where the corpus names sources."""
+        """Counts: kept, dropped by reason, by split, and by source where the corpus names sources."""
         splits = {name: getattr(self.splits, name) for name in SPLITS}
         by_source: dict[str, dict[str, int]] = {}
         for name, pairs in splits.items():
             for pair in pairs:
                 by_source.setdefault(pair.source, dict.fromkeys(SPLITS, 0))[name] += 1
-        found: dict[str, Any] = {
+        account: dict[str, Any] = {
             "kept": self.kept,
             "dropped": self.dropped_count,
             "reasons": {
@@ -60,30 +60,30 @@ class Prepared:
             },
             **{name: len(pairs) for name, pairs in splits.items()},
         }
-        return found if by_source.keys() <= {""} else found | {"sources": _told(by_source)}
+        return account if by_source.keys() <= {""} else account | {"sources": _largest_sources(by_source)}
 
 
-def _told(by_source: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """The largest sources in order of their names; all others together as ``…``."""
+def _largest_sources(by_source: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """The largest sources by name; all others together as ``…``."""
     largest = sorted(by_source, key=lambda name: -sum(by_source[name].values()))
-    told = {name: by_source[name] for name in sorted(largest[:SOURCES_TOLD])}
-    others = [by_source[name] for name in largest[SOURCES_TOLD:]]
+    shown = {name: by_source[name] for name in sorted(largest[:MAX_SOURCES_SHOWN])}
+    others = [by_source[name] for name in largest[MAX_SOURCES_SHOWN:]]
     if others:
-        told["…"] = {split: sum(counts[split] for counts in others) for split in SPLITS}
-    return told
+        shown["…"] = {split: sum(counts[split] for counts in others) for split in SPLITS}
+    return shown
 
 
 def prepare(language: Language, settings: CorpusSettings, seed: int) -> Prepared:
-    """Read (or let the phrasebook write), clean and split the parallel text of ``language``.
+    """Read or generate, clean and split the parallel text of ``language``.
 
-    ``seed`` chooses what the phrasebook writes; a file is read whole and split by hash alone.
+    ``seed`` is the phrasebook's; a file is read whole and split by hash alone.
 
     Raises:
         LlinkError: the corpus cannot be read, or too little of it is usable.
     """
     source: Iterable[Pair]
     if settings.path is None:
-        # Imported here: phrasebook itself needs this package's Pair.
+        # Imported here, since the phrasebook imports this package's Pair.
         from llink_ray.corpus import phrasebook
 
         name = f"the embedded {language.name} phrasebook"
@@ -93,7 +93,7 @@ def prepare(language: Language, settings: CorpusSettings, seed: int) -> Prepared
         source = read(settings.path)
     cleaned = clean(source, language, settings)
     if not cleaned.kept:
-        raise LlinkError(_nothing_left(name, cleaned, language))
+        raise LlinkError(_nothing_left_message(name, cleaned, language))
     _check_sources(name, cleaned.kept, settings.held_out_sources)
     try:
         with track(f"{len(cleaned.kept):,} pairs: held-out ones are set apart"):
@@ -113,37 +113,37 @@ def prepare(language: Language, settings: CorpusSettings, seed: int) -> Prepared
 
 
 def _check_sources(name: str, pairs: Iterable[Pair], held_out: Iterable[str]) -> None:
-    there = {pair.source for pair in pairs}
+    sources = {pair.source for pair in pairs}
     for source in held_out:
-        if source not in there:
-            known = sorted(there - {""})
-            listed = ", ".join(map(repr, known[:SOURCES_TOLD])) + " …" * (len(known) > SOURCES_TOLD)
-            told = f"name one of {listed}" if known else "none of its pairs names a source"
-            raise LlinkError(f"{name} has no source {source!r} (corpus.held_out_sources): {told}")
+        if source not in sources:
+            known = sorted(sources - {""})
+            listed = ", ".join(map(repr, known[:MAX_SOURCES_SHOWN])) + " …" * (len(known) > MAX_SOURCES_SHOWN)
+            shown = f"name one of {listed}" if known else "none of its pairs names a source"
+            raise LlinkError(f"{name} has no source {source!r} (corpus.held_out_sources): {shown}")
 
 
 def corpus_hash(pairs: Iterable[Pair]) -> str:
     """SHA-256 (hex) of pairs and questions; neither order nor line numbers nor sources count."""
     rows = sorted(
         json.dumps(
-            [pair.foreign, pair.english, [_asked(question) for question in pair.questions]],
+            [pair.foreign, pair.english, [_question_fields(question) for question in pair.questions]],
             ensure_ascii=False,
         )
         for pair in pairs
     )
     digest = hashlib.sha256()
-    for i, row in enumerate(rows):  # one at a time: joined, they would be the corpus twice more
+    for i, row in enumerate(rows):  # one by one: joined, they would take twice the corpus's memory
         digest.update(f"\n{row}".encode() if i else row.encode())
     return digest.hexdigest()
 
 
-def _asked(question: Question) -> list[str | list[str]]:
-    """A question as it is hashed; choices count only where there are any."""
+def _question_fields(question: Question) -> list[str | list[str]]:
+    """The hashed fields; choices only where there are any."""
     fields: list[str | list[str]] = [question.kind, question.instruction, question.answer]
     return [*fields, list(question.choices)] if question.choices else fields
 
 
-def _nothing_left(name: str, cleaned: Cleaned, language: Language) -> str:
+def _nothing_left_message(name: str, cleaned: Cleaned, language: Language) -> str:
     total = sum(entry.count for entry in cleaned.dropped.values())
     commonest = max(cleaned.dropped, key=lambda reason: cleaned.dropped[reason].count)
     check = f"check that the foreign side is {language.name}"

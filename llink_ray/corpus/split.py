@@ -1,4 +1,4 @@
-"""Train, validation, test and unseen: by hash, and such that no sentence of either side crosses."""
+"""Train, validation, test and unseen splits by hash; no sentence of either side is in two of them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.errors import LlinkError
 
 UNSEEN = "unseen"
-"""The split of the sources that are held out of training."""
+"""The split of sources that are held out of training."""
 SPLITS = ("train", "validation", "test", UNSEEN)
 """Names of the splits."""
-LARGEST_HELD_OUT = 64
-"""Groups of more pairs than this always train: one web of synonyms must not fill a split by itself."""
+MAX_HELD_OUT_GROUP = 64
+"""Pairs of the largest group that may be held out: one web of synonyms must not fill a split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Each in hash order, so that its first n pairs are a fair sample, whatever order the file had."""
+    """Each in hash order, so that the first n pairs are a fair sample."""
 
     train: list[Pair]
     validation: list[Pair]
@@ -28,7 +28,7 @@ class Splits:
     unseen: list[Pair] = field(default_factory=list)
     """Pairs of sources held out of training."""
     left_out: list[Pair] = field(default_factory=list)
-    """Pairs of other sources whose sentences lead to those: in none of the four."""
+    """Pairs of other sources that share sentences with those; in none of the four."""
 
 
 class _Groups:
@@ -55,7 +55,7 @@ def _digest(*texts: str) -> bytes:
 
 
 def _position(smallest: bytes) -> float:
-    """A group's place in [0, 1). Hashed again, as the smallest of many hashes lies near zero."""
+    """A group's position in [0, 1). Hashed again, since the smallest of many hashes is near zero."""
     return int.from_bytes(hashlib.blake2b(smallest, digest_size=8).digest()) / 2**64
 
 
@@ -76,41 +76,41 @@ def split(
     Raises:
         LlinkError: nothing to train on, or nothing to test with.
     """
-    listed = list(pairs)
-    marks = [_marks(pair) for pair in listed]
+    pairs_list = list(pairs)
+    keys = [_pair_keys(pair) for pair in pairs_list]
     groups = _Groups()
-    for foreign, english, _ in marks:
+    for foreign, english, _ in keys:
         groups.join(foreign, english)
     smallest: dict[bytes, bytes] = {}
     sizes: dict[bytes, int] = {}
-    apart: set[bytes] = set()
-    for pair, (foreign, english, _) in zip(listed, marks, strict=True):
+    held_out_groups: set[bytes] = set()
+    for pair, (foreign, english, _) in zip(pairs_list, keys, strict=True):
         root = groups.root(foreign)
         if pair.source in held_out_sources:
-            apart.add(root)
+            held_out_groups.add(root)
         smallest[root] = min(smallest.get(root, foreign), foreign, english)
         sizes[root] = sizes.get(root, 0) + 1
-    found = Splits([], [], [])
-    for pair, (foreign, _, _) in sorted(zip(listed, marks, strict=True), key=_order):
+    splits = Splits([], [], [])
+    for pair, (foreign, _, _) in sorted(zip(pairs_list, keys, strict=True), key=_order):
         root = groups.root(foreign)
-        place = _position(smallest[root])
-        if root in apart:
-            (found.unseen if pair.source in held_out_sources else found.left_out).append(pair)
-        elif sizes[root] > LARGEST_HELD_OUT or place >= test_fraction + validation_fraction:
-            found.train.append(pair)
-        elif place < test_fraction:
-            found.test.append(pair)
+        position = _position(smallest[root])
+        if root in held_out_groups:
+            (splits.unseen if pair.source in held_out_sources else splits.left_out).append(pair)
+        elif sizes[root] > MAX_HELD_OUT_GROUP or position >= test_fraction + validation_fraction:
+            splits.train.append(pair)
+        elif position < test_fraction:
+            splits.test.append(pair)
         else:
-            found.validation.append(pair)
-    _refuse_empty(found, len(sizes))
-    return found
+            splits.validation.append(pair)
+    _require_train_and_test(splits, len(sizes))
+    return splits
 
 
 def _key(text: str) -> str:
     return sentence_key(text) or text
 
 
-def _marks(pair: Pair) -> tuple[bytes, bytes, bytes]:
+def _pair_keys(pair: Pair) -> tuple[bytes, bytes, bytes]:
     """Hashes of the foreign sentence, of the English one, and of both."""
     foreign, english = _key(pair.foreign), _key(pair.english)
     return _digest(foreign), _digest(english), _digest(foreign, english)
@@ -121,17 +121,17 @@ def _order(item: tuple[Pair, tuple[bytes, bytes, bytes]]) -> tuple[bytes, str, s
     return both, pair.foreign, pair.english, pair.line
 
 
-def _refuse_empty(found: Splits, groups: int) -> None:
-    if found.train and found.test:
+def _require_train_and_test(splits: Splits, groups: int) -> None:
+    if splits.train and splits.test:
         return
-    counts = f"{len(found.train)} to train, {len(found.validation)} to validate, {len(found.test)} to test"
-    total = len(found.train) + len(found.validation) + len(found.test)
-    if found.unseen:
-        lost = len(found.unseen) + len(found.left_out)
+    counts = f"{len(splits.train)} to train, {len(splits.validation)} to validate, {len(splits.test)} to test"
+    total = len(splits.train) + len(splits.validation) + len(splits.test)
+    if splits.unseen:
+        lost = len(splits.unseen) + len(splits.left_out)
         counts += f", and {lost} went with corpus.held_out_sources"
         total += lost
     raise LlinkError(
         f"the corpus is too small to divide: its {total} usable {'pair' if total == 1 else 'pairs'} "
         f"(in {groups} {'group' if groups == 1 else 'groups'} that share no sentence) came out as {counts}; "
-        f"give more pairs, {'fewer held-out sources, ' * bool(found.unseen)}or another corpus.test_fraction"
+        f"give more pairs, {'fewer held-out sources, ' * bool(splits.unseen)}or another corpus.test_fraction"
     )

@@ -75,10 +75,10 @@ def _pairs(rows: Iterable[tuple[int, str]], places: tuple[int, int, int], width:
 
 def named_sides(where: str, cells: list[str]) -> tuple[int, int, int] | None:
     """Places of the foreign, English and source columns (-1 without one); None where the line is a pair."""
-    from llink_ray.text.languages import is_decoders
+    from llink_ray.text.languages import is_decoder_language
 
     names = [visible(cell).strip().casefold() for cell in cells]
-    english = [i for i, name in enumerate(names) if is_decoders(name)]
+    english = [i for i, name in enumerate(names) if is_decoder_language(name)]
     foreign = [i for i, name in enumerate(names) if name == _FOREIGN]
     if not english and not foreign:
         languages = _language_columns(names)

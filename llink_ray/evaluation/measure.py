@@ -139,7 +139,7 @@ def _vectors(taught: LlinkPipeline, texts: Sequence[str], size: int) -> dict[str
 
     with torch.inference_mode(), track("vectors", "texts", len(texts)) as progress:
         for start in range(0, len(texts), size):
-            progress.at(start)
+            progress.update(start)
             part = list(texts[start : start + size])
             if not taught.settings.slots.uses_slots:
                 states = taught.decoder.teacher_states(part, adapted=True)

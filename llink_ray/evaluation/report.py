@@ -11,6 +11,7 @@ from urllib.parse import quote
 from llink_ray.errors import JobFailed
 from llink_ray.evaluation import plots
 from llink_ray.evaluation.table import DASH, Table, sheets
+from llink_ray.storage.atomic import write_atomic
 
 NAME = "report.md"
 PLOTS = "plots"
@@ -67,9 +68,8 @@ def write_report(run_dir: Path, metrics: Mapping[str, Any], history: Sequence[Ma
         run_dir.mkdir(parents=True, exist_ok=True)
         drawn = plots.draw(run_dir / PLOTS, metrics, history)
         files = [name for name in FILES if (run_dir / name).is_file()]
-        path, fresh = run_dir / NAME, run_dir / f"{NAME}.tmp"
-        fresh.write_text(_markdown(metrics, files, drawn), encoding="utf-8")
-        fresh.replace(path)
+        path = run_dir / NAME
+        write_atomic(path, _markdown(metrics, files, drawn))
     except OSError as error:
         raise JobFailed(
             f"the report could not be written to {run_dir} ({error.strerror or error}): "

@@ -109,7 +109,7 @@ class ExtractionProgress:
         """One forward more; what is left is estimated by letters, since the longest texts come first."""
         done, of = _sum(self._done.get(shard.what), batch), self._all[shard.what]
         self._done[shard.what] = done
-        self._told[shard.what].at(done.texts, (done.letters, of.letters))
+        self._told[shard.what].update(done.texts, (done.letters, of.letters))
         if done.texts == of.texts:
             self._told[shard.what].close()
 

@@ -21,7 +21,7 @@ from llink_ray.errors import JobFailed
 from llink_ray.features import shard as files
 from llink_ray.features.rows import RaggedRows, ShardedRows
 from llink_ray.features.spec import FeatureSpec, Shard
-from llink_ray.storage.folder import folder
+from llink_ray.storage.cached_folder import CachedFolder
 
 _log = logging.getLogger(__name__)
 _FORMAT = 2
@@ -67,7 +67,7 @@ class FeatureStore:
 
     def __init__(self, uri: str | Path, cache: Path | None = None) -> None:
         self.uri = str(uri) if "://" in str(uri) else str(Path(uri).expanduser().resolve())
-        self._folder = folder(self.uri, cache)
+        self._folder = CachedFolder(self.uri, cache)
 
     def missing(self, spec: FeatureSpec) -> list[Shard]:
         """Shards to compute: of texts not stored yet, and, with a warning, of damaged shards.

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from llink_ray.models.teacher_norm import SHRINKAGE
-from llink_ray.storage.versioned_tensors import opened
+from llink_ray.storage.tensor_file import open_versioned
 
 FILE = "known_text.safetensors"
 """Its name in a bundle."""
@@ -69,7 +69,7 @@ class KnownText:
         file = Path(folder) / FILE
         if not file.is_file():
             return None
-        with opened(file, VERSION, "pt") as tensors:
+        with open_versioned(file, VERSION, "pt") as tensors:
             mean, whitening, bound = (tensors.get_tensor(name) for name in ("mean", "whitening", "bound"))
             layers = int(tensors.metadata().get("layers", 1))
         return cls(mean, whitening, float(bound[0]), layers)

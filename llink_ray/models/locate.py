@@ -13,7 +13,7 @@ from typing import Any
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.pretrained.catalogue import find_model, pair_with
 from llink_ray.models.pretrained.prepared import HUB, prepared, read_source
-from llink_ray.storage.junk_files import is_junk
+from llink_ray.storage.paths import is_junk
 
 _TOKENIZERS = frozenset(
     {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "vocab.bpe"}

@@ -108,10 +108,10 @@ def resolve(*layers: Mapping[str, Any]) -> Settings:
     Raises:
         LlinkError: an unknown key (with the nearest known ones) or an impossible value, naming the flag.
     """
-    return checked(Settings, *layers)
+    return validated(Settings, *layers)
 
 
-def checked(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
+def validated(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
     """The same for any group of settings."""
     tree: Tree = {}
     for layer in layers:
@@ -124,10 +124,10 @@ def checked(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
         raise LlinkError("; ".join(said)) from None
 
 
-def gathered(model: type[Checked], file: str | None, assignments: Sequence[str]) -> Checked:
+def load_settings(model: type[Checked], file: str | None, assignments: Sequence[str]) -> Checked:
     """A settings file, then ``KEY=VALUE`` in order, checked as a whole."""
     layers = [read_file(file, model)] if file is not None else []
-    return checked(model, *layers, *(assignment(text, model) for text in assignments))
+    return validated(model, *layers, *(assignment(text, model) for text in assignments))
 
 
 def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -1,4 +1,4 @@
-"""A directory that appears whole or not at all."""
+"""Files and directories that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -19,15 +19,42 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of ``path`` that takes its place when the block ends well.
+
+    It is not flushed to the disk first. The disk's OSError is the caller's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file (text in UTF-8) by :func:`atomic_file`."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
 def atomic_directory(
     destination: Path, what: str, elsewhere: str, *, first_wins: bool = False
 ) -> Iterator[Path]:
-    """A new directory beside ``destination`` that takes its name when the block ends well.
+    """A temporary directory beside ``destination`` that takes its name when the block ends well.
 
     Files are flushed to the disk before the rename, so a power cut leaves the old or the new directory.
-    When the block fails, or is interrupted, the new directory is removed and ``destination`` stays as it
-    was. ``what`` names the thing in the error, ``elsewhere`` says how to choose another place.
-    With ``first_wins``, a ``destination`` that another process finished meanwhile stays.
+    When the block fails or is interrupted, the temporary directory is removed and ``destination`` stays as
+    it was. With ``first_wins``, a ``destination`` that another process finished meanwhile stays.
+
+    Args:
+        destination: the directory, which may exist.
+        what: its name in the error message.
+        elsewhere: how to choose another place, in the error message.
+        first_wins: keep a ``destination`` that appeared meanwhile.
 
     Raises:
         JobFailed: the disk refused (full, read-only, …); names the path and the bytes left there.
@@ -40,7 +67,7 @@ def atomic_directory(
         yield temporary
         _sync(temporary)
         if first_wins:
-            _take_if_free(temporary, destination)
+            _rename_if_free(temporary, destination)
         else:
             _replace(temporary, destination, destination.parent / f".{destination.name}.old-{token}")
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk by its own error
@@ -50,12 +77,12 @@ def atomic_directory(
 
 
 def disk_refused(what: str, path: Path, error: Exception, elsewhere: str) -> JobFailed:
-    """The sentence for a write that the disk refused: what, where, bytes left, what to do."""
+    """The error for a failed write: what, where, bytes left, what to do."""
     number = error.errno if isinstance(error, OSError) else None
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    culprit = str(error.filename) if isinstance(error, OSError) and error.filename else ""
-    if culprit and path.name not in culprit:  # another file's trouble must not look like this one's
-        reason += f": {culprit}"
+    file = str(error.filename) if isinstance(error, OSError) and error.filename else ""
+    if file and path.name not in file:  # the error is another file's
+        reason += f": {file}"
     if number in _FORBIDDEN:
         remedy = f"make {path.parent} writable, or {elsewhere}"
     elif number in _FULL or "code: 28" in reason:
@@ -91,7 +118,7 @@ def _sync(directory: Path) -> None:
     sync_file(directory)
 
 
-def _take_if_free(new: Path, destination: Path) -> None:
+def _rename_if_free(new: Path, destination: Path) -> None:
     try:
         new.rename(destination)
     except OSError:  # the rename refuses a directory that is not empty

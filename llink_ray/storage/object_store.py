@@ -1,4 +1,4 @@
-"""Small and large files at an address, read and written through ``pyarrow.fs``; errors for people."""
+"""Files at a local path or a URI, read and written through ``pyarrow.fs``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BLOCK = 1 << 20  # bytes
 
 
 class ObjectStore:
-    """A folder on a local path or at any address that pyarrow knows. Paths are relative to it, with ``/``."""
+    """A folder at a local path or a URI. Paths are relative to it, with ``/``."""
 
     name: str
-    """For messages: the path, or the address without keys."""
+    """For messages: the path, or the URI without keys."""
     local: Path | None
-    """The folder itself, where it is on this machine's disk."""
+    """Its path where it is on the local disk."""
 
     def __init__(self, uri: str | Path, filesystem: fs.FileSystem | None = None) -> None:
         """Nothing is read or written yet.
@@ -63,29 +63,29 @@ class ObjectStore:
         self.local = Path(root) if isinstance(self._files, fs.LocalFileSystem) else None
 
     def names(self, under: str = "") -> list[str]:
-        """Names of what lies in one folder, sorted; nothing where there is none.
+        """Names of the entries of one folder, sorted; empty where it does not exist.
 
-        No entry is looked at: what cannot be read among them does no harm.
+        Entries are not opened, so one that cannot be read does no harm.
         """
         base = f"{self._prefix}{under}" if under else self._root
         with self._reaching():
             try:
                 if self.local is not None:
                     return sorted(os.listdir(base))  # noqa: PTH208 - names alone
-                found = self._files.get_file_info(fs.FileSelector(base, allow_not_found=True))
+                entries = self._files.get_file_info(fs.FileSelector(base, allow_not_found=True))
             except FileNotFoundError:
                 return []
             except NotADirectoryError:
                 if not under:
                     raise
                 return []  # a stray file
-        return sorted({item.path.rstrip("/").rpartition("/")[2] for item in found})
+        return sorted({item.path.rstrip("/").rpartition("/")[2] for item in entries})
 
     def present(self, paths: list[str]) -> list[str]:
         """Those of ``paths`` that are files."""
         with self._reaching():
-            found = self._files.get_file_info([self._prefix + path for path in paths])
-        return [path for path, item in zip(paths, found, strict=True) if item.type == fs.FileType.File]
+            infos = self._files.get_file_info([self._prefix + path for path in paths])
+        return [path for path, info in zip(paths, infos, strict=True) if info.type == fs.FileType.File]
 
     def read(self, path: str) -> bytes | None:
         """A small file's content; None where there is no such file."""
@@ -96,24 +96,28 @@ class ObjectStore:
                 content: bytes = stream.read()
                 return content
 
+    def size(self, path: str) -> int | None:
+        """Bytes of a file; None where there is no such file."""
+        with self._reaching():
+            info = self._files.get_file_info(self._prefix + path)
+        return info.size if info.type == fs.FileType.File else None
+
     def put(self, path: str, content: bytes) -> None:
-        """Write a small file, whole or not at all, over an older one if there is."""
-        with self._writing(path):
-            if self._objects:
-                with self._files.open_output_stream(self._prefix + path) as stream:
-                    stream.write(content)
-                return
-            temporary = f"{path}.{secrets.token_hex(4)}.tmp"
-            try:
-                with self._new_file(temporary) as stream:
-                    stream.write(content)
-                self._files.move(self._prefix + temporary, self._prefix + path)
-            except BaseException:
-                if self._files.get_file_info(self._prefix + temporary).type == fs.FileType.File:
-                    self._files.delete_file(self._prefix + temporary)
-                raise
-            if self.local is not None:
-                sync_file((self.local / path).parent)
+        """Write a small file, whole or not at all; an older one is replaced."""
+        if self._objects:
+            with self._writing(path), self._files.open_output_stream(self._prefix + path) as stream:
+                stream.write(content)
+        else:
+            with self._writing(path), self._renamed_file(path) as stream:
+                stream.write(content)
+
+    def put_file(self, path: str, source: Path) -> None:
+        """Copy a local file, whole or not at all; an older one is replaced."""
+        progress = track(f"{path} to {self.name}", "MB", source.stat().st_size)
+        with source.open("rb") as file, progress, self._writing(path), self._renamed_file(path) as stream:
+            while block := file.read(_BLOCK):
+                stream.write(block)
+                progress.advance(len(block))
 
     def touch(self, path: str) -> None:
         """Write an empty file."""
@@ -121,18 +125,18 @@ class ObjectStore:
             pass
 
     def upload(self, source: Path, path: str, expected: str) -> None:
-        """Copy a local file whose SHA-256 was found to be ``expected``."""
+        """Copy a local file, and check that its SHA-256 is ``expected``."""
         digest = hashlib.sha256()
         try:
             file = source.open("rb")
         except OSError as error:
             raise JobFailed(f"{source} cannot be read any more ({error.strerror}): publish again") from error
-        told = track(f"{path} to {self.name}", "MB", source.stat().st_size)
-        with file, told, self._writing(path), self._new_file(path) as stream:
+        progress = track(f"{path} to {self.name}", "MB", source.stat().st_size)
+        with file, progress, self._writing(path), self._new_file(path) as stream:
             while block := file.read(_BLOCK):
                 digest.update(block)
                 stream.write(block)
-                told.advance(len(block))
+                progress.advance(len(block))
         if digest.hexdigest() != expected:
             raise JobFailed(
                 f"{source} changed while it was read: let the job that writes it end, then publish"
@@ -144,11 +148,11 @@ class ObjectStore:
         with self._reaching():
             stream = self._files.open_input_stream(self._prefix + path)
             size = self._files.get_file_info(self._prefix + path).size
-        told = track(f"{path} from {self.name}", "MB", size)
-        with stream, told, target.open("wb") as file:
+        progress = track(f"{path} from {self.name}", "MB", size)
+        with stream, progress, target.open("wb") as file:
             while block := self._block(stream):
                 file.write(block)
-                told.advance(len(block))
+                progress.advance(len(block))
 
     def delete_file(self, path: str) -> None:
         """Delete one file that exists."""
@@ -156,7 +160,7 @@ class ObjectStore:
             self._files.delete_file(self._prefix + path)
 
     def clear(self, path: str, *, and_remove: bool = False) -> None:
-        """Delete what is in a folder, and the folder itself where told so; it need not exist."""
+        """Delete the content of a folder, with ``and_remove`` the folder too; it need not exist."""
         with self._reaching():
             self._files.delete_dir_contents(self._prefix + path, missing_dir_ok=True)
             if and_remove and self._files.get_file_info(self._prefix + path).type == fs.FileType.Directory:
@@ -174,6 +178,23 @@ class ObjectStore:
             except FileExistsError:
                 return False
             return True
+
+    @contextmanager
+    def _renamed_file(self, path: str) -> Iterator[fs.NativeFile]:
+        """A temporary file that takes its name when the block ends well."""
+        temporary, final = f"{self._prefix}{path}.{secrets.token_hex(4)}.tmp", self._prefix + path
+        try:
+            with self._new_file(temporary.removeprefix(self._prefix)) as stream:
+                yield stream
+            if self.local is None and self._files.get_file_info(final).type == fs.FileType.File:
+                self._files.delete_file(final)  # some file systems refuse to move onto a file
+            self._files.move(temporary, final)
+        except BaseException:
+            if self._files.get_file_info(temporary).type == fs.FileType.File:
+                self._files.delete_file(temporary)
+            raise
+        if self.local is not None:
+            sync_file((self.local / path).parent)
 
     @contextmanager
     def _new_file(self, path: str) -> Iterator[fs.NativeFile]:

@@ -19,22 +19,22 @@ from llink_ray.text.languages import DECODER_LANGUAGE, TABLE, Language
 from llink_ray.text.normalisation import located, visible
 from llink_ray.text.zawgyi import is_zawgyi
 
-TELLING_SHARE = 0.01
-"""Share of a text's letters (with marks) from which on telling letters are more than a quoted name."""
-ENOUGH_LETTERS = 20
-"""A span with fewer is read together with the other spans of its script in the text."""
-UNSURE = 0.5
-"""Confidence within a script where nothing tells."""
-FEWEST_WORDS, GUESSED_WORDS = 3, 4
-"""Words from which on a text in the decoder's script may be in a language that the table lacks: where CLD2 is
-sure of it, and where it is not."""
+DISTINCTIVE_SHARE = 0.01
+"""Smallest share of distinctive letters (with marks) that is more than a quoted name."""
+MIN_SPAN_LETTERS = 20
+"""A shorter span is detected together with the other spans of its script."""
+UNSURE_CONFIDENCE = 0.5
+"""Confidence within a script without any evidence."""
+MIN_WORDS, MIN_WORDS_UNRELIABLE = 3, 4
+"""Fewest words of a text in the decoder's script that may be in a language that the table lacks: where CLD2
+is reliable, and where it is not."""
 COMMON_SHARE = 1 / 8
-"""Share of common words from which on it is in the decoder's language whatever CLD2 says."""
-SURE_LETTERS = 60
-"""CLD2's doubt between languages of one script halves with every so many letters (docs/languages.md)."""
+"""Share of common words from which on a text is in the decoder's language whatever CLD2 says."""
+HALVING_LETTERS = 60
+"""Number of letters that halves the doubt between languages of one script (docs/languages.md)."""
 
 
-# Compiled once: corpora are looked at line by line, and looking a pattern up costs more than most matches.
+# Compiled once: looking a pattern up in the cache costs more than most matches.
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 _WORDS = regex.compile(r"[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*")
 _REFUSED = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}]")
@@ -78,16 +78,16 @@ class _Family:
     languages: tuple[Language, ...]
 
 
-class _Found(NamedTuple):
+class _Guess(NamedTuple):
     """The language of a text in one family's script."""
 
     language: Language | None
-    sure: float
+    confidence: float
     """0 to 1."""
     other: str | None = None
-    """Without a language: CLD2's."""
+    """CLD2's name of a language that the table lacks."""
     script: str | None = None
-    """Where it is another than the language's own: that of a font's encoding."""
+    """Of the encoding of a font, where the text is in one."""
 
 
 @dataclass(slots=True)
@@ -109,57 +109,60 @@ def detect(text: str) -> Detection:
     for run in runs:
         counts[run.family] += run.letters
     family = counts.most_common(1)[0][0]
-    found = _language(family, _text_of(text, [run for run in runs if run.family is family]))
-    code = found.language.code if found.language else None
-    sure = round(found.sure * counts[family] / total, 4)
-    return Detection(code, sure, found.script or _script(family, found.language), found.other)
+    guess = _language(family, _joined_text(text, [run for run in runs if run.family is family]))
+    code = guess.language.code if guess.language else None
+    confidence = round(guess.confidence * counts[family] / total, 4)
+    return Detection(code, confidence, guess.script or _script(family, guess.language), guess.other)
 
 
 def spans(text: str) -> list[Span]:
-    """``text`` cut where its language changes with its script: in order, without gaps, covering it all.
+    """``text`` divided where its language changes with its script: in order, without gaps.
 
-    Digits, punctuation and white space belong to what stands before them, opening brackets and what
-    touches the next word to what comes after. Two languages of one script side by side are one span,
-    of the likelier language. Empty for empty text; one span without code where there are no letters.
-    Letters that nobody sees change nothing, and belong to what stands before them.
+    Digits, punctuation and white space belong to the span before them, opening brackets and what touches
+    the next word to the span after. Two languages of one script side by side are one span, of the likelier
+    language. Empty for empty text; one span without code where there are no letters. Invisible letters
+    change nothing and belong to the span before them.
     """
     if not text:
         return []
-    seen = located(text)
-    found = _spans(seen.text) or [Span(0, len(text), None, None)]
-    starts = [0, *(seen.place(span.start) for span in found[1:])]
+    mapped = located(text)
+    visible_spans = _spans(mapped.text) or [Span(0, len(text), None, None)]
+    starts = [0, *(mapped.place(span.start) for span in visible_spans[1:])]
     ends = [*starts[1:], len(text)]
-    return [replace(span, start=start, end=end) for start, end, span in zip(starts, ends, found, strict=True)]
+    return [
+        replace(span, start=start, end=end)
+        for start, end, span in zip(starts, ends, visible_spans, strict=True)
+    ]
 
 
 def _spans(text: str) -> list[Span]:
-    """Of a text that is visible."""
+    """:func:`spans` of a text without invisible letters."""
     runs = _runs(text)
     if not runs:
         return [Span(0, len(text), None, None)] if text else []
     pooled = {
-        family: _language(family, _text_of(text, [run for run in runs if run.family is family]))
+        family: _language(family, _joined_text(text, [run for run in runs if run.family is family]))
         for family in {run.family for run in runs}
     }
-    found: list[Span] = []
+    result: list[Span] = []
     for i, run in enumerate(runs):
-        start = found[-1].end if found else 0
-        end = _cut(text, run.end, runs[i + 1].start) if i + 1 < len(runs) else len(text)
-        told = pooled[run.family]
-        if run.letters >= ENOUGH_LETTERS:
-            told = _language(run.family, _text_of(text, [run]))
-        language = told.language
-        script = told.script or _script(run.family, language)
-        span = Span(start, end, language.code if language else None, script, told.other)
-        if found and (found[-1].code, found[-1].script) == (span.code, span.script):
-            span = replace(span, start=found.pop().start)
-        found.append(span)
-    return found
+        start = result[-1].end if result else 0
+        end = _boundary(text, run.end, runs[i + 1].start) if i + 1 < len(runs) else len(text)
+        guess = pooled[run.family]
+        if run.letters >= MIN_SPAN_LETTERS:
+            guess = _language(run.family, _joined_text(text, [run]))
+        language = guess.language
+        script = guess.script or _script(run.family, language)
+        span = Span(start, end, language.code if language else None, script, guess.other)
+        if result and (result[-1].code, result[-1].script) == (span.code, span.script):
+            span = replace(span, start=result.pop().start)
+        result.append(span)
+    return result
 
 
 @cache
 def _families() -> tuple[_Family, ...]:
-    """The table by script; the decoder's own language is the likeliest of its script."""
+    """The table by script; the decoder's own language comes first in its script."""
     groups: list[tuple[set[str], list[Language]]] = []
     for language in (DECODER_LANGUAGE, *TABLE):
         scripts, members = set(language.unicode_scripts), [language]
@@ -183,7 +186,7 @@ def _pattern() -> regex.Pattern[str]:
 
 
 def _runs(text: str) -> list[_Run]:
-    """Stretches of one family that hold letters; neighbours of one family are one run."""
+    """Runs of letters of one family; adjacent runs of one family are joined."""
     runs: list[_Run] = []
     for match in _pattern().finditer(text):
         letters = _letters(match.group())
@@ -200,12 +203,12 @@ def _runs(text: str) -> list[_Run]:
 
 
 def _letters(text: str) -> int:
-    """Letters and the marks on them, so that a script with vowel signs weighs what it should."""
+    """Number of letters and their marks, since vowel signs are marks in many scripts."""
     return sum(map(len, _LETTERS.findall(text)))
 
 
-def _cut(text: str, start: int, end: int) -> int:
-    """Where in ``text[start:end]``, between two runs, the first gives way to the second."""
+def _boundary(text: str, start: int, end: int) -> int:
+    """Where, in the gap ``text[start:end]`` between two runs, the second begins."""
     gap = text[start:end]
     opening = regex.search(r"[\p{Ps}\p{Pi}][^\p{Pe}\p{Pf}]*$", gap)
     if opening:
@@ -214,7 +217,7 @@ def _cut(text: str, start: int, end: int) -> int:
     return start + (after_spaces[-1] if after_spaces else len(gap))
 
 
-def _text_of(text: str, runs: list[_Run]) -> str:
+def _joined_text(text: str, runs: list[_Run]) -> str:
     return " ".join(text[run.start : run.end] for run in runs)
 
 
@@ -224,76 +227,79 @@ def _script(family: _Family | None, language: Language | None) -> str | None:
     return family.languages[0].script if family else None
 
 
-def _language(family: _Family | None, text: str) -> _Found:
+def _language(family: _Family | None, text: str) -> _Guess:
     """The language of a text in one family's script, and how sure that is, 0 to 1."""
     if family is None:
-        return _Found(None, 0.0)
+        return _Guess(None, 0.0)
     if len(family.languages) == 1:
-        return _Found(family.languages[0], 1.0)
+        return _Guess(family.languages[0], 1.0)
     letters = _letters(text)
-    sure = 1 - (1 - UNSURE) * 0.5 ** (letters / SURE_LETTERS)
+    confidence = 1 - (1 - UNSURE_CONFIDENCE) * 0.5 ** (letters / HALVING_LETTERS)
     for language in family.languages:
         if language.font_encoding and is_zawgyi(text):
-            return _Found(language, sure, script=language.font_encoding)
-    if found := _by_telling(family, text, letters):
-        return _Found(found, sure)
+            return _Guess(language, confidence, script=language.font_encoding)
+    if distinctive := _by_distinctive_text(family, text, letters):
+        return _Guess(distinctive, confidence)
     # CLD2 refuses control characters, surrogates, noncharacters and the end of private use.
     clean = _REFUSED.sub(" ", text)
     reliable, _, answers = pycld2.detect(clean, isPlainText=True)
-    decoders = DECODER_LANGUAGE in family.languages
-    if reliable and _is_foreign(*answers[0][:2]):
-        if decoders and not _may_be_foreign(text, FEWEST_WORDS):
-            return _Found(DECODER_LANGUAGE, UNSURE)
-        return _Found(None, sure, _called(*answers[0][:2]))
+    decoder_script = DECODER_LANGUAGE in family.languages
+    if reliable and _is_unlisted(*answers[0][:2]):
+        if decoder_script and not _may_be_other_language(text, MIN_WORDS):
+            return _Guess(DECODER_LANGUAGE, UNSURE_CONFIDENCE)
+        return _Guess(None, confidence, _cld2_name(*answers[0][:2]))
     if not reliable:
         _, _, answers = pycld2.detect(clean, isPlainText=True, bestEffort=True)
-        if decoders:
-            if _is_foreign(*answers[0][:2]) and _may_be_foreign(text, GUESSED_WORDS):
-                return _Found(None, UNSURE, _called(*answers[0][:2]))
-            return _Found(DECODER_LANGUAGE, UNSURE)
+        if decoder_script:
+            if _is_unlisted(*answers[0][:2]) and _may_be_other_language(text, MIN_WORDS_UNRELIABLE):
+                return _Guess(None, UNSURE_CONFIDENCE, _cld2_name(*answers[0][:2]))
+            return _Guess(DECODER_LANGUAGE, UNSURE_CONFIDENCE)
     for _, code, *_ in answers:
         for language in family.languages:
             if code in language.cld2:
-                return _Found(language, sure)
-    return _Found(family.languages[0], UNSURE)
+                return _Guess(language, confidence)
+    return _Guess(family.languages[0], UNSURE_CONFIDENCE)
 
 
-def _may_be_foreign(text: str, fewest: int) -> bool:
-    """Whether a text in the decoder's script has words enough to be in another language, and few of its own.
+def _may_be_other_language(text: str, min_words: int) -> bool:
+    """Whether a text in the decoder's script has enough words to be in another language, and few of its own.
 
-    Names are of any language, so two words have to begin with a small letter; single letters are of formulas.
+    Names occur in any language, so two words have to begin with a small letter; single letters are formulas.
     """
     words = [word for word in _WORDS.findall(text) if len(word) > 1 or not word.isascii()]
-    if len(words) < fewest or sum(word[0].islower() for word in words) < 2:
+    if len(words) < min_words or sum(word[0].islower() for word in words) < 2:
         return False
     common = sum(word.casefold().replace("’", "'") in DECODER_LANGUAGE.common for word in words)
-    # What CLD2 is not sure of is another language only where nothing at all speaks for the decoder's.
-    return not common or (fewest == FEWEST_WORDS and common < COMMON_SHARE * len(words))
+    # Where CLD2 is not reliable, one common word of the decoder's language is enough.
+    return not common or (min_words == MIN_WORDS and common < COMMON_SHARE * len(words))
 
 
-def _called(name: str, code: str) -> str:
+def _cld2_name(name: str, code: str) -> str:
     """``German (de)``."""
     return f"{name.replace('_', ' ').title()} ({code})"
 
 
-def _by_telling(family: _Family, text: str, letters: int) -> Language | None:
-    """The language whose own letters and words the text has most of, if it has enough."""
+def _by_distinctive_text(family: _Family, text: str, letters: int) -> Language | None:
+    """The language with the most distinctive letters and words in the text, if there are enough."""
     words = set(_LETTERS.findall(text))
     hits = [
-        sum(map(text.count, language.telling)) + sum(len(word) for word in words.intersection(language.words))
+        sum(map(text.count, language.distinctive_letters))
+        + sum(len(word) for word in words.intersection(language.words))
         for language in family.languages
     ]
-    most = max(hits)
-    if most < max(1, TELLING_SHARE * letters) or hits.count(most) > 1:
+    best = max(hits)
+    if best < max(1, DISTINCTIVE_SHARE * letters) or hits.count(best) > 1:
         return None
-    return family.languages[hits.index(most)]
+    return family.languages[hits.index(best)]
 
 
-def _is_foreign(name: str, code: str) -> bool:
-    """Whether CLD2 means a language (no script or joke, which it names too) that the table lacks."""
-    return code not in _known() and name in pycld2.DETECTED_LANGUAGES and not name.startswith("X_")
+def _is_unlisted(name: str, code: str) -> bool:
+    """Whether CLD2 names a language that the table lacks; some of its names are scripts or jokes."""
+    return (
+        code not in _listed_cld2_codes() and name in pycld2.DETECTED_LANGUAGES and not name.startswith("X_")
+    )
 
 
 @cache
-def _known() -> frozenset[str]:
+def _listed_cld2_codes() -> frozenset[str]:
     return frozenset(code for language in (DECODER_LANGUAGE, *TABLE) for code in language.cld2)

@@ -1,10 +1,9 @@
-"""The normal form of text: one for training and for every way in afterwards.
+"""The normal form of text, the same in training and in use.
 
-Two steps. :func:`visible` takes out the letters that nobody sees, writes those that differ in line breaking
-only as their usual twins, and composes the rest (NFC); line breaks and blanks stay where they are, so it is
-fit for whole messages. :func:`normalise` makes one line of that, in the form of a version. A bundle records
-the version that its training text had; at use, whatever stands in a text unseen goes first, then comes the
-bundle's own form. A version never changes: what changes the form of any text is a new one.
+Two steps. :func:`visible` removes invisible letters, replaces letters that differ only in line breaking by
+their usual form, and composes the rest (NFC); line breaks stay, so it is fit for whole messages.
+:func:`normalise` then makes one line of it in the form of a version. A bundle records the version of its
+training text. A version never changes: whatever changes the form of any text needs a new one.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 import regex
 
 VERSION = 2
-"""Of what training writes now."""
+"""That training uses now."""
 FIRST = 1
-"""Of bundles that do not say: the first form, which knew fewer unseen letters."""
+"""Of bundles that record none: it knew fewer invisible letters."""
 
 _JOINERS = "\u200c\u200d"
 # Of no width and no meaning by themselves, but for those that `_kept` knows a use of: format and bidi
@@ -67,35 +66,34 @@ _FLAG = "\U0001f3f4"
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A text made visible, with the places that its letters had before."""
+    """A visible text with the offsets of its characters in the original."""
 
     text: str
     places: list[int] | None
-    """Offset of each letter in the text it was made of, and that text's length behind them; None where
-    nothing changed."""
+    """Original offset of each character, and the original length at the end; None where nothing changed."""
 
     def place(self, offset: int) -> int:
-        """Where in the first text what stands at ``offset`` stood."""
+        """Original offset of the character at ``offset``."""
         return offset if self.places is None else self.places[offset]
 
 
 def visible(text: str) -> str:
-    """``text`` in NFC without the letters that nobody sees, every blank and line break a usual one.
+    """``text`` in NFC without invisible letters, with usual blanks and line breaks.
 
     Joiners stay where a script spells with them: beside a virama (Sinhala, Malayalam, Bengali, Hindi …),
     between joining letters (Persian, Uyghur …), in pictures made of several; so do variation selectors
     behind pictures and ideographs. A no-break blank stays, as U+00A0, where it parts thousands.
     """
     while _is_odd(text):
-        made = unicodedata.normalize("NFC", _OTHERS.sub(_usual, _RUNS.sub(_kept, text)))
-        if made == text:
+        cleaned = unicodedata.normalize("NFC", _OTHERS.sub(_usual, _RUNS.sub(_kept, text)))
+        if cleaned == text:
             break
-        text = made
+        text = cleaned
     return text
 
 
 def normalise(text: str, version: int = VERSION) -> str:
-    """``text`` as the training text of a bundle with this normalisation was: visible, and in one line.
+    """``text`` in the form of a version: visible, and in one line.
 
     Raises:
         KeyError: no such version; ``known`` tells.
@@ -104,7 +102,7 @@ def normalise(text: str, version: int = VERSION) -> str:
 
 
 def known(version: int) -> bool:
-    """Whether this package can write text in that form."""
+    """Whether this package knows the version."""
     return version in _FORMS
 
 
@@ -112,48 +110,44 @@ def located(text: str) -> Located:
     """:func:`visible`, with where everything stood."""
     places: list[int] | None = None
     while _is_odd(before := text):
-        for edits in (_strips, _exchanges, _compositions):
-            text, places = _edited(text, places, edits(text))
+        text, places = _edited(text, places, _replacements(_RUNS, _kept, text))
+        text, places = _edited(text, places, _replacements(_OTHERS, _usual, text))
+        text, places = _edited(text, places, _compositions(text))
         if text == before:
             break
     return Located(text, places)
 
 
 def _is_odd(text: str) -> bool:
-    """Whether there is anything in it that may have to change."""
+    """Whether anything in it may have to change."""
     return not unicodedata.is_normalized("NFC", text) or bool(
         _ODD.search(text) or (_BEYOND.search(text) and _ODD_BEYOND.search(text))
     )
 
 
 Edit = tuple[int, int, str]
-"""What stands from one offset to another, and what comes in its place."""
+"""Start, end and replacement."""
 
 
 def _edited(text: str, places: list[int] | None, edits: Iterator[Edit]) -> tuple[str, list[int] | None]:
-    made, at, done = list[str](), list[int](), 0
+    parts, offsets, done = list[str](), list[int](), 0
     for start, end, new in edits:
-        made += (text[done:start], new)
-        at += range(done, start)
-        at += (min(start + i, end - 1) for i in range(len(new)))
+        parts += (text[done:start], new)
+        offsets += range(done, start)
+        offsets += (min(start + i, end - 1) for i in range(len(new)))
         done = end
-    if not made:
+    if not parts:
         return text, places
-    at += range(done, len(text) + 1)
-    return "".join(made) + text[done:], at if places is None else [places[i] for i in at]
+    offsets += range(done, len(text) + 1)
+    edited = "".join(parts) + text[done:]
+    return edited, offsets if places is None else [places[i] for i in offsets]
 
 
-def _strips(text: str) -> Iterator[Edit]:
-    return _of(_RUNS, _kept, text)
-
-
-def _exchanges(text: str) -> Iterator[Edit]:
-    return _of(_OTHERS, _usual, text)
-
-
-def _of(pattern: re.Pattern[str], made: Callable[[re.Match[str]], str], text: str) -> Iterator[Edit]:
+def _replacements(
+    pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str], text: str
+) -> Iterator[Edit]:
     for match in pattern.finditer(text):
-        if (new := made(match)) != match.group():
+        if (new := replace(match)) != match.group():
             yield match.start(), match.end(), new
 
 
@@ -167,45 +161,45 @@ def _compositions(text: str) -> Iterator[Edit]:
 
 
 def _usual(match: re.Match[str]) -> str:
-    found = match.group()
-    if found in _TWINS:
-        return _TWINS[found]
-    if found in _NO_BREAK and _GROUP.match(match.string, match.start()):
+    letter = match.group()
+    if letter in _TWINS:
+        return _TWINS[letter]
+    if letter in _NO_BREAK and _GROUP.match(match.string, match.start()):
         return "\u00a0"
-    return "\n" if len(found) > 1 or re.fullmatch(f"[{_BREAKS}]", found) else " "
+    return "\n" if len(letter) > 1 or re.fullmatch(f"[{_BREAKS}]", letter) else " "
 
 
 def _kept(match: re.Match[str]) -> str:
-    """What of a run of unseen letters does something where it stands."""
+    """Those of a run of invisible letters that have an effect where they stand."""
     text, run = match.string, match.group()
     before, after = text[max(0, match.start() - 8) : match.start()], text[match.end() : match.end() + 1]
     last = before[-1:]
     joiner = next((letter for letter in run if letter in _JOINERS), "")
     if joiner and not _joins(joiner, before, after):
         joiner = ""
-    found = list[str]()
+    kept = list[str]()
     for letter in run:
         if letter in _JOINERS:
-            found.append(joiner)
+            kept.append(joiner)
             joiner = ""  # a second one does nothing
         elif "\ufe00" <= letter <= "\ufe0f":
             base = _PICTURE if letter >= "\ufe0e" else _IDEOGRAPH
-            found.append(letter if base.fullmatch(last) and not found else "")
+            kept.append(letter if base.fullmatch(last) and not kept else "")
         elif "\U000e0100" <= letter <= "\U000e01ef":
-            found.append(letter if _IDEOGRAPH.fullmatch(last) and not found else "")
+            kept.append(letter if _IDEOGRAPH.fullmatch(last) and not kept else "")
         elif "\U000e0020" <= letter <= "\U000e007f":
-            found.append(letter if last == _FLAG else "")
+            kept.append(letter if last == _FLAG else "")
         elif "\u180b" <= letter <= "\u180f":
-            found.append(letter if "\u1800" <= last <= "\u18aa" else "")
+            kept.append(letter if "\u1800" <= last <= "\u18aa" else "")
         elif letter == "\u034f":  # keeps two marks in the order they were written in
-            found.append(letter if _is_mark(last) and _is_mark(after) and not found else "")
+            kept.append(letter if _is_mark(last) and _is_mark(after) and not kept else "")
         elif letter in "\u115f\u1160":
-            found.append(letter if _JAMO.fullmatch(last) or _JAMO.fullmatch(after) else "")
-    return "".join(found)
+            kept.append(letter if _JAMO.fullmatch(last) or _JAMO.fullmatch(after) else "")
+    return "".join(kept)
 
 
 def _joins(joiner: str, before: str, after: str) -> bool:
-    """Whether a joiner has a say in how what stands beside it is written."""
+    """Whether a joiner changes how its neighbours are written."""
     base = before.rstrip(f"{_SKIN}\ufe0f")
     if joiner == "\u200d" and _PICTURE.fullmatch(base[-1:]) and _PICTURE.fullmatch(after):
         return True
@@ -228,7 +222,7 @@ def _is_mark(letter: str) -> bool:
     return bool(letter) and unicodedata.category(letter)[0] == "M"
 
 
-# The first form, as it was: what its table left in is left in, white space and no-break blanks collapse.
+# The first form: what its table left in stays, white space and no-break blanks collapse.
 _FIRST_UNSEEN = dict.fromkeys(
     [0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
 )

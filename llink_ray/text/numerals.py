@@ -1,4 +1,4 @@
-"""Numbers of a text, as plain ASCII digits: the lane beside the slots that keeps numbers exact.
+"""Numbers of a text as ASCII digits, which stand beside the slots and keep numbers exact.
 
 Decimal digits of every script count (Unicode ``Nd``: ༣༠, ៣០, ၃၀, 30). Signs that are no decimal
 digits do not: Ethiopic ፲፪, Roman Ⅻ, circled ⑫, fractions ½, superscripts ². Nor do number words.
@@ -63,7 +63,7 @@ def numerals(text: str, language: Language | None = None) -> list[str]:
     written together and decimals behind ``.``; what its separators do not explain (``1,23`` in English,
     ``1.234.5``) is kept as it stands. A plain space always parts numbers, a no-break space parts thousands
     where the language does so.
-    Letters that nobody sees part none.
+    Invisible letters part none.
 
     >>> numerals("༡༢ and ៣០%, −٤٫٥ at ༡༠:༣༠")
     ['12', '30%', '-4.5', '10:30']
@@ -72,24 +72,25 @@ def numerals(text: str, language: Language | None = None) -> list[str]:
     ['1234.5']
     """
     text = visible(text)
-    # One letter for one letter, so that places in it are places in the text.
+    # One character for each, so that offsets stay.
     plain = "".join(map(_plain, text))
-    known = language is not None and language.decimal != ""
-    pattern = _pattern(language.decimal, language.group, language.lakhs) if language and known else _PATTERN
-    found = []
+    pattern = _PATTERN
+    if language is not None and language.decimal:
+        pattern = _pattern(language.decimal, language.group, language.lakhs)
+    numbers = []
     for match in pattern.finditer(plain):
         if when := match["when"]:
-            found.append(re.sub(r"[‐‑]", "-", re.sub(_MARKS, "", when)))
+            numbers.append(re.sub(r"[‐‑]", "-", re.sub(_MARKS, "", when)))
             continue
-        minus = match["minus"] and not _joins(text[max(0, match.start() - 1) : match.start() + 1])
+        minus = match["minus"] and not _is_hyphen(text[max(0, match.start() - 1) : match.start() + 1])
         if (whole := match["whole"]) is not None:
             part = match["part"]
             number = "".join(filter(str.isdecimal, whole)) + (f".{part}" if part else "")
         else:
             number = match["written"].translate(_ARABIC)
         percent = match["before"] or match["after"]
-        found.append(("-" if minus else "") + number + ("%" if percent else ""))
-    return found
+        numbers.append(("-" if minus else "") + number + ("%" if percent else ""))
+    return numbers
 
 
 @lru_cache(maxsize=4_096)
@@ -98,8 +99,8 @@ def _plain(letter: str) -> str:
     return _SIGNS.get(letter, letter) if value is None else str(value)
 
 
-def _joins(letters: str) -> bool:
-    """Whether the dash that ends these one or two letters is a hyphen or a range, not a minus."""
+def _is_hyphen(letters: str) -> bool:
+    """Whether the dash at the end of these one or two characters is a hyphen or a range, not a minus."""
     before, dash = letters[:-1], letters[-1]
     if before == "":
         return False

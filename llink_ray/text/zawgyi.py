@@ -1,8 +1,8 @@
-"""Burmese in Zawgyi: a font's own encoding in the places of Unicode's letters, which no encoder reads.
+"""Burmese in Zawgyi, the encoding of a font that reuses Unicode's code points; no encoder reads it.
 
-Google's ``myanmartools`` tells the two apart, by how likely each pair of letters is in either; texts that are
-the same in both are Unicode. ``paraencoder`` has the rules of the conversion, which is done on request alone:
-a text in which both are mixed comes out wrong.
+Google's ``myanmartools`` gives the probability of Zawgyi by pairs of letters; texts that are the same in both
+encodings count as Unicode. ``paraencoder`` converts. That is done on request only, since a text that mixes
+both encodings comes out wrong.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 from llink_ray.errors import LlinkError
 from llink_ray.text.languages import Language
 
-SURE = 0.95
-"""Probability from which on a text is taken for Zawgyi."""
+MIN_PROBABILITY = 0.95
+"""From which on a text counts as Zawgyi."""
 _LETTERS = re.compile("[\u1000-\u109f]")
 
 
 class NotUnicode(LlinkError):
-    """Text in a font's own encoding."""
+    """Text in the encoding of a font."""
 
     index: int | None = None
-    """Which of several messages it is in."""
+    """Index of the message, where there are several."""
 
     def __init__(self, language: Language) -> None:
         super().__init__(
             f"the text is {language.name} in Zawgyi, a font's own encoding, which is not read here: write "
             "it in Unicode, or have it converted (convert_zawgyi in a request, "
-            "llink_ray.text.zawgyi.converted)"
+            "llink_ray.text.zawgyi.convert_zawgyi)"
         )
 
 
@@ -45,13 +45,13 @@ def require_unicode(text: str, language: Language) -> None:
 
 def is_zawgyi(text: str) -> bool:
     """Whether the letters of the Myanmar block in ``text`` are Zawgyi."""
-    if not _LETTERS.search(text) or _detector().get_zawgyi_probability(text) < SURE:
+    if not _LETTERS.search(text) or _detector().get_zawgyi_probability(text) < MIN_PROBABILITY:
         return False
     return to_unicode(text) != text
 
 
 def to_unicode(text: str) -> str:
-    """The same in Unicode, of text that is in Zawgyi; other scripts in it stay as they are.
+    """Convert text in Zawgyi; other scripts in it stay as they are.
 
     >>> to_unicode("ျမန္မာ")
     'မြန်မာ'
@@ -61,8 +61,8 @@ def to_unicode(text: str) -> str:
     return str(zg_to_unicode(text, force=True))
 
 
-def converted(text: str) -> str:
-    """``text`` with the lines that are in Zawgyi in Unicode."""
+def convert_zawgyi(text: str) -> str:
+    """Convert those lines of ``text`` that are in Zawgyi."""
     return "".join(to_unicode(line) if is_zawgyi(line) else line for line in text.splitlines(keepends=True))
 
 

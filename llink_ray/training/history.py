@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.errors import LlinkError
+from llink_ray.storage.atomic import write_atomic
 
 NAME = "history.jsonl"
 """Its name in a run directory."""
@@ -93,7 +94,5 @@ def rewind(path: Path, stage: str, step: int) -> list[dict[str, Any]]:
     records = read(path)
     kept = [r for r in records if (str(r.get("stage", "")), int(r.get("step", 0))) <= (stage, step)]
     if len(kept) < len(records):
-        fresh = path.with_name(path.name + ".tmp")
-        fresh.write_bytes(b"".join(_line(record) for record in kept))
-        fresh.replace(path)
+        write_atomic(path, b"".join(_line(record) for record in kept))
     return kept

@@ -20,7 +20,7 @@ from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.prompts.message import Segment
 from llink_ray.text.normalisation import FIRST, VERSION
-from llink_ray.text.zawgyi import converted
+from llink_ray.text.zawgyi import convert_zawgyi
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]
 ANSWER = """
@@ -124,7 +124,7 @@ def test_a_font_s_encoding_is_refused_and_read_once_it_is_converted(loaded: Llin
     for ask in (loaded.translate, loaded.embed, loaded.parts):
         with pytest.raises(LlinkError, match="Burmese in Zawgyi"):
             ask([text] if ask == loaded.embed else text)  # type: ignore[operator]
-    assert loaded.parts(converted(text)) == [Segment("မြန်မာနိုင်ငံမှာ နေတယ်။")]
+    assert loaded.parts(convert_zawgyi(text)) == [Segment("မြန်မာနိုင်ငံမှာ နေတယ်။")]
     loaded.language = "bo"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from llink_ray.corpus import SPLITS, Dropped, Pair, Prepared, Question, phrasebook, prepare
-from llink_ray.corpus.normalise import sentence_key
-from llink_ray.corpus.prepared import CROSSING, SOURCES_TOLD, corpus_hash
+from llink_ray.corpus.prepared import CROSSING, MAX_SOURCES_SHOWN, corpus_hash
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.errors import LlinkError
 from llink_ray.settings import CorpusSettings
 from llink_ray.text import languages
@@ -127,8 +127,8 @@ def test_a_source_for_every_line_is_no_flood(tmp_path: Path) -> None:
     rows = ["source\tforeign\tenglish", *(f"page {n}\t{row}" for n, row in enumerate(good(100)))]
     settings = write(tmp_path, rows)
     account = prepare(KHMER, settings, 0).account()
-    assert len(account["sources"]) == SOURCES_TOLD + 1
-    assert sum(account["sources"]["…"].values()) == 100 - SOURCES_TOLD
+    assert len(account["sources"]) == MAX_SOURCES_SHOWN + 1
+    assert sum(account["sources"]["…"].values()) == 100 - MAX_SOURCES_SHOWN
     message = refusal(settings.model_copy(update={"held_out_sources": ("other",)}))
     assert "'page 0', 'page 1'" in message and message.endswith("…") and len(message) < 800
 

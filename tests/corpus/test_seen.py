@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from llink_ray.corpus import phrasebook
-from llink_ray.corpus.minhash import GRAM, Index, signatures
+from llink_ray.corpus.minhash import NGRAM, MinHashIndex, signatures
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.seen import FILE, SeenText
 from llink_ray.errors import LlinkError
@@ -111,8 +111,8 @@ def test_order_and_repetition_change_nothing() -> None:
 
 
 def grams(text: str) -> set[str]:
-    text = text.ljust(GRAM, "\0")
-    return {text[i : i + GRAM] for i in range(len(text) - GRAM + 1)}
+    text = text.ljust(NGRAM, "\0")
+    return {text[i : i + NGRAM] for i in range(len(text) - NGRAM + 1)}
 
 
 @settings(max_examples=30)
@@ -151,5 +151,5 @@ def test_a_template_that_all_share_is_compared_in_parts() -> None:
     asked[:, :4] = 7
     asked[3] = known[12_345]
     started = time.monotonic()
-    assert np.flatnonzero(Index(known).any_alike(asked, 0.8)).tolist() == [3]
+    assert np.flatnonzero(MinHashIndex(known).any_similar(asked, 0.8)).tolist() == [3]
     assert time.monotonic() - started < 10

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
-from llink_ray.corpus.split import LARGEST_HELD_OUT, SPLITS, Splits, split
+from llink_ray.corpus.sentence_key import sentence_key
+from llink_ray.corpus.split import MAX_HELD_OUT_GROUP, SPLITS, Splits, split
 from llink_ray.errors import LlinkError
 
 
@@ -91,7 +91,7 @@ def test_other_pairs_stay_where_they_are_without_the_held_out_source() -> None:
 
 
 def test_a_web_with_a_held_out_pair_does_not_train() -> None:
-    web = [Pair(f"ខ {n}", "one meaning", source="a") for n in range(LARGEST_HELD_OUT + 1)]
+    web = [Pair(f"ខ {n}", "one meaning", source="a") for n in range(MAX_HELD_OUT_GROUP + 1)]
     found = split([*numbered(100), *web, Pair("គ", "one meaning", source="b")], 0.3, 0.2, ("b",))
     assert len(found.unseen) == 1 and len(found.left_out) == len(web)
 
@@ -124,7 +124,7 @@ def test_shares_are_met_also_by_pairs_in_groups() -> None:
 
 def test_a_large_group_trains() -> None:
     for n in range(40):
-        group = [Pair(f"ខ {n} {m}", f"group {n}") for m in range(LARGEST_HELD_OUT + 1)]
+        group = [Pair(f"ខ {n} {m}", f"group {n}") for m in range(MAX_HELD_OUT_GROUP + 1)]
         assert set(group) <= set(split([*numbered(50), *group], 0.3, 0.2).train)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llink_ray.errors import JobFailed
 from llink_ray.features.extract import batches, extract
 from llink_ray.features.spec import Dtype, FeatureSpec, ModelSettings, What
-from llink_ray.progress import telling
+from llink_ray.progress import progress_output
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
 
@@ -80,7 +80,7 @@ def test_progress_is_told_within_a_shard_and_by_what_is_computed(
     texts = [f"{i:02}" for i in range(24)]
     wanted = [FeatureSpec("encoder", tuple(texts), EncoderSettings(model="fake"), "f1", 1_000)]
     wanted += [FeatureSpec("teacher", tuple(texts), DecoderSettings(model="fake"), "f1", 1_000)]
-    with telling(lines.append):
+    with progress_output(lines.append):
         extract(str(tmp_path), wanted, batch_tokens=6, load=lambda *_: Slow())
     told = [
         re.fullmatch(r"encoder features: (\d+) of 24 texts, [\d.]+/s, about \d s left", line)

@@ -13,53 +13,56 @@ from fastapi.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 from llink_ray.errors import JobFailed, LlinkError
-from serve import access_log, exception_handlers, middleware, sse, validation
+from serve import access_log, exception_handlers, middleware, streaming, validation
 from serve.admission import AdmissionController
 from serve.backend import Overloaded
 from serve.errors import ApiError
-from serve.keys import CALLER, KeyRing
+from serve.keys import CALLER_KEY, KeyRing
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
 from serve.responses import ERRORS
 from serve.settings import ServeSettings
 
 
-def edge(
+def guarded_app(
     settings: ServeSettings | None = None,
     ring: KeyRing | None = None,
-    tells_id: bool = True,
+    send_id: bool = True,
     **admission: Any,
 ) -> FastAPI:
     """Echoes what it was asked, behind everything that the edge has."""
     settings, ring = settings or ServeSettings(), ring or KeyRing()
-    places = AdmissionController(settings.limits.in_flight, **admission)
+    controller = AdmissionController(settings.limits.in_flight, **admission)
     app = FastAPI(responses=ERRORS, redirect_slashes=False)
-    middleware.install(app, settings, ring, tells_id=tells_id)
+    middleware.install(app, settings, ring, send_id=send_id)
     exception_handlers.install(app)
 
     async def admitted(request: Request) -> AsyncIterator[None]:
-        async with places.enter(request.scope[CALLER]):
+        permit = controller.admit(request.scope[CALLER_KEY])
+        try:
             yield
+        finally:
+            permit.release()
 
     @app.post("/v1/chat/completions", dependencies=[Depends(admitted)])
-    async def chat(asked: ChatRequest, request: Request) -> Any:
-        validation.check_chat(asked, settings.limits)
-        access_log.note(request.scope, prompt=asked.said[-1][1])
-        return {"said": asked.said}
+    async def chat(body: ChatRequest, request: Request) -> Any:
+        validation.check_chat(body, settings.limits)
+        access_log.add_fields(request.scope, prompt=body.turns[-1][1])
+        return {"turns": body.turns}
 
     @app.post("/v1/completions", dependencies=[Depends(admitted)])
-    async def complete(asked: CompletionRequest) -> Any:
-        validation.check_completion(asked, settings.limits)
-        return {"texts": asked.texts}
+    async def complete(body: CompletionRequest) -> Any:
+        validation.check_completion(body, settings.limits)
+        return {"texts": body.texts}
 
     @app.post("/v1/embeddings")
-    async def embed(asked: EmbeddingsRequest) -> Any:
-        validation.check_batch(asked, settings.limits)
-        return {"texts": asked.texts}
+    async def embed(body: EmbeddingsRequest) -> Any:
+        validation.check_text_batch(body, settings.limits)
+        return {"texts": body.texts}
 
     @app.post("/v1/tokenize")
-    async def tokenize(asked: TokenizeRequest) -> Any:
-        validation.check_tokenize(asked, settings.limits)
-        return {"said": asked.said}
+    async def tokenize(body: TokenizeRequest) -> Any:
+        validation.check_tokenize(body, settings.limits)
+        return {"turns": body.turns}
 
     @app.get("/fails/{how}")
     async def fails(how: str) -> None:
@@ -68,15 +71,15 @@ def edge(
     @app.get("/stream")
     async def stream(fail: bool = False) -> StreamingResponse:
         async def events() -> AsyncIterator[bytes]:
-            yield sse.event({"text": "བོད"})
+            yield streaming.encode_event({"text": "བོད"})
             await asyncio.sleep(0)
             if fail:
                 raise RuntimeError("secret")
-            yield sse.DONE
+            yield streaming.DONE_EVENT
 
-        return StreamingResponse(events(), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        return StreamingResponse(events(), media_type=streaming.MEDIA_TYPE, headers=streaming.HEADERS)
 
-    app.state.admission = places
+    app.state.admission = controller
     return app
 
 
@@ -121,8 +124,8 @@ class Lines(logging.Handler):
 def logged() -> Iterator[list[dict[str, Any]]]:
     """The lines that are written meanwhile."""
     lines = Lines()
-    access_log.access.addHandler(lines)
+    access_log.logger.addHandler(lines)
     try:
         yield lines.found
     finally:
-        access_log.access.removeHandler(lines)
+        access_log.logger.removeHandler(lines)

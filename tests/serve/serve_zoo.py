@@ -18,7 +18,7 @@ from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.builder import PromptBuilder
 from serve.api import create_app
 from serve.backend import LocalBackend
-from serve.base_models import current_bundles, models_of
+from serve.base_models import current_bundles, required_models
 from serve.decoder_server import DecoderServer
 from serve.encoder_server import EncoderServer
 from serve.service import Service
@@ -62,7 +62,7 @@ def talkers(folder: Path, code: str, asked: str, text: str, tokens: int, count: 
 
 def create_service(settings: ServeSettings) -> Service:
     """The service with its models in this process."""
-    decoder, encoders = models_of(
+    decoder, encoders = required_models(
         current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
     )
     encoder_servers = {
@@ -98,7 +98,7 @@ def up(registry: Path, *assignments: str, environment: dict[str, str] | None = N
     settings = resolve(None, given, environment or {})
     service = create_service(settings)
     try:
-        with listening(create_app(service), lambda: service.answered) as url:
+        with listening(create_app(service), lambda: service.ready) as url:
             yield Running(service, url)
     finally:
         service.backend.decoder_server.engine.stop()  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import edge_app
 import httpx2
 import pytest
 import uvicorn
-from edge_app import chat, client, edge
+from edge_app import chat, client, guarded_app
 from starlette.testclient import TestClient
 
 from serve.keys import ApiKey, Caller, KeyRing, digest_of
@@ -27,7 +27,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def asked() -> Iterator[TestClient]:
-    with client(edge()) as ready:
+    with client(guarded_app()) as ready:
         ready.post(CHAT, json=chat())
         yield ready
 
@@ -224,12 +224,12 @@ def test_what_does_not_exist_is_said_and_what_does(
 )
 def test_what_asks_for_nothing_unusual_passes(asked: TestClient, fields: dict[str, Any]) -> None:
     reply = asked.post(CHAT, json=chat(**fields))
-    assert reply.status_code == 200 and reply.json() == {"said": [["user", "hello"]]}
+    assert reply.status_code == 200 and reply.json() == {"turns": [["user", "hello"]]}
 
 
 def test_parts_of_a_message_are_read_one_after_the_other(asked: TestClient) -> None:
     reply = asked.post(CHAT, json=chat([{"type": "text", "text": "བོད"}, {"type": "text", "text": "་ཡིག"}]))
-    assert reply.json() == {"said": [["user", "བོད་ཡིག"]]}
+    assert reply.json() == {"turns": [["user", "བོད་ཡིག"]]}
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -309,12 +309,12 @@ def test_the_other_requests_name_their_fields_too(
 
 
 def test_the_other_requests_pass() -> None:
-    asked = client(edge())
+    asked = client(guarded_app())
     assert asked.post("/v1/completions", json={"model": "m", "prompt": ["a", "b"]}).json() == {
         "texts": ["a", "b"]
     }
     assert asked.post("/v1/embeddings", json={"model": "m", "input": "a"}).json() == {"texts": ["a"]}
-    assert asked.post("/v1/tokenize", json={"model": "m", "text": "a"}).json() == {"said": [["user", "a"]]}
+    assert asked.post("/v1/tokenize", json={"model": "m", "text": "a"}).json() == {"turns": [["user", "a"]]}
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ async def ask_raw(app: Any, length: str | None, sizes: list[int]) -> tuple[int, 
 
 @pytest.mark.parametrize("length", ["10000000", "9" * 5_000])
 def test_a_large_body_is_refused_before_it_is_read(length: str) -> None:
-    app = edge()
+    app = guarded_app()
     begun = time.process_time()
     status, read = asyncio.run(ask_raw(app, length, [10_000_000]))
     assert (status, read) == (413, 0)
@@ -384,12 +384,12 @@ def test_a_large_body_is_refused_before_it_is_read(length: str) -> None:
 
 @pytest.mark.parametrize("length", [None, "none", "-5", "10"])
 def test_a_body_of_untold_length_is_refused_when_it_passes_the_limit(length: str | None) -> None:
-    status, read = asyncio.run(ask_raw(edge(), length, [300_000] * 100))
+    status, read = asyncio.run(ask_raw(guarded_app(), length, [300_000] * 100))
     assert (status, read) == (413, 4)
 
 
 def test_a_body_at_the_limit_passes() -> None:
-    app = edge(ServeSettings.model_validate({"limits": {"body_bytes": 100}}))
+    app = guarded_app(ServeSettings.model_validate({"limits": {"body_bytes": 100}}))
     body = json.dumps(chat()).encode()
     assert client(app).post(CHAT, content=body.ljust(100), headers=JSON).status_code == 200
     refusal(client(app).post(CHAT, content=body.ljust(101), headers=JSON), 413)
@@ -400,7 +400,7 @@ def address() -> Iterator[str]:
     """A server on a free port of this machine."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(edge(), log_level="critical", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(guarded_app(), log_level="critical", lifespan="off"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])), daemon=True)
         thread.start()
         while not server.started:
@@ -445,13 +445,13 @@ def test_another_is_replaced(asked: TestClient, given: str) -> None:
 def test_each_request_has_its_line(asked: TestClient, lines: list[dict[str, Any]]) -> None:
     reply = asked.post(CHAT, json=chat("mellon"))
     (line,) = lines
-    assert 0 <= line.pop("seconds") < 5
+    assert 0 <= line.pop("duration_seconds") < 5
     assert line == {
-        "id": reply.headers["x-request-id"],
+        "request_id": reply.headers["x-request-id"],
         "method": "POST",
         "path": CHAT,
         "status": 200,
-        "bytes": len(reply.content),
+        "response_bytes": len(reply.content),
         "caller": "anonymous",
     }
     asked.get("/fails/mellon")
@@ -461,22 +461,22 @@ def test_each_request_has_its_line(asked: TestClient, lines: list[dict[str, Any]
 
 
 def test_prompts_are_logged_only_where_that_is_asked(lines: list[dict[str, Any]]) -> None:
-    asked = client(edge(ServeSettings(log_prompts=True)))
+    asked = client(guarded_app(ServeSettings(log_prompts=True)))
     asked.post(CHAT, json=chat("བོད"))
     assert lines[0]["prompt"] == "བོད"
 
 
 def test_a_stream_passes_as_it_comes_and_a_failure_breaks_it_off(lines: list[dict[str, Any]]) -> None:
-    asked = client(edge())
+    asked = client(guarded_app())
     whole = asked.get("/stream")
     assert whole.content == 'data: {"text":"བོད"}\n\ndata: [DONE]\n\n'.encode()
     assert whole.headers["cache-control"] == "no-cache, no-transform" and whole.headers["x-request-id"]
     asked.get("/stream?fail=true")
-    assert "broken_off" not in lines[0] and lines[1]["broken_off"] is True and lines[1]["status"] == 200
+    assert "aborted" not in lines[0] and lines[1]["aborted"] is True and lines[1]["status"] == 200
 
 
 def test_a_caller_that_goes_away_frees_the_place() -> None:
-    app = edge()
+    app = guarded_app()
 
     async def go_away() -> None:
         async def receive() -> dict[str, Any]:
@@ -502,7 +502,7 @@ KEY = "a-key-of-ada-lovelace"
 
 
 def test_a_key_is_wanted_where_there_is_one(lines: list[dict[str, Any]]) -> None:
-    asked = client(edge(ring=KeyRing([ApiKey(Caller("ada"), digest_of(KEY))])))
+    asked = client(guarded_app(ring=KeyRing([ApiKey(Caller("ada"), digest_of(KEY))])))
     for header in ({}, {"authorization": "Bearer other"}, {"authorization": f"Basic {KEY}"}):
         reply = asked.post(CHAT, json=chat(), headers=header)
         error = refusal(reply, 401)
@@ -514,7 +514,7 @@ def test_a_key_is_wanted_where_there_is_one(lines: list[dict[str, Any]]) -> None
 
 def test_a_key_s_bounds_hold() -> None:
     caller = Caller("ada", requests_per_minute=2)
-    asked = client(edge(ring=KeyRing([ApiKey(caller, digest_of(KEY))]), clock=lambda: 0.0))
+    asked = client(guarded_app(ring=KeyRing([ApiKey(caller, digest_of(KEY))]), clock=lambda: 0.0))
     key = {"authorization": f"Bearer {KEY}"}
     replies = [asked.post(CHAT, json=chat(), headers=key) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [200, 200, 429]
@@ -528,7 +528,7 @@ def test_a_key_s_bounds_hold() -> None:
 
 def preflight(settings: ServeSettings, origin: str) -> httpx2.Response:
     asking = {"origin": origin, "access-control-request-method": "POST"}
-    return client(edge(settings)).options(CHAT, headers=asking)
+    return client(guarded_app(settings)).options(CHAT, headers=asking)
 
 
 def test_other_pages_are_let_in_by_name_alone() -> None:
@@ -539,7 +539,7 @@ def test_other_pages_are_let_in_by_name_alone() -> None:
         preflight(settings, "https://a.example").headers["access-control-allow-origin"] == "https://a.example"
     )
     assert "access-control-allow-origin" not in preflight(settings, "https://b.example").headers
-    refused = client(edge(settings)).get("/fails/x", headers={"origin": "https://a.example"})
+    refused = client(guarded_app(settings)).get("/fails/x", headers={"origin": "https://a.example"})
     assert refusal(refused, 500) and "x-request-id" in refused.headers
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from edge_app import chat, client, edge
+from edge_app import chat, client, guarded_app
 from listening import listening
 from starlette.testclient import TestClient
 
@@ -30,7 +30,7 @@ SECONDS = 0.5
 
 @pytest.fixture(scope="module")
 def asked() -> Iterator[TestClient]:
-    with client(edge()) as ready:
+    with client(guarded_app()) as ready:
         yield ready
 
 
@@ -38,7 +38,7 @@ def asked() -> Iterator[TestClient]:
 def address() -> Iterator[str]:
     """With keys, and with little patience."""
     settings = ServeSettings.model_validate({"limits": {"body_seconds": SECONDS}})
-    with listening(edge(settings, RING), log_level="critical", lifespan="off") as url:
+    with listening(guarded_app(settings, RING), log_level="critical", lifespan="off") as url:
         yield url
 
 
@@ -86,7 +86,7 @@ def test_a_wrong_key_is_told_before_the_body_has_come(address: str) -> None:
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/admin/reload", "/v1/nowhere", "/nowhere"])
 @pytest.mark.parametrize("header", [{"content-length": "10000000"}, {"content-encoding": "br"}, {}])
 def test_without_a_key_no_body_is_looked_at(path: str, header: dict[str, str]) -> None:
-    status, read = asyncio.run(statuses(edge(ring=RING), path, header))
+    status, read = asyncio.run(statuses(guarded_app(ring=RING), path, header))
     assert (status, read) == (401, 0)
 
 
@@ -113,12 +113,12 @@ async def statuses(app: Any, path: str, headers: dict[str, str]) -> tuple[int, i
 
 
 def test_another_key_than_the_admin_s_does_not_open_the_admin_s_doors() -> None:
-    asked = client(edge(ring=RING))
+    asked = client(guarded_app(ring=RING))
     for path in ("/admin/bundles", "/admin/nowhere"):
         assert asked.get(path, headers={"authorization": f"Bearer {KEY}"}).status_code == 403
         assert asked.get(path, headers={"authorization": "Bearer the-admins-own-key"}).status_code == 404
     prefixed = ServeSettings.model_validate({"http": {"root_path": "/llink"}})
-    app = edge(prefixed, RING)
+    app = guarded_app(prefixed, RING)
     app.root_path = "/llink"
     for path in ("/llink/admin/bundles", "/admin/bundles"):
         assert client(app).get(path, headers={"authorization": f"Bearer {KEY}"}).status_code == 403
@@ -138,7 +138,7 @@ def test_a_gzip_body_is_read(asked: TestClient) -> None:
     assert len(whole) < len(plain) / 10
     halves = gzip.compress(plain[:500]) + gzip.compress(plain[500:])  # one after the other is gzip, too
     for body, encoding in ((whole, "gzip"), (whole, "X-GZIP"), (halves, "gzip"), (plain, "identity")):
-        assert asked.post(CHAT, **packed(body, encoding)).json() == {"said": [["user", "བོད་ཡིག" * 1_000]]}
+        assert asked.post(CHAT, **packed(body, encoding)).json() == {"turns": [["user", "བོད་ཡིག" * 1_000]]}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import edge_app
 import pytest
-from edge_app import chat, edge
+from edge_app import chat, guarded_app
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from listening import listening
@@ -39,7 +39,7 @@ def address() -> Iterator[str]:
         patch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
         found = validate_http_proxy_callback_return(call_function_from_import_path(proxy.PATH))
         pages = ServeSettings.model_validate({"http": {"cors_origins": ["https://a.example"]}})
-        app = _apply_middlewares(edge(pages, tells_id=False), found)
+        app = _apply_middlewares(guarded_app(pages, send_id=False), found)
         with listening(app, log_level="critical", lifespan="off") as url:
             yield url
 
@@ -86,7 +86,7 @@ def test_an_offer_to_speak_another_protocol_is_passed_over(
     whole = request("POST", CHAT, offer, body)
     pieces = (whole[: -len(body)], body) if apart else (whole,)
     status, headers, told = exchange(address, *pieces)
-    assert (status, json.loads(told)) == (200, {"said": [["user", "བོད"]]})
+    assert (status, json.loads(told)) == (200, {"turns": [["user", "བོད"]]})
     assert "upgrade" not in dict(headers)
 
 
@@ -110,7 +110,7 @@ def test_the_log_has_the_same_id(address: str) -> None:
     for asked_for in (b"abc-2", b"a b", b"\xe9"):
         _, headers, _ = exchange(address, request("GET", "/stream", [(b"x-request-id", asked_for)]))
         until(lambda: lines, "the line", 5)  # it is written when all has been sent
-        assert lines.pop()["id"] == dict(headers)["x-request-id"]
+        assert lines.pop()["request_id"] == dict(headers)["x-request-id"]
     logged.close()
 
 

@@ -53,6 +53,14 @@ def test_later_layers_win(tmp_path: Path) -> None:
             "deployments.encoder_server.*max_replicas is 1, less than min_replicas = 2",
         ),
         ("deployments.decoder_server.num_gpus=-1", "deployments.decoder_server.num_gpus = -1: "),
+        (
+            "deployments.reader.num_cpus=1",
+            r"deployments\.reader is now deployments\.encoder_server: rename it",
+        ),
+        (
+            "deployments.speaker.num_cpus=1",
+            r"deployments\.speaker is now deployments\.decoder_server: rename it",
+        ),
         ("http.cors_origins=['*', 'https://a.example']", "'*' alone means every page"),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve import sse
 from serve.errors import ApiError
+from serve.formatters import finite
 from serve.responses import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -20,25 +20,21 @@ from serve.responses import (
     EmbeddingMetadata,
     EmbeddingsResponse,
     Usage,
-    finite,
 )
+from serve.streaming import encode_event, error_event
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(), max_size=4))
 def test_an_event_is_one_line_of_whole_letters(data: dict[str, str]) -> None:
-    made = sse.event(data).decode("utf-8")
+    made = encode_event(data).decode("utf-8")
     assert made.startswith("data: ") and made.endswith("\n\n") and made.count("\n") == 2 and "\r" not in made
     assert json.loads(made[6:]) == data
 
 
-def test_text_with_line_breaks_is_a_field_a_line() -> None:
-    assert sse.event("a\r\nb\rc\n") == b"data: a\ndata: b\ndata: c\ndata: \n\n"
-
-
 def test_half_letters_and_infinity_do_not_go_out() -> None:
-    assert sse.event({"a": "\ud800"}) == b'data: {"a":"?"}\n\n'
+    assert encode_event({"a": "\ud800"}) == b'data: {"a":"?"}\n\n'
     with pytest.raises(ValueError, match="JSON"):
-        sse.event({"a": math.inf})
+        encode_event({"a": math.inf})
     assert finite(-math.inf) == -9999.0 and finite(-0.5) == -0.5
 
 
@@ -49,17 +45,17 @@ def test_a_chunk_and_a_failure() -> None:
         model="llink",
         choices=[ChunkChoice(delta=Delta(content="བོད"), finish_reason="stop")],
     )
-    told = json.loads(sse.event(chunk)[6:])
+    told = json.loads(encode_event(chunk)[6:])
     assert told["object"] == "chat.completion.chunk" and told["choices"][0]["delta"]["content"] == "བོད"
     assert told["usage"] is None
-    failed = json.loads(sse.failure(ApiError.internal())[6:])
-    assert failed["error"]["type"] == "server_error" and Usage.of(3, 4).total_tokens == 7
+    failed = json.loads(error_event(ApiError.internal())[6:])
+    assert failed["error"]["type"] == "server_error" and Usage.build(3, 4).total_tokens == 7
 
 
 def test_vectors_as_numbers_and_as_bytes() -> None:
     rows = [[0.5, -1.25], [0.0, 3.0]]
     beside = EmbeddingMetadata(space="projected", unit_length=False)
-    plain = EmbeddingsResponse.of(rows, "llink", 5, "float", beside)
+    plain = EmbeddingsResponse.build(rows, "llink", 5, False, beside)
     assert [vector.embedding for vector in plain.data] == rows and plain.usage.total_tokens == 5
-    packed = EmbeddingsResponse.of(rows, "llink", 5, "base64", beside).data[1].embedding
+    packed = EmbeddingsResponse.build(rows, "llink", 5, True, beside).data[1].embedding
     assert isinstance(packed, str) and struct.unpack("<2f", base64.b64decode(packed)) == (0.0, 3.0)

@@ -9,7 +9,7 @@ import pytest
 
 from llink_ray.corpus import phrasebook
 from serve.errors import ApiError
-from serve.text import check_text
+from serve.validation import check_text
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_half_a_letter_is_refused(text: str, said: str) -> None:
     ],
 )
 def test_what_passes(text: str) -> None:
-    assert check_text(text, "x") == text
+    check_text(text, "x")
 
 
 @pytest.mark.parametrize("code", phrasebook.languages())

@@ -36,11 +36,11 @@ def test_every_figure_of_the_dashboard_is_one_that_is_told() -> None:
     assert done.returncode == 0, done.stderr
     metrics = Metrics()
     metrics.requests.labels("bo", "llink", "ok").inc()
-    metrics.seconds.labels("bo", "llink").observe(1)
-    metrics.first.labels("bo", "llink").observe(1)
+    metrics.duration.labels("bo", "llink").observe(1)
+    metrics.first_token.labels("bo", "llink").observe(1)
     metrics.tokens.labels("bo", "prompt").inc()
-    metrics.read(2, 1)
-    metrics.bundle("bo", "loaded")
+    metrics.slot_cache(2, 1)
+    metrics.bundle_load("bo", "loaded")
     metrics.grounding.labels("bo").observe(1)
     metrics.decoder(DecoderStats(1, 0, 5, 0, ("bo",), 3, 2))
     told = {line.split("{")[0].split(" ")[0] for line in metrics.text().decode().splitlines()}

@@ -149,15 +149,15 @@ def test_who_hangs_up_is_noticed_by_the_decoder(service: Started) -> None:
             line for text in texts for line in text.split("\n") if line.startswith(f"llink_decoder_{name} ")
         }
 
-    asked, before = body(**_LONG), figures("cancelled")
+    asked, before = body(**_LONG), figures("requests_cancelled")
     url = f"{service.url}/v1/chat/completions"
     for _ in range(3):
         with pytest.raises(httpx2.TimeoutException):
             httpx2.post(url, json=asked, timeout=httpx2.Timeout(10, read=0.3))
         with httpx2.stream("POST", url, json=asked | {"stream": True}) as told:
             next(told.iter_lines())
-    until(lambda: figures("running") == {"llink_decoder_running 0.0"}, "empty batches", 2.0)
-    assert figures("cancelled") != before
+    until(lambda: figures("requests_running") == {"llink_decoder_requests_running 0.0"}, "empty batches", 2.0)
+    assert figures("requests_cancelled") != before
 
 
 def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers: tuple[Path, Path]) -> None:

@@ -36,11 +36,11 @@ def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyP
     said = [("system", BO), ("user", f"Who? {KM}"), ("assistant", "the cook"), ("user", "Where?")]
 
     async def rows() -> Any:
-        plan = (await api.service.read(await api.service.plan(said, "llink", SamplingParams()))).plan
+        plan = (await api.service.encode(await api.service.prepare(said, "llink", SamplingParams()))).request
         found = await api.service.backend.read(
-            plan.used["bo"].encoder, [(plan.used["km"].ref, KM), (plan.used["bo"].ref, BO)]
+            plan.bundles["bo"].encoder, [(plan.bundles["km"].ref, KM), (plan.bundles["bo"].ref, BO)]
         )
-        return plan.ask.slots, np.concatenate([one.slots for one in found.texts])
+        return plan.generation.slots, np.concatenate([one.slots for one in found.texts])
 
     placed, wanted = asyncio.run(rows())
     np.testing.assert_array_equal(placed, wanted)

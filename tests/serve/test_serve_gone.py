@@ -60,7 +60,7 @@ def running(api: Running) -> int:
 
 
 def open_requests(api: Running) -> float:
-    return float(api.service.metrics.open._value.get())
+    return float(api.service.metrics.in_flight._value.get())
 
 
 def outcomes(api: Running, outcome: str) -> float:

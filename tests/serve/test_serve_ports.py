@@ -15,8 +15,8 @@ def test_what_ray_opens_for_everybody_is_opened_on_the_node_alone(monkeypatch: p
     opened: list[str] = []
     monkeypatch.setattr(replica, "add_port_to_grpc_server", lambda server, address: opened.append(address))
     monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "127.0.0.1")
-    ray_patches.close()
-    ray_patches.close()  # more than one deployment's object in a process
+    ray_patches.patch_replica()
+    ray_patches.patch_replica()  # more than one deployment's object in a process
     replica.add_port_to_grpc_server(None, "[::]:0")
     replica.add_port_to_grpc_server(None, "10.0.0.1:7")
     assert opened == ["127.0.0.1:0", "10.0.0.1:7"]
@@ -31,8 +31,8 @@ def test_replicas_are_called_past_the_environment_s_proxy(monkeypatch: pytest.Mo
     monkeypatch.setattr(
         replica_wrapper, "init_grpc_channel", lambda address, options, **_: made.append((address, options))
     )
-    ray_patches.call_directly()
-    ray_patches.call_directly()
+    ray_patches.patch_channels()
+    ray_patches.patch_channels()
     replica_wrapper.init_grpc_channel("10.0.0.1:7", options=[("grpc.a", 1)], asynchronous=True)
     assert made == [("10.0.0.1:7", [("grpc.a", 1), ("grpc.enable_http_proxy", 0)])]
 

@@ -24,18 +24,18 @@ def talker(registry: Path) -> Iterator[Running]:
         yield made
 
 
-def told_to_stop(api: Running, seconds: float) -> Future[None]:
+def drain(api: Running, seconds: float) -> Future[None]:
     """In the loop that the requests run in."""
     loops: list[asyncio.AbstractEventLoop] = []
-    catalog, look = api.service.catalog, api.service.catalog.look
+    catalog, refresh = api.service.catalog, api.service.catalog.refresh
 
     async def looked() -> None:
         loops.append(asyncio.get_running_loop())
-        await look()
+        await refresh()
 
-    catalog.look = looked  # type: ignore[method-assign]
+    catalog.refresh = looked  # type: ignore[method-assign]
     until(lambda: bool(loops), "a look at the registry")
-    return asyncio.run_coroutine_threadsafe(api.service.stopping.drain(seconds), loops[0])
+    return asyncio.run_coroutine_threadsafe(api.service.shutdown.drain(seconds), loops[0])
 
 
 def ask(api: Running, **more: Any) -> httpx2.Response:
@@ -47,8 +47,8 @@ def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Runn
         streams = [pool.submit(ask, talker, stream=True) for _ in range(2)]
         whole = pool.submit(ask, talker)
         until(lambda: talker.decoder_server.engine.snapshot().running == 3, "three that run")
-        ending = told_to_stop(talker, 0.5)
-        until(lambda: talker.service.stopping.begun, "the end begins")
+        ending = drain(talker, 0.5)
+        until(lambda: talker.service.shutdown.started, "the end begins")
         late = ask(talker)
         for told in (late, whole.result()):
             assert told.status_code == 503 and told.json()["error"]["code"] == "stopping"
@@ -64,6 +64,6 @@ def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Runn
 def test_what_ends_in_time_ends_as_ever(registry: Path) -> None:
     with up(registry) as api, ThreadPoolExecutor(2) as pool:
         asked = pool.submit(ask, api, stream=True)
-        until(lambda: api.service.stopping.open == 1, "one under way")
-        told_to_stop(api, 20.0).result(10)  # which is not waited for where nothing is under way
+        until(lambda: api.service.shutdown.in_flight == 1, "one under way")
+        drain(api, 20.0).result(10)  # which is not waited for where nothing is under way
         assert asked.result().text.endswith("data: [DONE]\n\n")

@@ -15,8 +15,8 @@ from llink_ray.settings import Settings
 from llink_ray.settings.configure import (
     all_keys,
     assignment,
-    gathered,
     layers,
+    load_settings,
     merge,
     preset,
     presets,
@@ -242,9 +242,9 @@ def test_text_stays_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
     settings = resolve(*layers("tiny", str(file), [f"lora.targets=[{text}]"]))
     assert settings.encoder.revision == text
     assert settings.corpus.held_out_sources == (text, "b") and settings.lora.targets == (text,)
-    served = gathered(ServeSettings, None, [f"encoders={{org/model: {text}}}", f"base_name={text}"])
+    served = load_settings(ServeSettings, None, [f"encoders={{org/model: {text}}}", f"base_name={text}"])
     assert served.encoders == {"org/model": text} and served.base_name == text
-    assert gathered(JudgeSettings, None, [f"model={text}"]).model == text
+    assert load_settings(JudgeSettings, None, [f"model={text}"]).model == text
 
 
 def test_quotes_are_taken_off_text_and_nothing_stays_nothing() -> None:
@@ -293,7 +293,10 @@ def test_a_value_of_another_type_is_refused_as_it_was_typed(given: str) -> None:
 
 def test_a_mapping_keeps_the_dots_of_its_own_keys() -> None:
     given = ["encoders.org/model-v1.5=/models/v1.5", "encoders.b=c"]
-    assert gathered(ServeSettings, None, given).encoders == {"org/model-v1.5": "/models/v1.5", "b": "c"}
+    assert load_settings(ServeSettings, None, given).encoders == {
+        "org/model-v1.5": "/models/v1.5",
+        "b": "c",
+    }
 
 
 def test_anchors_and_merges_of_yaml_work(tmp_path: Path) -> None:

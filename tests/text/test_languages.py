@@ -141,7 +141,7 @@ def test_rows_are_sound(language: Language) -> None:
     assert language.code == language.iso639_3 or len(language.code) == 2
     assert language.name.isascii()
     texts = [language.own_name, *language.aliases, *language.sentence_marks, language.digits, *language.words]
-    for text in [*texts, language.telling]:
+    for text in [*texts, language.distinctive_letters]:
         assert text == text.strip() and unicodedata.is_normalized("NFC", text)
     assert language.encoder_evidence and (language.encoder is None or "/" in language.encoder)
     assert language.decoder and "/" in language.decoder
@@ -154,7 +154,7 @@ def test_script_and_direction(language: Language) -> None:
     letter = regex.search(rf"[{scripts}]", language.own_name)
     assert letter, "own name in its own script"
     assert regex.fullmatch(rf"[{scripts}\p{{M}}\p{{P}}\p{{Lm}}\s]+", language.own_name)
-    for sign in language.telling + "".join(language.words):
+    for sign in language.distinctive_letters + "".join(language.words):
         assert regex.match(rf"[{scripts}]", sign)
     is_right_to_left = unicodedata.bidirectional(letter.group()) in ("R", "AL")
     assert language.direction == ("rtl" if is_right_to_left else "ltr")
@@ -202,14 +202,16 @@ def test_marks_of_the_scripts_that_the_data_needs() -> None:
         assert mark in find(code).sentence_marks
 
 
-def test_telling_letters_and_words_tell() -> None:
+def test_distinctive_letters_and_words_are_unique() -> None:
     for language in TABLE:
         siblings = [one for one in TABLE if one.script == language.script and one is not language]
         for other in siblings:
-            assert not set(language.telling) & set(other.telling)
+            assert not set(language.distinctive_letters) & set(other.distinctive_letters)
             assert not set(language.words) & set(other.words)
-            assert not set(language.telling) & set("".join(other.words))
-        assert siblings or not (language.telling or language.words), f"{language.code} is alone in its script"
+            assert not set(language.distinctive_letters) & set("".join(other.words))
+        assert siblings or not (language.distinctive_letters or language.words), (
+            f"{language.code} is alone in its script"
+        )
 
 
 def test_encoders_come_with_their_evidence() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from llink_ray.prompts.conversation import ConversationParser
 from llink_ray.settings import SlotSettings
-from llink_ray.text.zawgyi import NotUnicode, converted, is_zawgyi, to_unicode
+from llink_ray.text.zawgyi import NotUnicode, convert_zawgyi, is_zawgyi, to_unicode
 
 TWINS = [
     ("ကၽြန္ေတာ္ မေန႔က ေစ်းကို သြားၿပီး ငါး ၃ ေကာင္ ဝယ္ခဲ့တယ္။", "ကျွန်တော် မနေ့က ဈေးကို သွားပြီး ငါး ၃ ကောင် ဝယ်ခဲ့တယ်။"),
@@ -19,14 +19,14 @@ SLOTS = SlotSettings(max_sentences=3)
 @pytest.mark.parametrize(("zawgyi", "burmese"), TWINS)
 def test_one_is_told_from_the_other_and_converted(zawgyi: str, burmese: str) -> None:
     assert is_zawgyi(zawgyi) and not is_zawgyi(burmese)
-    assert to_unicode(zawgyi) == burmese == converted(zawgyi) == converted(burmese)
-    assert converted(f"Who? {zawgyi}\n{burmese}\n") == f"Who? {burmese}\n{burmese}\n"
+    assert to_unicode(zawgyi) == burmese == convert_zawgyi(zawgyi) == convert_zawgyi(burmese)
+    assert convert_zawgyi(f"Who? {zawgyi}\n{burmese}\n") == f"Who? {burmese}\n{burmese}\n"
 
 
 @pytest.mark.parametrize("text", ["", "Who?", "ဒါက ဘာလဲ။", "မႂ်ႇသုင်ၶႃႈ ၵဝ်ၶႃႈ", "အရေဝ်ဘာသာမန် ဂှ်", "བོད་ཡིག"])
 def test_other_text_is_left_alone(text: str) -> None:
     """Among it what is the same in both, and other languages of the script."""
-    assert not is_zawgyi(text) and converted(text) == text
+    assert not is_zawgyi(text) and convert_zawgyi(text) == text
 
 
 def test_a_message_in_it_is_refused_in_a_sentence() -> None:
@@ -38,5 +38,5 @@ def test_a_message_in_it_is_refused_in_a_sentence() -> None:
     assert ConversationParser({"bo": SLOTS}, unknown="text").parse([("user", zawgyi)]).messages == (
         ("user", zawgyi),
     )
-    found = ConversationParser({"my": SLOTS}).parse([("user", converted(f"How many?\n{zawgyi}"))])
+    found = ConversationParser({"my": SLOTS}).parse([("user", convert_zawgyi(f"How many?\n{zawgyi}"))])
     assert [one.text for one in found.sentences] == [burmese] and found.spans[-1].numerals == ["3"]

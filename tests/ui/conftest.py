@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
-from ui_chat import Chat, Open, visit
-from ui_process import Api, Ui, running
+from ui_chat import Chat, OpenChat, visit
+from ui_process import ApiProcess, ChatProcess, running
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -33,19 +33,19 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory, votes: Path) -> Iterator[tuple[Api, Ui]]:
+def stage(tmp_path_factory: pytest.TempPathFactory, votes: Path) -> Iterator[tuple[ApiProcess, ChatProcess]]:
     """The API and the chat, up. LLINK_UI_BUNDLES names a folder whose bundles an earlier run has taught."""
     kept = os.environ.get("LLINK_UI_BUNDLES")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("api")
     folder.mkdir(parents=True, exist_ok=True)
-    api = Api(folder)
-    ui = Ui(tmp_path_factory.mktemp("ui"), api.url, "--votes", str(votes))
+    api = ApiProcess(folder)
+    ui = ChatProcess(tmp_path_factory.mktemp("ui"), api.url, "--votes", str(votes))
     with running(api, ui):
         yield api, ui
 
 
 @pytest.fixture
-def api(stage: tuple[Api, Ui]) -> Api:
+def api(stage: tuple[ApiProcess, ChatProcess]) -> ApiProcess:
     """The API; up again, whatever the test before did to it."""
     if not stage[0].runs:
         stage[0].start()
@@ -54,13 +54,13 @@ def api(stage: tuple[Api, Ui]) -> Api:
 
 
 @pytest.fixture
-def ui(stage: tuple[Api, Ui], api: Api) -> Ui:
+def ui(stage: tuple[ApiProcess, ChatProcess], api: ApiProcess) -> ChatProcess:
     """The chat, with its API."""
     return stage[1]
 
 
 @pytest.fixture
-def open_chat(browser: Browser) -> Iterator[Open]:
+def open_chat(browser: Browser) -> Iterator[OpenChat]:
     """``open_chat(url)``: a person's page; at the end it has to have asked no other machine for anything."""
     with ExitStack() as stack:
 
@@ -71,6 +71,6 @@ def open_chat(browser: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture
-def chat(open_chat: Open, ui: Ui) -> Chat:
+def chat(open_chat: OpenChat, ui: ChatProcess) -> Chat:
     """A fresh page of the chat."""
     return open_chat(ui.url)

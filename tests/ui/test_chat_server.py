@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 from ui_service import scripted
 
 from llink_ray.errors import JobFailed, LlinkError
-from ui.api import Api
-from ui.server import HostGuard, application, listen, login
+from ui.api_client import ApiClient
+from ui.server import HostGuard, application, check_login, listen
 from ui.settings import UiSettings
-from ui.start import running
+from ui.start_api import running_api
 
 PASSWORDS = {"tashi": "a-long-password"}
 
@@ -29,7 +29,8 @@ def client(passwords: dict[str, str] | None = None, **settings: object) -> TestC
     """Of a chat whose API is away."""
     chosen = UiSettings.model_validate({"api": f"http://127.0.0.1:{free_port()}", **settings})
     return TestClient(
-        application(chosen, Api(chosen.api), passwords or {}), base_url=f"http://127.0.0.1:{chosen.port}"
+        application(chosen, ApiClient(chosen.api), passwords or {}),
+        base_url=f"http://127.0.0.1:{chosen.port}",
     )
 
 
@@ -99,7 +100,7 @@ def test_a_body_without_a_length_ends_where_it_is_too_large() -> None:
     def parts(count: int) -> Iterator[bytes]:
         yield from [b"x" * 10] * count
 
-    asking = TestClient(HostGuard(app, most=100))
+    asking = TestClient(HostGuard(app, max_body_bytes=100))
     assert asking.post("/", content=parts(50)).text == "http.disconnect"
     assert sum(got) <= 100
     assert asking.post("/", content=parts(5)).text == "http.request"
@@ -117,7 +118,7 @@ def test_without_a_login_a_strangers_name_for_this_machine_is_refused(host: str,
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("in")(scope, receive, send)
 
-    asking = TestClient(HostGuard(app, most=100, hosts=frozenset({"llink.example.org"})))
+    asking = TestClient(HostGuard(app, max_body_bytes=100, hosts=frozenset({"llink.example.org"})))
     answer = asking.get("/", headers={"host": host})
     assert (answer.status_code, answer.text == "in") == ((200, True) if let_in else (421, False))
     assert let_in or "add that name to hosts" in answer.text
@@ -142,7 +143,9 @@ def test_what_is_open_ends_with_the_chat() -> None:
 
         coming = asyncio.Queue[Any]()
         await coming.put({"type": "http.request"})
-        asked = HostGuard(app, most=100, ending=ending)({"type": "http", "headers": []}, coming.get, never)
+        asked = HostGuard(app, max_body_bytes=100, ending=ending)(
+            {"type": "http", "headers": []}, coming.get, never
+        )
         task = asyncio.create_task(asked)
         assert (await got.get())["type"] == "http.request"
         await asyncio.sleep(0.05)
@@ -166,7 +169,7 @@ def test_a_login_keeps_others_out() -> None:
 
 
 def test_names_and_passwords_are_compared_whole() -> None:
-    right = login(PASSWORDS)
+    right = check_login(PASSWORDS)
     for name, password in (
         ("", ""),
         ("tashi", ""),
@@ -194,14 +197,14 @@ def test_a_port_that_is_taken_is_told_before_anything_slow() -> None:
 
 def test_an_api_that_answers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent")
-    with scripted(JSONResponse({"models": []})) as url, running(f"{url}/v1"):
+    with scripted(JSONResponse({"models": []})) as url, running_api(f"{url}/v1"):
         pass
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:9", "https://127.0.0.1:9", "http://127.0.0.1:9/llink"])
 def test_an_api_elsewhere_is_not_started_here(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.start._status", lambda url, path: None)
-    with pytest.raises(LlinkError, match="start it there"), running(url):
+    monkeypatch.setattr("ui.start_api._status", lambda url, path: None)
+    with pytest.raises(LlinkError, match="start it there"), running_api(url):
         pass
 
 
@@ -228,7 +231,7 @@ class Yes(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer((sys.argv[2], int(sys.argv[4])), Yes).serve_forever()
 """
     url = fake(tmp_path, monkeypatch, body)
-    with running(url, "--registry", "none"):
+    with running_api(url, "--registry", "none"):
         assert not (tmp_path / "ended").exists()
     assert (
         tmp_path / "ended"
@@ -238,5 +241,5 @@ http.server.HTTPServer((sys.argv[2], int(sys.argv[4])), Yes).serve_forever()
 
 def test_an_api_that_cannot_start_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = fake(tmp_path, monkeypatch, "import sys; sys.exit(2)")
-    with pytest.raises(JobFailed, match="exit code 2"), running(url):
+    with pytest.raises(JobFailed, match="exit code 2"), running_api(url):
         pass

@@ -7,8 +7,8 @@ import re
 import httpx2
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat, Open
-from ui_process import KEY, Api, Ui
+from ui_chat import Chat, OpenChat
+from ui_process import KEY, ApiProcess, ChatProcess
 from ui_texts import EMBEDDED, MIXED, OWN, RUSSIAN, SENTENCES, asked
 
 from llink_ray.text.languages import find
@@ -16,7 +16,7 @@ from llink_ray.text.languages import find
 pytestmark = pytest.mark.ui
 
 
-def told(api: Api, content: str, model: str = "llink") -> str:
+def told(api: ApiProcess, content: str, model: str = "llink") -> str:
     """What the API itself answers; it takes the likeliest token, so it says the same again."""
     body = {"model": model, "messages": [{"role": "user", "content": content}]}
     headers = {"authorization": f"Bearer {KEY}"}
@@ -26,7 +26,7 @@ def told(api: Api, content: str, model: str = "llink") -> str:
 
 
 @pytest.mark.parametrize("code", EMBEDDED)
-def test_the_first_answer(chat: Chat, api: Api, code: str) -> None:
+def test_the_first_answer(chat: Chat, api: ApiProcess, code: str) -> None:
     assert chat.ask(asked(code)) == told(api, asked(code))
     badge = chat.badge(code)
     expect(badge).to_contain_text(OWN[code].strip("་"))
@@ -36,7 +36,7 @@ def test_the_first_answer(chat: Chat, api: Api, code: str) -> None:
     chat.shot(f"first-answer-{code}")
 
 
-def test_the_menu_reads_another_language_into_it(chat: Chat, api: Api) -> None:
+def test_the_menu_reads_another_language_into_it(chat: Chat, api: ApiProcess) -> None:
     chat.choose("language", "Khmer")
     answer = chat.ask(asked("bo"))
     assert answer == told(api, asked("bo"), "llink:km")
@@ -44,7 +44,7 @@ def test_the_menu_reads_another_language_into_it(chat: Chat, api: Api) -> None:
     chat.shot("override")
 
 
-def test_the_menu_holds_what_the_api_serves(chat: Chat, api: Api) -> None:
+def test_the_menu_holds_what_the_api_serves(chat: Chat, api: ApiProcess) -> None:
     models = httpx2.get(f"{api.url}/v1/models", headers={"authorization": f"Bearer {KEY}"}).json()["data"]
     names = [find(m["llink"]["language"]).name for m in models if m["id"].startswith("llink:")]
     assert len(names) == 5
@@ -66,7 +66,7 @@ def test_a_mixed_message_shows_its_stretches(chat: Chat) -> None:
     chat.shot("mixed")
 
 
-def test_what_the_model_saw(open_chat: Open, ui: Ui) -> None:
+def test_what_the_model_saw(open_chat: OpenChat, ui: ChatProcess) -> None:
     chat = open_chat(ui.url, color_scheme="dark")
     chat.ask(f"How many? {SENTENCES['bo']}")
     panel = chat.part("panel")

@@ -8,25 +8,25 @@ import signal
 import pytest
 from listening import free_port
 from playwright.sync_api import expect
-from ui_chat import Chat, Open
-from ui_process import HASTY, Api, Ui, running
+from ui_chat import Chat, OpenChat
+from ui_process import HASTY, ApiProcess, ChatProcess, running
 from ui_texts import HEBREW, SENTENCES, asked
 
 pytestmark = pytest.mark.ui
 
 
 @pytest.fixture(scope="module")
-def others(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> object:
+def others(stage: tuple[ApiProcess, ChatProcess], tmp_path_factory: pytest.TempPathFactory) -> object:
     """Chats with a key that may ask seldom, with a wrong one, and with an API that is not there."""
     folder, url = tmp_path_factory.mktemp("others"), stage[0].url
-    hasty = Ui(folder / "hasty", url, key=HASTY)
-    wrong = Ui(folder / "wrong", url, key="a-key-that-nobody-knows-here")
-    down = Ui(folder / "down", f"http://127.0.0.1:{free_port()}")
+    hasty = ChatProcess(folder / "hasty", url, key=HASTY)
+    wrong = ChatProcess(folder / "wrong", url, key="a-key-that-nobody-knows-here")
+    down = ChatProcess(folder / "down", f"http://127.0.0.1:{free_port()}")
     with running(hasty, wrong, down):
         yield {"hasty": hasty.url, "wrong": wrong.url, "down": down.url}
 
 
-def test_an_api_that_dies_in_mid_stream_and_comes_back(chat: Chat, api: Api) -> None:
+def test_an_api_that_dies_in_mid_stream_and_comes_back(chat: Chat, api: ApiProcess) -> None:
     chat.write(HEBREW)
     chat.begun()
     api.end(signal.SIGKILL)
@@ -48,7 +48,7 @@ def test_an_api_that_dies_in_mid_stream_and_comes_back(chat: Chat, api: Api) -> 
     chat.ask(asked("bo"))
 
 
-def test_an_api_that_is_away(open_chat: Open, others: dict[str, str]) -> None:
+def test_an_api_that_is_away(open_chat: OpenChat, others: dict[str, str]) -> None:
     chat = open_chat(others["down"])
     expect(chat.part("error")).to_contain_text(re.compile("make serve|make chat|--api"))
     chat.say(SENTENCES["bo"])
@@ -56,7 +56,7 @@ def test_an_api_that_is_away(open_chat: Open, others: dict[str, str]) -> None:
     chat.shot("api-away")
 
 
-def test_a_wrong_key(open_chat: Open, api: Api, others: dict[str, str]) -> None:
+def test_a_wrong_key(open_chat: OpenChat, api: ApiProcess, others: dict[str, str]) -> None:
     chat = open_chat(others["wrong"])
     chat.write(asked("bo"))
     expect(chat.part("error")).to_contain_text(re.compile(r"\bkey\b"))
@@ -64,7 +64,9 @@ def test_a_wrong_key(open_chat: Open, api: Api, others: dict[str, str]) -> None:
     chat.shot("wrong-key")
 
 
-def test_too_many_requests_tell_the_wait(open_chat: Open, api: Api, others: dict[str, str]) -> None:
+def test_too_many_requests_tell_the_wait(
+    open_chat: OpenChat, api: ApiProcess, others: dict[str, str]
+) -> None:
     chat = open_chat(others["hasty"])
     for code in ("bo", "km", "am"):
         chat.say(asked(code))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat, Open
-from ui_process import Ui
+from ui_chat import Chat, OpenChat
+from ui_process import ChatProcess
 from ui_texts import HEBREW, MIXED, asked
 
 pytestmark = pytest.mark.ui
@@ -36,7 +36,7 @@ def readable(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(open_chat: Open, ui: Ui, scheme: str) -> None:
+def test_light_and_dark(open_chat: OpenChat, ui: ChatProcess, scheme: str) -> None:
     chat = open_chat(ui.url, color_scheme=scheme)
     expect(chat.part("examples")).to_contain_text("Khmer")
     chat.shot(f"empty-{scheme}")
@@ -50,7 +50,7 @@ def test_light_and_dark(open_chat: Open, ui: Ui, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("text", [asked("am"), HEBREW], ids=["amharic", "hebrew"])
-def test_a_phone(open_chat: Open, ui: Ui, text: str) -> None:
+def test_a_phone(open_chat: OpenChat, ui: ChatProcess, text: str) -> None:
     chat = open_chat(ui.url, viewport={"width": 375, "height": 720}, has_touch=True, is_mobile=True)
     fits(chat)
     chat.shot("phone-empty")
@@ -67,7 +67,7 @@ def test_a_phone(open_chat: Open, ui: Ui, text: str) -> None:
     chat.shot(f"phone-{'rtl' if text == HEBREW else 'am'}")
 
 
-def test_side_by_side_on_a_phone(open_chat: Open, ui: Ui) -> None:
+def test_side_by_side_on_a_phone(open_chat: OpenChat, ui: ChatProcess) -> None:
     chat = open_chat(ui.url, viewport={"width": 375, "height": 720}, has_touch=True, is_mobile=True)
     chat.switch("compare")
     chat.write(asked("km"))

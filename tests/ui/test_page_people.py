@@ -8,15 +8,15 @@ from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, expect
-from ui_chat import Chat, Open, visit
-from ui_process import Api, Ui, running
+from ui_chat import Chat, OpenChat, visit
+from ui_process import ApiProcess, ChatProcess, running
 from ui_proxy import proxy
 from ui_texts import HEBREW, SENTENCES, asked
 
 pytestmark = pytest.mark.ui
 
 
-def test_two_people_do_not_see_each_other(open_chat: Open, ui: Ui) -> None:
+def test_two_people_do_not_see_each_other(open_chat: OpenChat, ui: ChatProcess) -> None:
     one, two = open_chat(ui.url), open_chat(ui.url)
     one.write(HEBREW)
     one.begun()
@@ -38,10 +38,10 @@ def test_two_people_do_not_see_each_other(open_chat: Open, ui: Ui) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def guarded(stage: tuple[ApiProcess, ChatProcess], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A chat with a login, under a prefix behind a proxy."""
     with ExitStack() as stack:
-        ui = Ui(
+        ui = ChatProcess(
             tmp_path_factory.mktemp("guarded"),
             stage[0].url,
             "--root-path",
@@ -52,7 +52,7 @@ def guarded(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> 
         yield stack.enter_context(proxy(ui.url, prefix="/tools/chat"))
 
 
-def test_a_login_under_a_prefix(browser: Browser, api: Api, guarded: str) -> None:
+def test_a_login_under_a_prefix(browser: Browser, api: ApiProcess, guarded: str) -> None:
     with visit(browser, f"{guarded}/") as chat:
         expect(chat.page.locator("input[type=password]")).to_be_visible()
         assert not chat.box.count()

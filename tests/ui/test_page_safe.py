@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat, Open
-from ui_process import Api, Ui, running
+from ui_chat import Chat, OpenChat
+from ui_process import ApiProcess, ChatProcess, running
 from ui_proxy import proxy
 from ui_texts import RUSSIAN, asked
 
@@ -29,7 +29,7 @@ HOSTILE = [
 ALL = " ".join(HOSTILE)
 
 
-def inert(chat: Chat) -> None:
+def no_script_ran(chat: Chat) -> None:
     """Nothing of it came to life."""
     page = chat.page
     assert page.evaluate("window.owned") is None
@@ -41,7 +41,7 @@ def inert(chat: Chat) -> None:
 
 
 @pytest.fixture(scope="module")
-def hostile(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def hostile(stage: tuple[ApiProcess, ChatProcess], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A chat whose API is the real one, except that its words and names are hostile."""
 
     def change(path: str, body: bytes) -> bytes:
@@ -53,7 +53,7 @@ def hostile(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> 
         return body[: len(body) - len(line)] + json.dumps(poisoned(told), ensure_ascii=False).encode()
 
     with proxy(stage[0].url, change=change) as url:
-        ui = Ui(tmp_path_factory.mktemp("hostile"), url)
+        ui = ChatProcess(tmp_path_factory.mktemp("hostile"), url)
         with running(ui):
             yield ui.url
 
@@ -75,26 +75,26 @@ def test_what_a_user_writes_is_text(chat: Chat) -> None:
     for text in HOSTILE:
         chat.say(f"{text} hello")
         expect(chat.said(chat.users.last)).to_contain_text(text)
-        inert(chat)
+        no_script_ran(chat)
     chat.settle()
     chat.page.reload()  # as it was kept in the browser, and its title in the list
     chat.ready()
     expect(chat.said(chat.users.last)).to_contain_text(HOSTILE[-1])
-    inert(chat)
+    no_script_ran(chat)
     chat.shot("injections")
 
 
-def test_what_a_model_and_the_api_say_is_text(open_chat: Open, api: Api, hostile: str) -> None:
+def test_what_a_model_and_the_api_say_is_text(open_chat: OpenChat, api: ApiProcess, hostile: str) -> None:
     chat = open_chat(hostile)
     chat.write(asked("bo"))
     expect(chat.said(chat.answers.first)).to_contain_text(HOSTILE[0])
     chat.done(0)
     expect(chat.said(chat.answers.first)).to_contain_text("[link](javascript:window.owned=3)")
-    inert(chat)
+    no_script_ran(chat)
     chat.shot("hostile-answer")
     chat.write(RUSSIAN)
     expect(chat.part("error")).to_be_visible()
-    inert(chat)
+    no_script_ran(chat)
 
 
 def test_a_browsers_storage_that_is_damaged(chat: Chat) -> None:
@@ -109,7 +109,7 @@ def test_a_browsers_storage_that_is_damaged(chat: Chat) -> None:
         chat.page.reload()
         chat.ready()
         expect(chat.users).to_have_count(0)
-        inert(chat)
+        no_script_ran(chat)
     chat.ask(asked("bo"))
 
 
@@ -118,4 +118,4 @@ def test_a_text_file_is_text(chat: Chat) -> None:
     expect(chat.part("passage").locator("textarea")).to_have_value(ALL)
     chat.say("Who?")
     expect(chat.users).to_contain_text(HOSTILE[0])
-    inert(chat)
+    no_script_ran(chat)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from ui_chat import Chat, Open
-from ui_process import Ui
+from ui_chat import Chat, OpenChat
+from ui_process import ChatProcess
 from ui_texts import SENTENCES, asked
 
 from llink_ray.corpus import phrasebook
@@ -52,7 +52,7 @@ def test_a_question_on_a_pasted_text(chat: Chat) -> None:
     expect(chat.badge("ka")).to_contain_text("Georgian")
 
 
-def test_a_message_is_copied_as_it_was_written(open_chat: Open, ui: Ui) -> None:
+def test_a_message_is_copied_as_it_was_written(open_chat: OpenChat, ui: ChatProcess) -> None:
     chat = open_chat(ui.url, permissions=["clipboard-read", "clipboard-write"])
     chat.ask(asked("bo"))
     chat.users.first.hover()

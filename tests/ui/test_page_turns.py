@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 from ui_chat import Chat
-from ui_process import Api, Ui
+from ui_process import ApiProcess, ChatProcess
 from ui_texts import HEBREW, SENTENCES, asked
 
 pytestmark = pytest.mark.ui
 
 
-def test_stop_cancels_the_request(chat: Chat, api: Api) -> None:
+def test_stop_cancels_the_request(chat: Chat, api: ApiProcess) -> None:
     before = api.asked("cancelled")
     chat.write(HEBREW)
     chat.begun()
@@ -29,7 +29,7 @@ def test_stop_cancels_the_request(chat: Chat, api: Api) -> None:
     chat.shot("stopped")
 
 
-def test_retry_asks_again(chat: Chat, api: Api) -> None:
+def test_retry_asks_again(chat: Chat, api: ApiProcess) -> None:
     first = chat.ask(asked("ka"))
     before = api.asked()
     assert chat.again() == first
@@ -78,7 +78,7 @@ def test_export_holds_the_conversation(chat: Chat, tmp_path: Path) -> None:
     assert all(re.sub(r"[\\>\s]", "", answer) in plain for answer in answers)
 
 
-def test_conversations_survive_a_reload(chat: Chat, ui: Ui) -> None:
+def test_conversations_survive_a_reload(chat: Chat, ui: ChatProcess) -> None:
     first = chat.ask(asked("bo"))
     chat.click("new")
     expect(chat.users).to_have_count(0)

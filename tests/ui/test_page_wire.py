@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 from playwright.sync_api import Browser, expect
-from ui_chat import Chat, Open, visit
-from ui_process import Api, Ui, running
+from ui_chat import Chat, OpenChat, visit
+from ui_process import ApiProcess, ChatProcess, running
 from ui_texts import HEBREW, SENTENCES, asked
 from ui_wire import Wire, wire
 
@@ -16,23 +16,25 @@ pytestmark = pytest.mark.ui
 
 
 @pytest.fixture(scope="module")
-def strung(stage: tuple[Api, Ui], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wire, str]]:
+def strung(
+    stage: tuple[ApiProcess, ChatProcess], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Wire, str]]:
     """A wire, and the address of a chat at its end that asks one thing at a time."""
     with wire(stage[0].url) as made:
-        ui = Ui(tmp_path_factory.mktemp("strung"), made.url, "--set", "concurrent=1")
+        ui = ChatProcess(tmp_path_factory.mktemp("strung"), made.url, "--set", "concurrent=1")
         with running(ui):
             yield made, ui.url
 
 
 @pytest.fixture
-def line(strung: tuple[Wire, str], api: Api) -> Wire:
+def line(strung: tuple[Wire, str], api: ApiProcess) -> Wire:
     """The wire, whole."""
     strung[0].heal()
     return strung[0]
 
 
 @pytest.fixture
-def far(open_chat: Open, strung: tuple[Wire, str], line: Wire) -> Chat:
+def far(open_chat: OpenChat, strung: tuple[Wire, str], line: Wire) -> Chat:
     """A page at its end."""
     return open_chat(strung[1])
 
@@ -72,7 +74,7 @@ def test_an_answer_that_is_cut_keeps_what_arrived(far: Chat, line: Wire) -> None
     assert again[:short] == kept[:short], "it says the same from its beginning"
 
 
-def test_stop_before_the_first_word(far: Chat, line: Wire, api: Api) -> None:
+def test_stop_before_the_first_word(far: Chat, line: Wire, api: ApiProcess) -> None:
     before = api.asked("cancelled")
     line.pace = 20.0
     far.write(HEBREW)
@@ -112,7 +114,7 @@ def test_a_wire_that_is_gone(far: Chat, line: Wire) -> None:
 
 
 def test_a_page_that_is_closed_ends_its_answer(
-    far: Chat, open_chat: Open, strung: tuple[Wire, str], api: Api
+    far: Chat, open_chat: OpenChat, strung: tuple[Wire, str], api: ApiProcess
 ) -> None:
     before = api.asked("cancelled")
     far.write(HEBREW)

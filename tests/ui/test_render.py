@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from llink_ray.text.detection import spans
 from llink_ray.text.languages import language_of
 from ui import examples, notices, render
-from ui.answering import Answering
-from ui.api import ApiError, Done
+from ui.api_client import ApiError, Completion
 from ui.conversation import Conversation, Message
-from ui.inert import direction_of, inert
-from ui.panel import panel
-from ui.spans import badges, coloured, main_direction, shares
+from ui.details_panel import details_panel
+from ui.escape import escape, text_direction
+from ui.language_badges import badges_html, coloured_html, language_shares, main_direction
+from ui.running_answers import RunningAnswer
 
 BO = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
 AM = "በሱቁ 68 እንቁላል ይገኛል።"
@@ -88,7 +88,7 @@ def said(text: str) -> Message:
     return Message("user", text, found(text), None, None, None)
 
 
-def seen(
+def metadata(
     text: str, sentence: str = "with your text this answer is much likelier than without it"
 ) -> dict[str, Any]:
     return {
@@ -124,7 +124,7 @@ texts = st.one_of(st.text(), st.sampled_from(HOSTILE), st.text(alphabet="<>&\"'/
 
 @given(texts)
 def test_a_text_is_shown_letter_by_letter(text: str) -> None:
-    html = inert(text)
+    html = escape(text)
     assert not set(html) & set("<>\"'`${}\\")
     shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text.replace("\r\n", "\n"))
     assert Read(html).text == shown.replace("\r", "\n")
@@ -134,7 +134,7 @@ def test_a_text_is_shown_letter_by_letter(text: str) -> None:
 def test_a_conversation_is_inert(asked: str, answered: str) -> None:
     messages = (
         said(asked),
-        Message("assistant", answered, found(answered), seen(answered, answered), answered, None),
+        Message("assistant", answered, found(answered), metadata(answered, answered), answered, None),
     )
     read = harmless(render.transcript(Conversation("x", answered, messages)))
     assert read.tags.count("article") == 2
@@ -142,22 +142,22 @@ def test_a_conversation_is_inert(asked: str, answered: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_injections_are_shown_and_nothing_else(text: str) -> None:
-    answering = Answering(lambda: None, text=text)  # type: ignore[arg-type,return-value]
+    answering = RunningAnswer(lambda: None, text=text)  # type: ignore[arg-type,return-value]
     error = ApiError(text, "busy", 3.0)
     for html in (
-        render.coming(text),
-        render.column(text, answering),
-        notices.error(text),
-        notices.error(error),
+        render.pending_answer(text),
+        render.answer_column(text, answering),
+        notices.error_box(text),
+        notices.error_box(error),
         notices.hint(text),
-        panel(seen(text), text, True),
-        badges(text, found(text)),
+        details_panel(metadata(text), text, True),
+        badges_html(text, found(text)),
     ):
         harmless(html)
 
 
 def test_a_message_says_its_language_in_both_names_and_how_sure_that_is() -> None:
-    html = render.user(said(BO), 0)
+    html = render.user_message(said(BO), 0)
     assert 'class="llink-badge' in html and "བོད་སྐད་" in html and "Tibetan" in html and "90%" in html
     assert 'data-index="0"' in html and "llink-edit" in html and "llink-copy" in html
     assert "llink-legend" not in html
@@ -165,33 +165,33 @@ def test_a_message_says_its_language_in_both_names_and_how_sure_that_is() -> Non
 
 def test_a_mixed_message_has_colours_and_their_legend() -> None:
     text = f"Translate this into English. {BO} {AM}"
-    html = render.user(said(text), 0)
+    html = render.user_message(said(text), 0)
     assert html.count('class="llink-span') == 3
     assert "llink-legend" in html and html.count("llink-badge") == 3
-    colours = [share.colour for share in shares(text, found(text))]
+    colours = [share.colour for share in language_shares(text, found(text))]
     assert colours == [None, 0, 1]
     for code, colour in (("bo", 0), ("am", 1)):
         assert re.search(rf'llink-span llink-c{colour}" lang="{code}"', html)
         assert re.search(rf'llink-badge llink-c{colour}" data-language="{code}"', html)
-    assert Read(coloured(text, found(text))).text == text
+    assert Read(coloured_html(text, found(text))).text == text
 
 
 def test_a_language_nobody_taught_says_so_on_its_badge() -> None:
     text = "မြန်မာ စကား ပြောတတ်လား။"
-    assert "not taught" in badges(text, found(text))
-    assert "not taught" not in badges(BO, found(BO))
+    assert "not taught" in badges_html(text, found(text))
+    assert "not taught" not in badges_html(BO, found(BO))
 
 
 def test_numbers_alone_have_no_language() -> None:
-    assert badges("560", found("560")) == ""
+    assert badges_html("560", found("560")) == ""
 
 
 def test_direction_is_that_of_the_language_most_is_in() -> None:
     assert main_direction(HE, found(HE)) == "rtl"
     assert main_direction(f"Who? {HE * 3}", found(f"Who? {HE * 3}")) == "rtl"
     assert main_direction(BO, found(BO)) == "ltr"
-    assert direction_of("123 שלום") == "rtl"
-    assert '<article class="llink-message llink-user" dir="rtl"' in render.user(said(HE), 0)
+    assert text_direction("123 שלום") == "rtl"
+    assert '<article class="llink-message llink-user" dir="rtl"' in render.user_message(said(HE), 0)
 
 
 @given(
@@ -199,11 +199,11 @@ def test_direction_is_that_of_the_language_most_is_in() -> None:
     st.lists(st.fixed_dictionaries({"start": st.integers(), "end": st.integers(), "language": st.text()})),
 )
 def test_spans_that_make_no_sense_lose_no_letter(text: str, wild: list[dict[str, Any]]) -> None:
-    assert Read(coloured(text, wild)).text == Read(inert(text)).text
+    assert Read(coloured_html(text, wild)).text == Read(escape(text)).text
 
 
 def test_the_panel_says_what_the_model_saw() -> None:
-    text = Read(panel(seen(BO), BO, True)).text
+    text = Read(details_panel(metadata(BO), BO, True)).text
     for part in (
         "10, marks included, for 1 foreign sentence",
         "24 fed, 111 as plain text: 78% fewer",
@@ -213,14 +213,14 @@ def test_the_panel_says_what_the_model_saw() -> None:
     ):
         assert part in text
     assert "With your text this answer is much likelier than without it." in text and "+1.25 nats" in text
-    assert 'id="llink-panel"' in panel(seen(BO), BO, True) and 'id="llink-panel"' not in panel(
-        seen(BO), BO, False
-    )
-    assert panel({}, BO, True) == ""
+    assert 'id="llink-panel"' in details_panel(
+        metadata(BO), BO, True
+    ) and 'id="llink-panel"' not in details_panel(metadata(BO), BO, False)
+    assert details_panel({}, BO, True) == ""
 
 
 def test_an_answer_that_broke_off_keeps_what_arrived() -> None:
-    html = render.answer(
+    html = render.assistant_message(
         Message("assistant", "There are", (), None, "The answer broke off: gone", None), 1, BO, True
     )
     assert "There are" in html and "broke off" in html
@@ -228,36 +228,36 @@ def test_an_answer_that_broke_off_keeps_what_arrived() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n", "\u200b\u2060", "\u3164", "\u2800 "])
 def test_an_answer_in_which_nothing_can_be_seen_says_so(text: str) -> None:
-    silent = render.answer(Message("assistant", text, (), None, None, None), 1, BO, True)
-    assert render.SILENT in silent and "llink-text" not in silent and "Copy" not in silent
-    live = Answering(lambda: iter(()), text, Done(text, "stop", {}, {}, 0.1, 0.0))  # type: ignore[arg-type, return-value]
-    beside = render.column("a model", live)
-    assert render.SILENT in beside and "llink-text" not in beside
+    silent = render.assistant_message(Message("assistant", text, (), None, None, None), 1, BO, True)
+    assert render.EMPTY_ANSWER in silent and "llink-text" not in silent and "Copy" not in silent
+    live = RunningAnswer(lambda: iter(()), text, Completion(text, "stop", {}, {}, 0.1, 0.0))  # type: ignore[arg-type, return-value]
+    beside = render.answer_column("a model", live)
+    assert render.EMPTY_ANSWER in beside and "llink-text" not in beside
 
 
 @given(texts)
 def test_what_a_reader_should_know_stands_below_the_answer(message: str) -> None:
     told = {"llink": {"notices": [{"code": "outside_training", "message": message}]}}
-    shown = harmless(render.answer(Message("assistant", "yes", (), told, None, None), 1, BO, True))
-    assert Read(inert(message[1:])).text in shown.text
+    shown = harmless(render.assistant_message(Message("assistant", "yes", (), told, None, None), 1, BO, True))
+    assert Read(escape(message[1:])).text in shown.text
 
 
 def test_models_of_a_phrasebook_say_so_and_offer_what_they_can_answer() -> None:
-    assert render.about([], ["bo", "km"]) == ""
-    all_of_them, one = (Read(render.about(["bo"], served)) for served in (["bo"], ["bo", "ne"]))
+    assert render.phrasebook_banner([], ["bo", "km"]) == ""
+    all_of_them, one = (Read(render.phrasebook_banner(["bo"], served)) for served in (["bo"], ["bo", "ne"]))
     assert (
         "knows the words of its phrasebook only" in all_of_them.text and "for Tibetan" not in all_of_them.text
     )
     assert "demonstration for Tibetan:" in one.text
     for example in examples.examples("bo"):
-        assert example.foreign in one.text and example.meaning in one.text
+        assert example.foreign in one.text and example.english in one.text
 
 
 def test_errors_say_what_to_do() -> None:
-    assert notices.error(None) == notices.error("") == ""
-    command = notices.error("it is not taught. Teach it: python jobs/train.py --lang=my")
+    assert notices.error_box(None) == notices.error_box("") == ""
+    command = notices.error_box("it is not taught. Teach it: python jobs/train.py --lang=my")
     assert "<code>python jobs/train.py --lang=my</code>" in command and command.startswith(
         '<div class="llink-error"'
     )
-    amid = notices.error(ApiError("gone: start it (make serve), or <b>name</b> another", "refused"))
+    amid = notices.error_box(ApiError("gone: start it (make serve), or <b>name</b> another", "refused"))
     assert "(<code>make serve</code>), or &lt;b&gt;name&lt;/b&gt; another.</div>" in amid

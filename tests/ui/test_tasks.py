@@ -9,39 +9,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ui import tasks
-from ui.api import Done
+from ui.api_client import Completion
 
 BO = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།"
 
 
 def test_only_questions_look_at_the_text_beside_them() -> None:
-    assert tasks.ask("translate", BO, "hidden", None, "bo").text == f"Translate this into English.\n{BO}"
-    assert tasks.ask("chat", BO, "hidden", None, "bo").text == BO
+    assert (
+        tasks.build_prompt("translate", BO, "hidden", None, "bo").text
+        == f"Translate this into English.\n{BO}"
+    )
+    assert tasks.build_prompt("chat", BO, "hidden", None, "bo").text == BO
 
 
 def test_chat_is_what_was_written() -> None:
-    assert tasks.ask("chat", f"  {BO}\n", "", None, None) == tasks.Asked(BO)
+    assert tasks.build_prompt("chat", f"  {BO}\n", "", None, None) == tasks.TaskPrompt(BO)
 
 
 def test_one_sentence_is_translated_whole_and_several_one_by_one() -> None:
-    assert tasks.ask("translate", BO, "", None, "bo").pieces == ()
-    asked = tasks.ask("translate", f"{BO}{BO}\n{BO}", "", None, "bo")
-    assert asked.pieces == (f"Translate this into English.\n{BO}",) * 3
-    assert tasks.translated(asked.text) == f"{BO}{BO}\n{BO}"
-    assert tasks.translated(BO) is None
+    assert tasks.build_prompt("translate", BO, "", None, "bo").parts == ()
+    asked = tasks.build_prompt("translate", f"{BO}{BO}\n{BO}", "", None, "bo")
+    assert asked.parts == (f"Translate this into English.\n{BO}",) * 3
+    assert tasks.translated_text(asked.text) == f"{BO}{BO}\n{BO}"
+    assert tasks.translated_text(BO) is None
 
 
 def test_a_text_that_is_too_long_says_how_long_it_may_be() -> None:
     with pytest.raises(tasks.TaskError, match=r"has 201 sentences, and up to 200 .* give it in parts"):
-        tasks.ask("translate", BO * 201, "", None, "bo")
-    assert len(tasks.ask("translate", BO * 200, "", None, "bo").pieces) == 200
+        tasks.build_prompt("translate", BO * 201, "", None, "bo")
+    assert len(tasks.build_prompt("translate", BO * 200, "", None, "bo").parts) == 200
     with pytest.raises(tasks.TaskError, match=r"has 7 sentences, and the model reads 6 at once: shorten it"):
-        tasks.ask("summarise", BO * 7, "", 6, "bo")
+        tasks.build_prompt("summarise", BO * 7, "", 6, "bo")
 
 
 def test_summary_and_question_stand_before_the_text() -> None:
-    assert tasks.ask("summarise", BO, "", 6, "bo").text == f"Summarise this.\n{BO}"
-    assert tasks.ask("ask", "How many?", BO, 6, "bo").text == f"How many?\n{BO}"
+    assert tasks.build_prompt("summarise", BO, "", 6, "bo").text == f"Summarise this.\n{BO}"
+    assert tasks.build_prompt("ask", "How many?", BO, 6, "bo").text == f"How many?\n{BO}"
 
 
 @pytest.mark.parametrize(
@@ -55,19 +58,19 @@ def test_summary_and_question_stand_before_the_text() -> None:
 )
 def test_what_is_missing_is_named(task: tasks.Task, written: str, passage: str, told: str) -> None:
     with pytest.raises(tasks.TaskError, match=told):
-        tasks.ask(task, written, passage, None, None)
+        tasks.build_prompt(task, written, passage, None, None)
 
 
 @given(st.text())
 def test_no_text_loses_a_word_when_it_is_split(text: str) -> None:
-    found = "".join("".join(tasks.split(text, "bo")).split())
+    found = "".join("".join(tasks.split_sentences(text, "bo")).split())
     assert found == "".join(text.split())
 
 
 def test_a_file_is_read_as_utf8_and_does_not_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbf" + f"{BO}\r\n{BO}\n".encode())
-    assert tasks.take_file(path, 1000) == f"{BO}\n{BO}"
+    assert tasks.read_upload(path, 1000) == f"{BO}\n{BO}"
     assert not path.exists()
 
 
@@ -87,13 +90,13 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_reason(
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(tasks.TaskError, match=told):
-        tasks.take_file(path, 3000)
+        tasks.read_upload(path, 3000)
     assert not path.exists()
 
 
 def test_answers_sentence_by_sentence_are_told_as_one() -> None:
     parts = [
-        Done(
+        Completion(
             text=text,
             finish_reason="stop",
             usage={"completion_tokens": 10},
@@ -103,6 +106,6 @@ def test_answers_sentence_by_sentence_are_told_as_one() -> None:
         )
         for text, speed in (("a", 10.0), ("b", 5.0))
     ]
-    one = tasks.together(parts)
+    one = tasks.merge(parts)
     assert one.text == "a\nb" and one.usage["completion_tokens"] == 20 and one.llink["slots"] == 16
     assert one.tokens_per_second == pytest.approx(20 / 3) and set(one.llink["bundles"]) == {"a", "b"}

@@ -69,7 +69,7 @@ def main(folder: Path, port: int, assignments: list[str]) -> None:
     )
 
     def told() -> None:
-        while not service.answered:
+        while not service.ready:
             threading.Event().wait(0.05)
         print("ready", flush=True)
 

@@ -272,7 +272,7 @@ class Chat:
         return file
 
 
-Open = Callable[..., Chat]
+OpenChat = Callable[..., Chat]
 """``open_chat(url)`` of conftest.py."""
 
 

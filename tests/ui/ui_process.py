@@ -85,7 +85,7 @@ class Process:
         return False
 
 
-class Api(Process):
+class ApiProcess(Process):
     """The real API over the languages of ``ui_api``."""
 
     def __init__(self, folder: Path, *assignments: str) -> None:
@@ -115,7 +115,7 @@ class Api(Process):
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if f'outcome="{outcome}' in line)
 
 
-class Ui(Process):
+class ChatProcess(Process):
     """The chat, as a person starts it."""
 
     def __init__(self, folder: Path, api: str, *arguments: str, key: str = KEY, **environment: str) -> None:

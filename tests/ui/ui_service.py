@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ui.api import Api
+from ui.api_client import ApiClient
 
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS / "serve")]
@@ -46,11 +46,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def asked(url: str, ask: Callable[[Api], Awaitable[Made]], key: str | None = KEY) -> Made:
+def asked(url: str, ask: Callable[[ApiClient], Awaitable[Made]], key: str | None = KEY) -> Made:
     """What comes of asking once."""
 
     async def once() -> Made:
-        api = Api(url, key)
+        api = ApiClient(url, key)
         try:
             return await ask(api)
         finally:

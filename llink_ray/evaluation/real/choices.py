@@ -8,8 +8,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.evaluation.real import numbers
 from llink_ray.evaluation.real.words import Words, swapped
 from llink_ray.prompts.instructions import TRANSLATE

@@ -35,7 +35,7 @@ def run(asked: HeldOutRequest, say: Callable[[str], None] | None = None) -> dict
     """
     say = say or _say
     started = time.monotonic()
-    settings = configure.gathered(MeasureSettings, None, asked.measure)
+    settings = configure.load_settings(MeasureSettings, None, asked.measure)
     settings = settings.limited(asked.limit)
     contest = compared(asked)
     assert asked.corpus is not None, "compared() refuses it"

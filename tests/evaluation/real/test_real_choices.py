@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from llink_ray.corpus import phrasebook
-from llink_ray.corpus.normalise import sentence_key
 from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.evaluation.real import choices as module
 from llink_ray.evaluation.real import numbers
 from llink_ray.evaluation.real.choices import BUILDERS, Choice

@@ -11,7 +11,7 @@ import pytest
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.votes import Thumb, Vote, read, summaries
 from ui.conversation import Conversation, Message
-from ui.votes import Votes, apart
+from ui.vote_file import VoteFile, split_instruction
 
 TEXT = "How many? ཁང་པ་༥༦༠། Tell me."
 SPANS = (
@@ -26,7 +26,7 @@ RIGHT = Message("assistant", "many")
 
 
 def test_a_vote_is_what_the_judge_report_reads(tmp_path: Path) -> None:
-    votes = Votes(tmp_path / "votes.jsonl")
+    votes = VoteFile(tmp_path / "votes.jsonl")
     for choice in ("left", "tie", "right"):
         votes.record("vote", ASKED, choice=choice, left=LEFT, right=RIGHT, models=("llink", "embedded"))
     found = list(read(tmp_path / "votes.jsonl"))
@@ -43,7 +43,7 @@ def test_a_vote_is_what_the_judge_report_reads(tmp_path: Path) -> None:
 
 
 def test_a_thumb_is_on_the_last_answer(tmp_path: Path) -> None:
-    votes = Votes(tmp_path / "votes.jsonl")
+    votes = VoteFile(tmp_path / "votes.jsonl")
     votes.record("thumb", ASKED.with_answer(LEFT), choice="up")
     (found,) = read(tmp_path / "votes.jsonl")
     assert isinstance(found, Thumb)
@@ -53,31 +53,31 @@ def test_a_thumb_is_on_the_last_answer(tmp_path: Path) -> None:
 
 def test_without_a_file_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Votes(None).record("thumb", ASKED.with_answer(LEFT), choice="up")
+    VoteFile(None).record("thumb", ASKED.with_answer(LEFT), choice="up")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_file_is_its_owners_and_is_added_to(tmp_path: Path) -> None:
     file = tmp_path / "votes.jsonl"
-    Votes(file).record("thumb", ASKED.with_answer(LEFT), choice="up")
+    VoteFile(file).record("thumb", ASKED.with_answer(LEFT), choice="up")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with file.open("a") as cut:
         cut.write("")
-    Votes(file).record("thumb", ASKED.with_answer(LEFT), choice="down")
+    VoteFile(file).record("thumb", ASKED.with_answer(LEFT), choice="down")
     assert len(list(read(file))) == 2
 
 
 def test_a_line_that_was_cut_short_swallows_nothing(tmp_path: Path) -> None:
     file = tmp_path / "votes.jsonl"
     file.write_text('{"kind": "vo')
-    Votes(file).record("thumb", ASKED.with_answer(LEFT), choice="down")
+    VoteFile(file).record("thumb", ASKED.with_answer(LEFT), choice="down")
     assert file.read_text().count("\n") == 2
     with pytest.raises(LlinkError, match="line 1 is not JSON"):
         list(read(file))
 
 
 def test_many_at_once_are_a_line_each(tmp_path: Path) -> None:
-    votes = Votes(tmp_path / "votes.jsonl")
+    votes = VoteFile(tmp_path / "votes.jsonl")
     with ThreadPoolExecutor(8) as pool:
         for done in [
             pool.submit(votes.record, "thumb", ASKED.with_answer(LEFT), choice="up") for _ in range(64)
@@ -88,15 +88,15 @@ def test_many_at_once_are_a_line_each(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(LlinkError, match="--votes"):
-        Votes(tmp_path / "nowhere" / "votes.jsonl")
+        VoteFile(tmp_path / "nowhere" / "votes.jsonl")
     (tmp_path / "folder").mkdir()
     with pytest.raises(LlinkError, match="Is a directory"):
-        Votes(tmp_path / "folder")
+        VoteFile(tmp_path / "folder")
 
 
 def test_a_file_that_is_gone_later_is_told(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    votes = Votes(tmp_path / "sub" / "votes.jsonl")
+    votes = VoteFile(tmp_path / "sub" / "votes.jsonl")
     (tmp_path / "sub" / "votes.jsonl").unlink()
     (tmp_path / "sub").rmdir()
     with pytest.raises(JobFailed, match="could not be kept"):
@@ -105,7 +105,7 @@ def test_a_file_that_is_gone_later_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("choice", ["up", "", "both"])
 def test_a_vote_that_is_none(tmp_path: Path, choice: str) -> None:
-    votes = Votes(tmp_path / "votes.jsonl")
+    votes = VoteFile(tmp_path / "votes.jsonl")
     with pytest.raises(ValueError, match="a vote has two answers"):
         votes.record("vote", ASKED, choice=choice, left=LEFT, right=RIGHT)
     with pytest.raises(ValueError, match="a thumb is on an answer"):
@@ -115,12 +115,15 @@ def test_a_vote_that_is_none(tmp_path: Path, choice: str) -> None:
 
 def test_half_a_letter_is_written_as_a_question_mark(tmp_path: Path) -> None:
     half = Conversation.new().with_user("a \ud800 b").with_answer(LEFT)
-    Votes(tmp_path / "votes.jsonl").record("thumb", half, choice="up")
+    VoteFile(tmp_path / "votes.jsonl").record("thumb", half, choice="up")
     (found,) = read(tmp_path / "votes.jsonl")
     assert found.instruction == "a ? b"
 
 
 def test_a_question_and_its_text_are_told_apart() -> None:
-    assert apart(Message("user", "Hello")) == ("Hello", "")
-    assert apart(Message("user", TEXT, SPANS)) == ("How many? Tell me.", "ཁང་པ་༥༦༠།")
-    assert apart(Message("user", "ཁང་པ།", ({"start": 0, "end": 5, "language": "bo"},))) == ("", "ཁང་པ།")
+    assert split_instruction(Message("user", "Hello")) == ("Hello", "")
+    assert split_instruction(Message("user", TEXT, SPANS)) == ("How many? Tell me.", "ཁང་པ་༥༦༠།")
+    assert split_instruction(Message("user", "ཁང་པ།", ({"start": 0, "end": 5, "language": "bo"},))) == (
+        "",
+        "ཁང་པ།",
+    )

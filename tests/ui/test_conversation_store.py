@@ -8,19 +8,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui import conversation_store as shelves
+from ui import conversation_store as conversation_store
 from ui.conversation import Conversation, Message
 from ui.conversation_store import ConversationStore, title
 
 
-def talk(shelf: ConversationStore, text: str) -> ConversationStore:
-    return shelf.with_open(shelf.open.with_user(text).with_answer(Message("assistant", "yes")))
+def talk(store: ConversationStore, text: str) -> ConversationStore:
+    return store.with_open(store.open.with_user(text).with_answer(Message("assistant", "yes")))
 
 
 def test_conversations_come_back_as_they_were_kept() -> None:
-    shelf = talk(talk(ConversationStore.fresh(), "one").added(), "two")
-    again = ConversationStore.from_json(json.loads(json.dumps(shelf.to_json())))
-    assert again == shelf and [name for name, _ in again.titles] == ["two", "one"]
+    store = talk(talk(ConversationStore.fresh(), "one").added(), "two")
+    again = ConversationStore.from_json(json.loads(json.dumps(store.to_json())))
+    assert again == store and [name for name, _ in again.titles] == ["two", "one"]
     older = again.opened(again.conversations[1].id)
     assert (
         older.open.messages[0].text == "one"
@@ -30,15 +30,15 @@ def test_conversations_come_back_as_they_were_kept() -> None:
 
 
 def test_one_that_is_empty_is_taken_before_another_is_made() -> None:
-    shelf = talk(ConversationStore.fresh(), "one").added()
-    assert shelf.added() == shelf and len(shelf.conversations) == 2
-    assert [one for one, _ in shelf.titles] == ["New conversation", "one"]
+    store = talk(ConversationStore.fresh(), "one").added()
+    assert store.added() == store and len(store.conversations) == 2
+    assert [one for one, _ in store.titles] == ["New conversation", "one"]
 
 
 def test_there_is_always_one() -> None:
-    shelf = talk(ConversationStore.fresh(), "one")
-    gone = shelf.deleted()
-    assert len(gone.conversations) == 1 and not gone.open.messages and gone.open_id != shelf.open_id
+    store = talk(ConversationStore.fresh(), "one")
+    gone = store.deleted()
+    assert len(gone.conversations) == 1 and not gone.open.messages and gone.open_id != store.open_id
 
 
 nonsense = st.recursive(
@@ -59,18 +59,21 @@ def test_what_is_damaged_is_left_out(stored: Any) -> None:
 
 
 def test_the_oldest_go_when_room_runs_short_and_the_open_one_never() -> None:
-    shelf = ConversationStore.fresh()
+    store = ConversationStore.fresh()
     for number in range(30):
-        shelf = talk(shelf.added(), f"{number} " + "x" * 100_000)
-    kept = ConversationStore.from_json(shelf.to_json())
-    assert 5 < len(kept.conversations) < 15 and kept.conversations[0] == shelf.conversations[0]
-    oldest = shelf.opened(shelf.conversations[-1].id)
+        store = talk(store.added(), f"{number} " + "x" * 100_000)
+    kept = ConversationStore.from_json(store.to_json())
+    assert 5 < len(kept.conversations) < 15 and kept.conversations[0] == store.conversations[0]
+    oldest = store.opened(store.conversations[-1].id)
     kept = ConversationStore.from_json(oldest.to_json())
-    assert kept.open == oldest.open and len(json.dumps(oldest.to_json())) < 1.2 * shelves.MOST_LETTERS
-    many = shelf
-    for number in range(shelves.MOST + 5):
+    assert (
+        kept.open == oldest.open
+        and len(json.dumps(oldest.to_json())) < 1.2 * conversation_store.MAX_CHARACTERS
+    )
+    many = store
+    for number in range(conversation_store.MAX_CONVERSATIONS + 5):
         many = talk(many.added(), str(number))
-    assert len(many.to_json()["conversations"]) == shelves.MOST
+    assert len(many.to_json()["conversations"]) == conversation_store.MAX_CONVERSATIONS
 
 
 @given(st.text())

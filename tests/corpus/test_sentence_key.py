@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llink_ray.corpus.normalise import sentence_key, tidy
+from llink_ray.corpus.sentence_key import sentence_key
+from llink_ray.text.normalisation import normalise
 
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -16,8 +17,8 @@ any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 @settings(deadline=None)
 @given(any_text)
 def test_tidy_is_stable_and_clean(text: str) -> None:
-    once = tidy(text)
-    assert tidy(once) == once
+    once = normalise(text)
+    assert normalise(once) == once
     assert once == unicodedata.normalize("NFC", once)
     assert not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in once)
     assert "\u00a0" in once or once == " ".join(once.split())
@@ -46,8 +47,8 @@ def test_key_is_stable(text: str) -> None:
         ("ক্\u200dষ", "ক্\u200dষ"),
     ],
 )
-def test_tidy(text: str, clean: str) -> None:
-    assert tidy(text) == clean
+def test_normalise(text: str, clean: str) -> None:
+    assert normalise(text) == clean
 
 
 @pytest.mark.parametrize(

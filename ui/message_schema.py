@@ -1,4 +1,4 @@
-"""What a browser kept, checked like a request: who can write into its storage gets no further than text."""
+"""Schema of what a browser stored. It is checked like a request, since its owner can write anything there."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, NonNegativeInt
 
-LETTERS = 500_000
+MAX_CHARACTERS = 500_000
 """Of one message."""
-MESSAGES = 2_000
+MAX_MESSAGES = 2_000
 """Of one conversation."""
-Text = Annotated[str, Field(max_length=LETTERS)]
-Short = Annotated[str, Field(max_length=1_000)]
+LongText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+ShortText = Annotated[str, Field(max_length=1_000)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 _Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
-class _Kept(BaseModel):
-    """Of the fields that are known; others are left out."""
+class _Schema(BaseModel):
+    """Unknown fields are dropped."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class _Span(_Kept):
+class _Span(_Schema):
     start: NonNegativeInt
     end: NonNegativeInt
     language: _Code | None = None
-    name: Short | None = None
-    own_name: Short | None = None
+    name: ShortText | None = None
+    own_name: ShortText | None = None
     direction: Literal["ltr", "rtl"] = "ltr"
     confidence: FiniteFloat = 0.0
     served: bool = False
@@ -35,25 +35,25 @@ class _Span(_Kept):
     sentences: NonNegativeInt = 0
     slots: NonNegativeInt = 0
     outside: NonNegativeInt | None = 0
-    numerals: Annotated[list[Short], Field(max_length=1_000)] = []
+    numerals: Annotated[list[ShortText], Field(max_length=1_000)] = []
 
 
-class _Bundle(_Kept):
-    version: Short = ""
-    digest: Short = ""
+class _Bundle(_Schema):
+    version: ShortText = ""
+    digest: ShortText = ""
 
 
-class _Grounding(_Kept):
+class _Grounding(_Schema):
     nats: FiniteFloat = 0.0
-    sentence: Short = ""
+    sentence: ShortText = ""
 
 
-class _Notice(_Kept):
+class _Notice(_Schema):
     code: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")] = ""
-    message: Short = ""
+    message: ShortText = ""
 
 
-class _Llink(_Kept):
+class _Llink(_Schema):
     spans: Annotated[list[_Span], Field(max_length=5_000)] = []
     sentences: NonNegativeInt = 0
     slots: NonNegativeInt = 0
@@ -67,27 +67,27 @@ class _Llink(_Kept):
     notices: Annotated[list[_Notice], Field(max_length=20)] = []
 
 
-class _Usage(_Kept):
+class _Usage(_Schema):
     prompt_tokens: NonNegativeInt = 0
     completion_tokens: NonNegativeInt = 0
     total_tokens: NonNegativeInt = 0
 
 
-class _Seen(_Kept):
-    model: Short = ""
+class _Metadata(_Schema):
+    model: ShortText = ""
     llink: _Llink = _Llink()
     usage: _Usage = _Usage()
     first_token: FiniteFloat = 0.0
     tokens_per_second: FiniteFloat = 0.0
-    finish_reason: Short = ""
+    finish_reason: ShortText = ""
 
 
-def _as(kind: type[_Kept]) -> BeforeValidator:
-    """A dictionary with what ``kind`` knows of it, and nothing that it did not have."""
-    return BeforeValidator(lambda data: kind.model_validate(data).model_dump(exclude_unset=True))
+def _checked_by(schema: type[_Schema]) -> BeforeValidator:
+    """A dictionary with the fields of ``schema`` that were given."""
+    return BeforeValidator(lambda data: schema.model_validate(data).model_dump(exclude_unset=True))
 
 
-Span = Annotated[dict[str, Any], _as(_Span)]
-"""As ``/v1/detect`` has it."""
-Seen = Annotated[dict[str, Any], _as(_Seen)]
-"""What the service said beside an answer, and how long it took."""
+Span = Annotated[dict[str, Any], _checked_by(_Span)]
+"""A span of ``/v1/detect``."""
+Metadata = Annotated[dict[str, Any], _checked_by(_Metadata)]
+"""What the service reported with an answer, and how long it took."""

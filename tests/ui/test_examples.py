@@ -18,22 +18,22 @@ def test_each_language_has_three_with_their_meaning(code: str) -> None:
     for one in found:
         assert detect(one.foreign).code == code
         assert one.text == f"{one.instruction} {one.foreign}"
-        assert one.meaning.isascii() and part_of(one.meaning) == "bundle"  # what bundles were taught to read
-    assert found[-1].instruction == TRANSLATE[0] and found[-1].answer == found[-1].meaning
+        assert one.english.isascii() and part_of(one.english) == "bundle"  # what bundles were taught to read
+    assert found[-1].instruction == TRANSLATE[0] and found[-1].answer == found[-1].english
 
 
 def test_they_are_shown_in_their_script_beside_their_meaning() -> None:
-    html = examples.html(["bo", "xx", "am", "bo"])
+    html = examples.examples_html(["bo", "xx", "am", "bo"])
     assert html.count("<section>") == 3  # Tibetan, Amharic, both at once
     assert find("bo").own_name in html and "Amharic" in html
     for one in (*examples.examples("bo"), *examples.examples("am")):
-        assert one.foreign in html and one.meaning in html
+        assert one.foreign in html and one.english in html
 
 
 def test_nothing_is_offered_where_nothing_is_known() -> None:
-    assert examples.html([]) == "" and examples.examples("en") == ()
-    assert examples.mixed(["bo"]) is None
-    both = examples.mixed(["bo", "km"])
+    assert examples.examples_html([]) == "" and examples.examples("en") == ()
+    assert examples.mixed_example(["bo"]) is None
+    both = examples.mixed_example(["bo", "km"])
     assert both is not None and {span.code for span in spans(both.foreign)} == {"bo", "km"}
 
 

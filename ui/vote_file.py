@@ -1,4 +1,4 @@
-"""Votes and thumbs, a line each in a file that the operator named; the evaluation's judge report reads it."""
+"""The operator's file of votes, one JSON object per line, which ``evaluation.judge.votes`` reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.votes import Thumb, Vote
@@ -18,11 +18,11 @@ from ui.conversation import Conversation, Message
 _WINNERS: dict[str, Literal["a", "b", "tie"]] = {"left": "a", "right": "b", "tie": "tie"}
 
 
-class Votes:
-    """The file, added to; without a path nothing is ever kept."""
+class VoteFile:
+    """Appends votes; without a path it does nothing."""
 
     def __init__(self, path: str | Path | None) -> None:
-        """Makes the file where there is none.
+        """Creates the file where it is missing.
 
         Raises:
             LlinkError: it cannot be written.
@@ -32,8 +32,7 @@ class Votes:
         if self.path is None:
             return
         try:
-            with self._opened(self.path):
-                pass
+            _open_for_append(self.path).close()
         except OSError as error:
             raise LlinkError(
                 f"votes cannot be kept in {self.path} ({error.strerror}): name another file with --votes"
@@ -49,26 +48,23 @@ class Votes:
         right: Message | None = None,
         models: Sequence[str] = (),
     ) -> None:
-        """Keep one: a ``vote`` (``left``, ``right``, ``tie``) between two answers to the last question, or a
+        """Append a ``vote`` (``left``, ``right``, ``tie``) between two answers to the last question, or a
         ``thumb`` (``up``, ``down``) on the last answer.
 
         Raises:
             JobFailed: the file cannot be written any more.
-            ValueError: nothing was asked or answered yet, or there is no such choice.
+            ValueError: there is no question, no answer or no such choice.
         """
         if self.path is None:
             return
-        self._write(
+        line = (
             _vote(conversation, choice, left, right, models)
             if kind == "vote"
             else _thumb(conversation, choice)
         )
-
-    def _write(self, line: Vote | Thumb) -> None:
-        assert self.path is not None, "looked at before"
         data = json.dumps(line.model_dump(), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
-            with self._lock, self._opened(self.path) as file:
+            with self._lock, _open_for_append(self.path) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -77,14 +73,15 @@ class Votes:
                 f"the vote could not be kept ({error.strerror}): tell whoever runs this chat"
             ) from None
 
-    def _opened(self, path: Path) -> Any:
-        """For adding, readable by its owner alone; a line that a kill cut short is ended."""
-        file = open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        return file
+
+def _open_for_append(path: Path) -> BinaryIO:
+    """Readable by its owner alone; an unfinished last line is ended."""
+    file = open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    return file
 
 
 def _vote(
@@ -96,13 +93,13 @@ def _vote(
 ) -> Vote:
     if left is None or right is None or choice not in _WINNERS:
         raise ValueError("a vote has two answers, and is left, right or tie")
-    named = [*models, "", ""]
+    left_model, right_model = [*models, "", ""][:2]
     return Vote(
-        **_asked(conversation),
+        **_question_fields(conversation),
         answer_a=left.text,
         answer_b=right.text,
-        side_a=side(left, named[0]),
-        side_b=side(right, named[1]),
+        side_a=_system(left, left_model),
+        side_b=_system(right, right_model),
         winner=_WINNERS[choice],
     )
 
@@ -112,49 +109,47 @@ def _thumb(conversation: Conversation, choice: str) -> Thumb:
     if answer is None or answer.role != "assistant" or choice not in ("up", "down"):
         raise ValueError("a thumb is on an answer, and is up or down")
     return Thumb(
-        **_asked(conversation),
+        **_question_fields(conversation),
         answer=answer.text,
-        side=side(answer),
+        side=_system(answer),
         choice="up" if choice == "up" else "down",
     )
 
 
-def side(answer: Message, model: str = "") -> str:
-    """Who answered: the model, and the versions of the bundles that it used."""
-    seen = answer.seen or {}
-    bundles = (seen.get("llink") or {}).get("bundles") or {}
-    used = ", ".join(
-        f"{code} {bundle.get('version', '')}".strip() for code, bundle in sorted(bundles.items())
-    )
-    name = model or str(seen.get("model") or "unknown")
-    return f"{name} ({used})" if used else name
+def _system(answer: Message, model: str = "") -> str:
+    """The model that answered, with the versions of its bundles: ``llink (bo v0001)``."""
+    metadata = answer.metadata or {}
+    bundles = (metadata.get("llink") or {}).get("bundles") or {}
+    versions = ", ".join(f"{code} {b.get('version', '')}".strip() for code, b in sorted(bundles.items()))
+    name = model or str(metadata.get("model") or "unknown")
+    return f"{name} ({versions})" if versions else name
 
 
-def _asked(conversation: Conversation) -> dict[str, Any]:
-    """The last question, taken apart, and what led to it."""
-    asked = conversation.retried().messages
-    if not asked:
+def _question_fields(conversation: Conversation) -> dict[str, Any]:
+    """The last question, and the messages up to it."""
+    messages = conversation.without_answer().messages
+    if not messages:
         raise ValueError("nothing was asked yet")
-    instruction, source = apart(asked[-1])
-    codes = dict.fromkeys(str(span["language"]) for span in _foreign(asked[-1]))
+    instruction, source = split_instruction(messages[-1])
+    codes = dict.fromkeys(str(span["language"]) for span in _foreign_spans(messages[-1]))
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "instruction": instruction,
         "source": source,
         "languages": tuple(codes),
-        "conversation": tuple({"role": one.role, "content": one.text} for one in asked),
+        "conversation": tuple({"role": m.role, "content": m.text} for m in messages),
     }
 
 
-def apart(message: Message) -> tuple[str, str]:
-    """(what was asked, the text it was asked about): the foreign stretches, from the first to the last."""
-    foreign = _foreign(message)
-    if not foreign:
+def split_instruction(message: Message) -> tuple[str, str]:
+    """(instruction, foreign text): the text reaches from the first foreign span to the last."""
+    spans = _foreign_spans(message)
+    if not spans:
         return message.text.strip(), ""
-    start, end = min(span["start"] for span in foreign), max(span["end"] for span in foreign)
-    around = f"{message.text[:start].strip()} {message.text[end:].strip()}".strip()
-    return around, message.text[start:end].strip()
+    start, end = min(span["start"] for span in spans), max(span["end"] for span in spans)
+    instruction = f"{message.text[:start].strip()} {message.text[end:].strip()}".strip()
+    return instruction, message.text[start:end].strip()
 
 
-def _foreign(message: Message) -> list[dict[str, Any]]:
+def _foreign_spans(message: Message) -> list[dict[str, Any]]:
     return [span for span in message.spans if span.get("language") not in (None, DECODER_LANGUAGE.code)]

@@ -1,4 +1,4 @@
-"""Tensors beside a bundle's weights, in files that name the version of their own form."""
+"""Safetensors files that name the version of their own layout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from llink_ray.errors import LlinkError
 
 
 @contextmanager
-def opened(file: Path, version: str, framework: Literal["pt", "numpy"]) -> Iterator[Any]:
-    """A safetensors file whose metadata name ``version``, as ``safetensors.safe_open`` gives it.
+def open_versioned(file: Path, version: str, framework: Literal["pt", "numpy"]) -> Iterator[Any]:
+    """``safetensors.safe_open`` of a file whose metadata name ``version``.
 
     Raises:
         LlinkError: damaged, or of another version.
@@ -21,10 +21,10 @@ def opened(file: Path, version: str, framework: Literal["pt", "numpy"]) -> Itera
 
     try:
         with safe_open(file, framework=framework) as tensors:
-            found = (tensors.metadata() or {}).get("version")
-            if found != version:
+            actual = (tensors.metadata() or {}).get("version")
+            if actual != version:
                 raise LlinkError(
-                    f"{file} has version {found!r}, this llink_ray reads {version}: "
+                    f"{file} has version {actual!r}, this llink_ray reads {version}: "
                     "install the llink_ray that wrote it, or train the bundle again"
                 )
             yield tensors

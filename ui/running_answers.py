@@ -1,4 +1,4 @@
-"""Answers on their way: one or two at once, that a person can stop, and that end when he leaves."""
+"""Answers that are being streamed: one or two at once, which can be stopped and end when the page is left."""
 
 from __future__ import annotations
 
@@ -8,62 +8,54 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from ui.api import ApiError, Delta, Done
+from ui.api_client import ApiError, Completion, TextDelta
 
-Stream = Callable[[], AsyncGenerator[Delta | Done, None]]
+Stream = Callable[[], AsyncGenerator[TextDelta | Completion, None]]
 Work = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
-"""Something that says each time that it has changed something."""
-PAUSE = 0.04
-"""Seconds between two updates of the page; the first word does not wait."""
+"""A coroutine function that calls its argument after each change."""
+UPDATE_SECONDS = 0.04
+"""Between two updates of the page; the first is immediate."""
 
 
 @dataclass
-class Answering:
-    """One answer, as far as it has come."""
+class RunningAnswer:
+    """One answer as far as it has arrived."""
 
     stream: Stream
     text: str = ""
-    done: Done | None = None
+    completion: Completion | None = None
     error: ApiError | None = None
     stopped: bool = False
-    progress: str = ""
-    """What is being done, where the text alone does not show it."""
 
     @property
-    def seen(self) -> dict[str, Any] | None:
-        """What is kept beside the text."""
-        if self.done is None:
+    def metadata(self) -> dict[str, Any] | None:
+        """What a message keeps beside the text."""
+        if self.completion is None:
             return None
-        done = self.done
-        return {
-            "llink": done.llink,
-            "usage": done.usage,
-            "first_token": done.first_token,
-            "tokens_per_second": done.tokens_per_second,
-            "finish_reason": done.finish_reason,
-        }
+        fields = ("llink", "usage", "first_token", "tokens_per_second", "finish_reason")
+        return {name: getattr(self.completion, name) for name in fields}
 
-    async def run(self, changed: Callable[[], None]) -> None:
-        """Follow the stream to its end; never raises but when cancelled, which closes the stream."""
+    async def run(self, notify: Callable[[], None]) -> None:
+        """Read the stream to its end. Raises only when cancelled, which closes the stream."""
         try:
             async with aclosing(self.stream()) as events:
                 async for event in events:
-                    if isinstance(event, Done):
-                        self.done, self.text = event, event.text or self.text
+                    if isinstance(event, Completion):
+                        self.completion, self.text = event, event.text or self.text
                     else:
                         self.text += event.text
-                    changed()
+                    notify()
         except ApiError as error:
             self.error = error
         except asyncio.CancelledError:
             self.stopped = True
             raise
         finally:
-            changed()
+            notify()
 
 
-class Live:
-    """What is on its way on one open page: it begins at once, and ends when this is left."""
+class RunningTasks:
+    """The tasks of one open page, started at once."""
 
     def __init__(self, works: Sequence[Work]) -> None:
         self._changed = asyncio.Event()
@@ -72,22 +64,26 @@ class Live:
             task.add_done_callback(lambda _: self._changed.set())
 
     def stop(self) -> None:
-        """End it; what arrived stays."""
+        """Cancel them; what has arrived stays."""
         for task in self._tasks:
             task.cancel()
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """Say each time that something changed, until all is done."""
+        """Yield after changes until all tasks are done.
+
+        Raises:
+            Exception: what a task raised.
+        """
         while not all(task.done() for task in self._tasks):
             await self._changed.wait()
             self._changed.clear()
             yield
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(UPDATE_SECONDS)
         for task in self._tasks:
             if not task.cancelled() and (error := task.exception()):
                 raise error
 
-    async def end(self) -> None:
-        """Let nothing go on."""
+    async def close(self) -> None:
+        """Cancel the tasks and wait for their end."""
         self.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
