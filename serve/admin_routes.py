@@ -15,7 +15,7 @@ from serve.catalog import ServedLanguage
 from serve.errors import ApiError
 from serve.request_guard import RequestGuard
 from serve.responses import ModelCard, ModelList
-from serve.service import AUTO
+from serve.service import AUTO, ModelNotFound
 
 
 def router(guard: RequestGuard) -> APIRouter:
@@ -57,7 +57,7 @@ def router(guard: RequestGuard) -> APIRouter:
                 return card
         selection = await service.select_model(name)  # by another name of the language, or an older version
         if selection.forced is None:
-            raise ApiError.model_not_found(f"there is no model {name!r} here: GET /v1/models lists them")
+            raise ModelNotFound(f"there is no model {name!r} here: GET /v1/models lists them")
         return _card(selection.languages[selection.forced], service.base)
 
     @routes.get("/health", tags=["state"])
@@ -90,7 +90,7 @@ def router(guard: RequestGuard) -> APIRouter:
         try:
             await catalog.reload()
         except LlinkError as error:  # the request is right
-            raise ApiError.overloaded(f"the registry cannot be read: {without_paths(str(error))}") from None
+            raise ApiError(503, f"the registry cannot be read: {without_paths(str(error))}") from None
         return bundles()
 
     return routes

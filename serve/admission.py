@@ -50,16 +50,18 @@ class AdmissionController:
                 request.
         """
         if self.open >= self._limit:
-            raise ApiError.overloaded(f"{self._limit} requests are being answered: ask again later")
+            raise ApiError(503, f"{self._limit} requests are being answered: ask again later")
         usage = self._refilled(caller)
         if caller.concurrent is not None and usage.open >= caller.concurrent:
-            raise ApiError.rate_limited(
+            raise ApiError(
+                429,
                 f"{usage.open} requests of the key {caller.name!r} are being answered, and "
-                f"{caller.concurrent} are allowed at once: wait for one of them"
+                f"{caller.concurrent} are allowed at once: wait for one of them",
             )
         if caller.requests_per_minute is not None:
             if usage.tokens < 1:
-                raise ApiError.rate_limited(
+                raise ApiError(
+                    429,
                     f"the key {caller.name!r} may ask {caller.requests_per_minute} times a minute: wait",
                     retry_after=(1 - usage.tokens) * 60 / caller.requests_per_minute,
                 )

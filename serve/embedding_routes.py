@@ -54,10 +54,11 @@ def router(guard: RequestGuard) -> APIRouter:
             context.outcome = "ok"
         size = result.vectors.shape[1]
         if body.dimensions not in (None, size):
-            raise ApiError.bad_request(
+            raise ApiError(
+                400,
                 f"dimensions is {body.dimensions}, and these vectors have {size} numbers, which cannot be "
                 f"fewer or more: leave it out, or give {size}",
-                "dimensions",
+                param="dimensions",
             )
         metadata = EmbeddingMetadata(
             space=options.space,

@@ -87,21 +87,21 @@ def _converters() -> Mapping[type, Callable[[Any], ApiError]]:
         ApiError: lambda error: error,
         RequestValidationError: lambda error: _from_validation(error.errors()),
         HTTPException: _from_http,
-        ModelNotFound: lambda error: ApiError.model_not_found(str(error)),
-        LanguageNotServed: lambda error: ApiError.language_not_served(str(error)),
-        QueueFull: lambda error: ApiError.rate_limited(str(error)),
-        Overloaded: lambda error: ApiError.overloaded(str(error)),
-        Lost: lambda error: ApiError.overloaded(str(error)),
+        ModelNotFound: lambda error: ApiError(404, str(error), param="model", code="model_not_found"),
+        LanguageNotServed: lambda error: ApiError(422, str(error), param="messages"),
+        QueueFull: lambda error: ApiError(429, str(error)),
+        Overloaded: lambda error: ApiError(503, str(error)),
+        Lost: lambda error: ApiError(503, str(error)),
         JobFailed: _unavailable,
-        TooLong: lambda error: ApiError.too_long(str(error)),
-        LlinkError: lambda error: ApiError.bad_request(without_paths(str(error))),
+        TooLong: lambda error: ApiError(400, str(error), code="context_length_exceeded"),
+        LlinkError: lambda error: ApiError(400, without_paths(str(error))),
     }
 
 
 def _unavailable(error: JobFailed) -> ApiError:
     """A part that the service depends on, such as the registry, is unavailable."""
     _log.warning("request %s: %s", request_id(), error)
-    return ApiError.overloaded("a part of the service is away: ask again in a moment")
+    return ApiError(503, "a part of the service is away: ask again in a moment")
 
 
 def internal_error(error: Exception) -> ApiError:
@@ -121,18 +121,14 @@ def with_param(error: LanguageNotServed | TooLong | NotUnicode, field_name: Call
 
 def _from_http(error: HTTPException) -> ApiError:
     """What the framework refuses: unknown paths, wrong methods, bodies that are not JSON."""
-    status, message, code = error.status_code, str(error.detail), None
+    status, message = error.status_code, str(error.detail)
     if status == 404:
         return ApiError.not_found()
     if status == 405:
         message = "this path does not take this method: GET /openapi.json lists what it takes"
-        code = "method_not_allowed"
-    elif status == 415:
-        code = "unsupported_media_type"
     elif status == 400 and "parsing the body" in message:
         message = "the body cannot be read as JSON in UTF-8: look at what is sent"
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return ApiError(status, message, type=kind, code=code, headers=error.headers)
+    return ApiError(status, message, headers=error.headers)
 
 
 def _from_validation(errors: Sequence[Any]) -> ApiError:
@@ -141,16 +137,14 @@ def _from_validation(errors: Sequence[Any]) -> ApiError:
     if error["type"] == "json_invalid":
         position = (*error["loc"], None)[1]
         why = error.get("ctx", {}).get("error", "it breaks off")
-        return ApiError.bad_request(
-            f"the body is not JSON ({why}, at character {position}): look at it there"
-        )
+        return ApiError(400, f"the body is not JSON ({why}, at character {position}): look at it there")
     name = _field_name(error["loc"])
     if not name and error["type"] in ("missing", "model_attributes_type", "model_type"):
-        return ApiError.bad_request(
-            "the body has to be a JSON object, with content-type: application/json: send one"
+        return ApiError(
+            400, "the body has to be a JSON object, with content-type: application/json: send one"
         )
     message = _MESSAGES.get(error["type"], _OTHER_MESSAGE).format_map(error.get("ctx", {}))
-    return ApiError.bad_request(f"{name or 'the body'} {message}", param=name or None)
+    return ApiError(400, f"{name or 'the body'} {message}", param=name or None)
 
 
 def _field_name(location: Sequence[str | int]) -> str:

@@ -99,10 +99,12 @@ class KeyRing:
             if hmac.compare_digest(key.digest, digest):
                 match = key
         if match is None:
-            raise ApiError.unauthorized("this API key is not known here: look at it, or ask for one")
+            raise ApiError(401, "this API key is not known here: look at it, or ask for one")
         if match.expires is not None and self._now() >= match.expires:
-            raise ApiError.unauthorized(
-                f"this API key expired on {match.expires:%Y-%m-%d}: ask for a new one", "expired_api_key"
+            raise ApiError(
+                401,
+                f"this API key expired on {match.expires:%Y-%m-%d}: ask for a new one",
+                code="expired_api_key",
             )
         return match.caller
 
@@ -113,16 +115,17 @@ class KeyRing:
             ApiError: 401 without a key, 403 with another one, or where no admin key was set.
         """
         if self._admin is None:
-            raise ApiError.forbidden(
+            raise ApiError(
+                403,
                 "the admin endpoints are closed: start the service with an admin key in the variable "
-                f"{self._admin_variable}"
+                f"{self._admin_variable}",
             )
         if not hmac.compare_digest(self._admin, digest_of(_bearer(header))):
-            raise ApiError.forbidden("this is not the admin key")
+            raise ApiError(403, "this is not the admin key")
 
 
 def _bearer(header: str | None) -> str:
     scheme, _, key = (header or "").strip().partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise ApiError.unauthorized("there is no API key: send the header 'Authorization: Bearer <key>'")
+        raise ApiError(401, "there is no API key: send the header 'Authorization: Bearer <key>'")
     return key.strip()

@@ -61,9 +61,7 @@ class ProxyMiddleware:
                 raise
             await response.send_error(internal_error(error))
         if is_http and not response.started:  # Ray ends so where an ingress died under the request
-            await response.send_error(
-                ApiError.overloaded("a part of the service went away: ask again in a moment")
-            )
+            await response.send_error(ApiError(503, "a part of the service went away: ask again in a moment"))
 
 
 def _is_dropped(name: bytes) -> bool:
@@ -109,8 +107,8 @@ def _from_ray(status: int, retry_after: str | None) -> ApiError:
     if status == 404:
         return ApiError.not_found()
     if status == 408:
-        return ApiError(408, "the answer was not done in time: ask again", code="request_timeout")
+        return ApiError(408, "the answer was not done in time: ask again")
     if status in (429, 503):
         message = "the service is starting, ending, or asked for too much at once: ask again in a moment"
-        return ApiError.overloaded(message, float(retry_after or 1))
+        return ApiError(503, message, retry_after=float(retry_after or 1))
     return ApiError.internal()

@@ -48,7 +48,7 @@ class BodyMiddleware:
         is_gzip = _is_gzip(headers)
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > self._max_bytes):
-            raise ApiError.too_large(self._max_bytes)
+            raise _too_large(self._max_bytes)
         body, more = bytearray(), True
         try:
             async with asyncio.timeout(self._seconds):
@@ -59,9 +59,13 @@ class BodyMiddleware:
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
                     if len(body) > self._max_bytes:
-                        raise ApiError.too_large(self._max_bytes)
+                        raise _too_large(self._max_bytes)
         except TimeoutError:
-            raise ApiError.too_slow(self._seconds) from None
+            raise ApiError(
+                408,
+                f"the body did not come within {self._seconds:g} seconds: send it faster, or less of it",
+                headers={"connection": "close"},
+            ) from None
         return gunzip(bytes(body), self._max_bytes) if is_gzip else bytes(body)
 
 
@@ -74,7 +78,11 @@ def _is_gzip(headers: Headers) -> bool:
     names = [part.strip() for part in ",".join(headers.getlist("content-encoding")).lower().split(",")]
     encodings = [name for name in names if name not in ("", "identity")]
     if encodings and (len(encodings) > 1 or encodings[0] not in _GZIP):
-        raise ApiError.unsupported_encoding()
+        raise ApiError(
+            415,
+            "the body is packed in a way that is not read here: send it as gzip or as it is",
+            headers={"accept-encoding": "gzip"},
+        )
     return bool(encodings)
 
 
@@ -90,12 +98,16 @@ def gunzip(packed: bytes, max_bytes: int) -> bytes:
             member = zlib.decompressobj(_GZIP_WINDOW)
             content += member.decompress(packed, max_bytes + 1 - len(content))
             if len(content) > max_bytes:
-                raise ApiError.too_large(max_bytes)
+                raise _too_large(max_bytes)
             if not member.eof:
-                raise ApiError.bad_request("the gzip body breaks off: send all of it")
+                raise ApiError(400, "the gzip body breaks off: send all of it")
             packed = member.unused_data
     except zlib.error:
-        raise ApiError.bad_request(
-            "the body is not gzip, which its content-encoding says: pack it, or leave the header out"
+        raise ApiError(
+            400, "the body is not gzip, which its content-encoding says: pack it, or leave the header out"
         ) from None
     return bytes(content)
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(413, f"the body is larger than {max_bytes} bytes: send less")

@@ -133,4 +133,4 @@ def raise_if_failed(done: FinishInfo, seconds: float) -> None:
     if done.reason == "deadline":
         raise ApiError.deadline(seconds)
     if done.reason in ("error", "cancelled"):
-        raise ApiError.overloaded(without_paths(done.error or "the decoder gave this request up: ask again"))
+        raise ApiError(503, without_paths(done.error or "the decoder gave this request up: ask again"))

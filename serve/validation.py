@@ -12,6 +12,8 @@ from serve.settings import LimitSettings
 
 NamedText = tuple[str, str]
 """(name of the field, text)."""
+_TOO_LONG = "context_length_exceeded"
+"""OpenAI's code."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -24,7 +26,7 @@ def check_chat(request: ChatRequest, limits: LimitSettings) -> None:
     _check_messages(request, limits)
     _check_sampling(request, limits)
     if request.top_logprobs is not None and not request.logprobs:
-        raise ApiError.bad_request("top_logprobs wants logprobs: set it to true", "top_logprobs")
+        raise _refusal("top_logprobs wants logprobs: set it to true", "top_logprobs")
     _check_instruction(request)
 
 
@@ -37,11 +39,11 @@ def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
     texts = request.texts
     _check_count("prompt", texts, limits.prompts)
     if request.echo and request.stream:
-        raise ApiError.bad_request("echo is not for streams: leave one of the two out", "echo")
+        raise _refusal("echo is not for streams: leave one of the two out", "echo")
     if request.echo and not all(texts):
-        raise ApiError.bad_request("there is nothing to give back: send a prompt that is not empty", "prompt")
+        raise _refusal("there is nothing to give back: send a prompt that is not empty", "prompt")
     if request.max_tokens == 0 and not request.echo:
-        raise ApiError.bad_request("max_tokens may be 0 with echo alone: ask for 1 or more", "max_tokens")
+        raise _refusal("max_tokens may be 0 with echo alone: ask for 1 or more", "max_tokens")
     _check_texts(_named("prompt", request.prompt), limits, "prompt")
     _check_sampling(request, limits)
     _check_instruction(request)
@@ -54,7 +56,7 @@ def check_tokenize(request: TokenizeRequest, limits: LimitSettings) -> None:
         ApiError: 400, with the field.
     """
     if request.text is None and request.messages is None:
-        raise ApiError.bad_request("there is nothing to count: send text or messages", "text")
+        raise _refusal("there is nothing to count: send text or messages", "text")
     _check_messages(request, limits)
 
 
@@ -69,7 +71,7 @@ def check_text_batch(request: TextBatchRequest, limits: LimitSettings) -> None:
     _check_texts(texts, limits, "input")
     for name, text in texts:
         if not visible(text):
-            raise ApiError.bad_request(f"{name} is empty: send a text", name)
+            raise _refusal(f"{name} is empty: send a text", name)
 
 
 def check_text(text: str, name: str) -> None:
@@ -82,12 +84,16 @@ def check_text(text: str, name: str) -> None:
         ApiError: 400, with the code point and its position.
     """
     if match := _SURROGATES.search(text):
-        raise ApiError.bad_request(
+        raise _refusal(
             f"{name} has U+{ord(match.group()):04X} at character {match.start()}, half of a surrogate pair: "
             "take it out",
-            param=name,
-            code="invalid_text",
+            name,
+            "invalid_text",
         )
+
+
+def _refusal(message: str, param: str, code: str | None = None) -> ApiError:
+    return ApiError(400, message, param=param, code=code)
 
 
 def _check_messages(request: ChatRequest | TokenizeRequest, limits: LimitSettings) -> None:
@@ -96,24 +102,21 @@ def _check_messages(request: ChatRequest | TokenizeRequest, limits: LimitSetting
         _check_texts([("text", request.turns[0][1])], limits, "text")
         return
     if len(messages) > limits.messages:
-        raise ApiError.too_long(
-            f"there are {len(messages)} messages, and {limits.messages} fit: send fewer", "messages"
-        )
+        message = f"there are {len(messages)} messages, and {limits.messages} fit: send fewer"
+        raise _refusal(message, "messages", _TOO_LONG)
     _check_texts([(f"messages[{i}].content", m.text) for i, m in enumerate(messages)], limits, "messages")
 
 
 def _check_sampling(request: SamplingRequest, limits: LimitSettings) -> None:
     if len(request.stops) > limits.stops:
-        raise ApiError.bad_request(f"stop may have {limits.stops} strings at most: send fewer", "stop")
+        raise _refusal(f"stop may have {limits.stops} strings at most: send fewer", "stop")
     for stop in request.stops:
         if len(stop) > limits.stop_characters:
-            raise ApiError.bad_request(
-                f"a stop string may have {limits.stop_characters} characters at most: send a shorter one",
-                "stop",
-            )
+            limit = limits.stop_characters
+            raise _refusal(f"a stop string may have {limit} characters at most: send a shorter one", "stop")
         check_text(stop, "stop")
     if request.stream_options is not None and not request.stream:
-        raise ApiError.bad_request("stream_options is for streams: set stream to true", "stream_options")
+        raise _refusal("stream_options is for streams: set stream to true", "stream_options")
 
 
 def _check_instruction(request: ChatRequest | CompletionRequest) -> None:
@@ -123,17 +126,16 @@ def _check_instruction(request: ChatRequest | CompletionRequest) -> None:
 
 def _check_count(field: str, texts: Sequence[str], limit: int) -> None:
     if not texts:
-        raise ApiError.bad_request(f"{field} is empty: send a text", field)
+        raise _refusal(f"{field} is empty: send a text", field)
     if len(texts) > limit:
-        raise ApiError.bad_request(f"there are {len(texts)} {field}s, and {limit} fit: send fewer", field)
+        raise _refusal(f"there are {len(texts)} {field}s, and {limit} fit: send fewer", field)
 
 
 def _check_texts(texts: Sequence[NamedText], limits: LimitSettings, param: str) -> None:
     total = sum(len(text) for _, text in texts)
     if total > limits.characters:  # before the texts are looked through, since it costs nothing
-        raise ApiError.too_long(
-            f"{param} has {total} characters, and {limits.characters} fit: send less", param
-        )
+        message = f"{param} has {total} characters, and {limits.characters} fit: send less"
+        raise _refusal(message, param, _TOO_LONG)
     for name, text in texts:
         check_text(text, name)
 

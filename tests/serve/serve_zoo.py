@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,15 @@ KM = "កសិករលក់ផ្លែប៉ោម៣០។"
 LANGUAGES = ("bo", "km")
 
 
+@cache
+def _trained() -> LlinkPipeline:
+    slots = {"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
+    return learn(small_settings("embedded", "embedded", slots=slots)).taught
+
+
 def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> LlinkPipeline:
     """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder."""
-    settings = small_settings(
-        "embedded", "embedded", slots={"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
-    )
-    taught = learn(settings).taught
+    taught = deepcopy(_trained())
     torch.manual_seed(7 * len(code) + ord(code[0]) + 100 * seed)
     with torch.no_grad():
         for name, parameter in taught.model.named_parameters():

@@ -11,9 +11,9 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-import edge_app
+import guarded_app as app_module
 import pytest
-from edge_app import chat, guarded_app
+from guarded_app import chat, guarded_app
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from listening import listening
@@ -105,7 +105,7 @@ def test_an_answer_has_one_id(address: str, path: str, given: list[bytes], kept:
 
 
 def test_the_log_has_the_same_id(address: str) -> None:
-    logged = edge_app.logged()
+    logged = app_module.logged()
     lines = next(logged)
     for asked_for in (b"abc-2", b"a b", b"\xe9"):
         _, headers, _ = exchange(address, request("GET", "/stream", [(b"x-request-id", asked_for)]))

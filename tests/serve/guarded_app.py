@@ -1,4 +1,4 @@
-"""A small application behind the edge, and ways to ask it."""
+"""A small application behind the service's middleware, and ways to call it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx2
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from starlette.testclient import TestClient
@@ -20,7 +21,11 @@ from serve.errors import ApiError
 from serve.keys import CALLER_KEY, KeyRing
 from serve.protocol import ChatRequest, CompletionRequest, EmbeddingsRequest, TokenizeRequest
 from serve.responses import ERRORS
+from serve.service import ModelNotFound
 from serve.settings import ServeSettings
+
+CHAT = "/v1/chat/completions"
+JSON = {"content-type": "application/json"}
 
 
 def guarded_app(
@@ -96,8 +101,22 @@ def raised(how: str) -> Exception:
         "closed": Overloaded("closed: come back"),
         "language": LanguageNotServed(find("my"), ["bo"]),
         "late": ApiError.deadline(1.5),
-        "model": ApiError.model_not_found("there is no model 'x'"),
+        "model": ModelNotFound("there is no model 'x'"),
     }.get(how) or RuntimeError("secret")
+
+
+def refusal(reply: httpx2.Response, status: int, param: str | None = None) -> dict[str, Any]:
+    """The error, after checking what holds of every one."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/json"
+    assert len(reply.headers["x-request-id"]) >= 1
+    told = reply.json()
+    assert set(told) == {"error"} and set(told["error"]) == {"message", "type", "param", "code"}
+    assert told["error"]["message"] and "\n" not in told["error"]["message"]
+    assert told["error"]["param"] == param
+    assert "Traceback" not in reply.text and "secret" not in reply.text
+    error: dict[str, Any] = told["error"]
+    return error
 
 
 def client(app: FastAPI) -> TestClient:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from edge_app import chat, client, guarded_app
+from guarded_app import chat, client, guarded_app
 from listening import listening
 from starlette.testclient import TestClient
 
