@@ -112,7 +112,10 @@ def train(settings: Settings, languages: Sequence[Loaded]) -> tuple[StageA, list
     curve.append([0, round(start.r1, 3)])
     while not stage.done:
         stage.advance()
-        if stage.step % settings.stage_a.planned_looks(len(pairs)) == 0 or stage.step == stage.steps:
+        if (
+            stage.step % settings.stage_a.planned_evaluation_interval(len(pairs)) == 0
+            or stage.step == stage.steps
+        ):
             look = validate(projector, *held_out)
             stage.record_validation(look)
             curve.append([stage.step, round(look.r1, 3)])

@@ -58,7 +58,7 @@ def stage_a(settings: Settings, pairs: list[Pair], store: Path) -> Any:
     stage = StageA(projector, prepare_alignment(projector, data, settings.stage_a), settings.stage_a, 0)
     while settings.stage_a.enabled and not stage.done:
         stage.advance()
-        if stage.step % settings.stage_a.planned_looks(n) == 0:
+        if stage.step % settings.stage_a.planned_evaluation_interval(n) == 0:
             stage.record_validation(validate(projector, foreign[n:], teacher[n:]))
     stage.keep_best()
     return projector, projector.normalise(teacher), validate(projector, foreign[n:], teacher[n:]).r1

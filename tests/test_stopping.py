@@ -28,7 +28,7 @@ how, folder = sys.argv[1], Path(sys.argv[2])
 def job():
     folder.mkdir()
     below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    with cleared(folder), resumable(lambda: "go on with: again"):
+    with removed_if_killed(folder), resumable(lambda: "go on with: again"):
         try:
             print("begun", below.pid, flush=True)
             time.sleep(60)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 
 from llink_ray.errors import LlinkError
+from llink_ray.evaluation.judge.votes import Thumb, Vote
 from ui import notices, tasks
 from ui.conversation import Conversation, Message
 from ui.conversation_store import ConversationStore
 from ui.settings import UiSettings
 from ui.view import Updates, View
-from ui.vote_file import VoteFile
+from ui.vote_file import VoteFile, make_thumb, make_vote
 
 
 class Handlers:
@@ -98,8 +99,7 @@ class Handlers:
             if not pair:
                 return self.view.idle(store)
             left, right = (Message.from_json(message) for message in pair["messages"])
-            answers = {"left": left, "right": right, "models": pair["models"]}
-            error = self._record(consent, "vote", store.open, choice, **answers)
+            error = self._keep(consent, lambda: make_vote(store.open, choice, left, right, pair["models"]))
             if choice == "right":
                 store = store.with_open(store.open.without_answer().with_answer(right))
             return self.view.idle(store, error=error, note=self._thanks(consent))
@@ -112,23 +112,16 @@ class Handlers:
         def handler(stored: Any, consent: bool) -> Updates:
             store = ConversationStore.from_json(stored)
             store = store.with_open(store.open.with_vote(choice))
-            error = self._record(consent, "thumb", store.open, choice)
+            error = self._keep(consent, lambda: make_thumb(store.open, choice))
             return self.view.idle(store, error=error, note=self._thanks(consent))
 
         return handler
 
-    def _record(
-        self,
-        consent: bool,
-        kind: Literal["vote", "thumb"],
-        conversation: Conversation,
-        choice: str,
-        **answers: Any,
-    ) -> LlinkError | None:
-        """Write the vote down where the person agreed to that; returns why that failed."""
+    def _keep(self, consent: bool, make: Callable[[], Vote | Thumb]) -> LlinkError | None:
+        """Write a vote down where the person agreed to that; returns why that failed."""
         try:
-            if consent:
-                self.votes.record(kind, conversation, choice=choice, **answers)
+            if consent and self.view.collects_votes:
+                self.votes.append(make())
         except LlinkError as error:
             return error
         return None

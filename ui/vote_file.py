@@ -38,30 +38,14 @@ class VoteFile:
                 f"votes cannot be kept in {self.path} ({error.strerror}): name another file with --votes"
             ) from None
 
-    def record(
-        self,
-        kind: Literal["vote", "thumb"],
-        conversation: Conversation,
-        *,
-        choice: str,
-        left: Message | None = None,
-        right: Message | None = None,
-        models: Sequence[str] = (),
-    ) -> None:
-        """Append a ``vote`` (``left``, ``right``, ``tie``) between two answers to the last question, or a
-        ``thumb`` (``up``, ``down``) on the last answer.
+    def append(self, line: Vote | Thumb) -> None:
+        """Append one line.
 
         Raises:
             JobFailed: the file cannot be written any more.
-            ValueError: there is no question, no answer or no such choice.
         """
         if self.path is None:
             return
-        line = (
-            _vote(conversation, choice, left, right, models)
-            if kind == "vote"
-            else _thumb(conversation, choice)
-        )
         data = json.dumps(line.model_dump(), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
             with self._lock, _open_for_append(self.path) as file:
@@ -84,15 +68,16 @@ def _open_for_append(path: Path) -> BinaryIO:
     return file
 
 
-def _vote(
-    conversation: Conversation,
-    choice: str,
-    left: Message | None,
-    right: Message | None,
-    models: Sequence[str],
+def make_vote(
+    conversation: Conversation, choice: str, left: Message, right: Message, models: Sequence[str] = ()
 ) -> Vote:
-    if left is None or right is None or choice not in _WINNERS:
-        raise ValueError("a vote has two answers, and is left, right or tie")
+    """A choice (``left``, ``right``, ``tie``) between two answers to the last question.
+
+    Raises:
+        ValueError: there is no question or no such choice.
+    """
+    if choice not in _WINNERS:
+        raise ValueError("a vote is left, right or tie")
     left_model, right_model = [*models, "", ""][:2]
     return Vote(
         **_question_fields(conversation),
@@ -104,15 +89,18 @@ def _vote(
     )
 
 
-def _thumb(conversation: Conversation, choice: str) -> Thumb:
+def make_thumb(conversation: Conversation, choice: str) -> Thumb:
+    """A thumb (``up``, ``down``) on the last answer.
+
+    Raises:
+        ValueError: there is no answer or no such choice.
+    """
     answer = conversation.messages[-1] if conversation.messages else None
     if answer is None or answer.role != "assistant" or choice not in ("up", "down"):
         raise ValueError("a thumb is on an answer, and is up or down")
+    fields = _question_fields(conversation)
     return Thumb(
-        **_question_fields(conversation),
-        answer=answer.text,
-        side=_system(answer),
-        choice="up" if choice == "up" else "down",
+        **fields, answer=answer.text, side=_system(answer), choice="up" if choice == "up" else "down"
     )
 
 

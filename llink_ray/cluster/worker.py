@@ -149,7 +149,7 @@ class Run:
             "a",
             stage,
             stage.steps,
-            settings.planned_looks(n),
+            settings.planned_evaluation_interval(n),
             evaluate,
             lambda metrics: checkpoints.report_stage_a(stage, metrics),
         )

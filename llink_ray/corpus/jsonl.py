@@ -1,6 +1,6 @@
-"""One JSON object a line: ``foreign``, ``english`` and, if known, ``questions`` and ``source``.
+"""JSON Lines: ``foreign``, ``english`` and, if known, ``questions`` and ``source``.
 
-Or as data sets of Hugging Face have it: ``{"translation": {"en": "…", "km": "…"}}``, by the languages' codes.
+Also Hugging Face's form of translation data: ``{"translation": {"en": "…", "km": "…"}}``, by language codes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 from llink_ray.corpus.lines import lines
 from llink_ray.corpus.pair import Pair, Question
-from llink_ray.corpus.tsv import named_sides
+from llink_ray.corpus.tsv import find_columns
 from llink_ray.errors import LlinkError
 
 _TRANSLATION = "translation"
 
 
 def read_jsonl(file: Path) -> Iterator[Pair]:
-    """Pairs of a JSON Lines file; other keys are ignored, a blank line is a pair of nothing.
+    """Pairs of a JSON Lines file; other keys are ignored, a blank line gives an empty pair.
 
     Raises:
         LlinkError: a line that is no JSON object, or whose fields are missing or no strings.
@@ -45,55 +45,56 @@ def read_jsonl(file: Path) -> Iterator[Pair]:
 
 
 def _translation(texts: Any, where: str) -> tuple[str, str]:
-    """The foreign and the English side of a mapping by language."""
-    inside = f"{where}, {_TRANSLATION!r}"
+    """The foreign and the English text of a mapping by language."""
+    location = f"{where}, {_TRANSLATION!r}"
     if not isinstance(texts, dict):
-        raise LlinkError(f"{inside}, must be an object like {{'en': …, 'km': …}}, not {_kind(texts)}")
+        raise LlinkError(f"{location}, must be an object like {{'en': …, 'km': …}}, not {_kind(texts)}")
     try:
-        foreign, english = _sides(tuple(texts))
+        foreign, english = _language_keys(tuple(texts))
     except LlinkError:
         keys = ", ".join(map(repr, list(texts)[:6])) or "no keys"
         raise LlinkError(
-            f"{inside}, has {keys}: wanted are 'en' and the code of one language in docs/languages.md"
+            f"{location}, has {keys}: wanted are 'en' and the code of one language in docs/languages.md"
         ) from None
-    return _text(texts, foreign, inside), _text(texts, english, inside)
+    return _text(texts, foreign, location), _text(texts, english, location)
 
 
 @lru_cache(maxsize=64)
-def _sides(names: tuple[str, ...]) -> tuple[str, str]:
-    found = named_sides("", list(names))
-    if found is None:
+def _language_keys(names: tuple[str, ...]) -> tuple[str, str]:
+    columns = find_columns("", list(names))
+    if columns is None:
         raise LlinkError("no language that is known")
-    return names[found[0]], names[found[1]]
+    return names[columns[0]], names[columns[1]]
 
 
 def _questions(entry: dict[str, Any], where: str) -> tuple[Question, ...]:
-    listed = entry.get("questions")
-    if listed is None:
+    entries = entry.get("questions")
+    if entries is None:
         return ()
-    if not isinstance(listed, list):
-        raise LlinkError(f"{where}: 'questions' must be a list of objects, not {_kind(listed)}")
-    found = []
-    for i, question in enumerate(listed, 1):
-        inside = f"{where}, question {i}"
+    if not isinstance(entries, list):
+        raise LlinkError(f"{where}: 'questions' must be a list of objects, not {_kind(entries)}")
+    questions = []
+    for i, question in enumerate(entries, 1):
+        location = f"{where}, question {i}"
         kind, instruction, answer = (
-            _text(question, key, inside) for key in ("kind", "instruction", "answer")
+            _text(question, key, location) for key in ("kind", "instruction", "answer")
         )
         if not (kind.strip() and instruction.strip() and answer.strip()):
-            raise LlinkError(f"{inside}: 'kind', 'instruction' and 'answer' must not be empty")
-        found.append(Question(kind, instruction, answer, _choices(question, answer, inside)))
-    return tuple(found)
+            raise LlinkError(f"{location}: 'kind', 'instruction' and 'answer' must not be empty")
+        questions.append(Question(kind, instruction, answer, _choices(question, answer, location)))
+    return tuple(questions)
 
 
 def _choices(question: dict[str, Any], answer: str, where: str) -> tuple[str, ...]:
-    listed = question.get("choices")
-    if listed is None:
+    entries = question.get("choices")
+    if entries is None:
         return ()
-    if not isinstance(listed, list) or not all(isinstance(one, str) and one.strip() for one in listed):
+    are_texts = isinstance(entries, list) and all(isinstance(text, str) and text.strip() for text in entries)
+    if not are_texts:
         raise LlinkError(f"{where}: 'choices' must be a list of strings that are not empty")
-    if answer not in listed:
+    if answer not in entries:
         raise LlinkError(f"{where}: the answer {answer!r} is none of its 'choices': put it among them")
-    return tuple(listed)
+    return tuple(entries)
 
 
 def _text(entry: Any, key: str, where: str) -> str:

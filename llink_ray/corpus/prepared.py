@@ -12,7 +12,7 @@ from llink_ray.corpus.clean import ZAWGYI, Cleaned, Dropped, clean, describe
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.corpus.read import read
 from llink_ray.corpus.split import SPLITS, Splits, split
-from llink_ray.corpus.tsv import COLUMNS
+from llink_ray.corpus.tsv import WRONG_COLUMN_COUNT
 from llink_ray.errors import LlinkError
 from llink_ray.progress import track
 from llink_ray.settings import CorpusSettings
@@ -118,8 +118,8 @@ def _check_sources(name: str, pairs: Iterable[Pair], held_out: Iterable[str]) ->
         if source not in sources:
             known = sorted(sources - {""})
             listed = ", ".join(map(repr, known[:MAX_SOURCES_SHOWN])) + " …" * (len(known) > MAX_SOURCES_SHOWN)
-            shown = f"name one of {listed}" if known else "none of its pairs names a source"
-            raise LlinkError(f"{name} has no source {source!r} (corpus.held_out_sources): {shown}")
+            advice = f"name one of {listed}" if known else "none of its pairs names a source"
+            raise LlinkError(f"{name} has no source {source!r} (corpus.held_out_sources): {advice}")
 
 
 def corpus_hash(pairs: Iterable[Pair]) -> str:
@@ -149,7 +149,7 @@ def _nothing_left_message(name: str, cleaned: Cleaned, language: Language) -> st
     check = f"check that the foreign side is {language.name}"
     advice = {
         "sides swapped": "swap the two columns",
-        COLUMNS: "put exactly one tab between two columns, in the header as in the lines",
+        WRONG_COLUMN_COUNT: "put exactly one tab between two columns, in the header as in the lines",
         "wrong script": check,
         ZAWGYI: "convert it to Unicode with corpus.zawgyi=convert",
         "wrong language": f"{check}, or set corpus.detect_language=false",

@@ -42,13 +42,13 @@ def read(path: str) -> Iterator[Pair]:
 
 
 def _not_empty(path: str, pairs: Iterator[Pair]) -> Iterator[Pair]:
-    found = False
+    has_pairs = False
     try:
         for pair in pairs:
-            found = found or bool(pair.foreign or pair.english or pair.fault)
+            has_pairs = has_pairs or bool(pair.foreign or pair.english or pair.fault)
             yield pair
     except OSError as error:
         reason = error.strerror or str(error)
         raise LlinkError(f"corpus {path} cannot be read ({reason}): check its permissions") from None
-    if not found:
+    if not has_pairs:
         raise LlinkError(f"corpus {path} holds no pairs: give a file with one pair a line")

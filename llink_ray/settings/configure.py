@@ -1,4 +1,4 @@
-"""Preset -> file -> flags: from what a person typed to complete, checked :class:`Settings`."""
+"""Merge preset, file and flags into complete, validated :class:`Settings`."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def _parse(text: str, where: str, model: type[BaseModel]) -> Tree:
 
 
 def assignment(text: str, model: type[BaseModel] = Settings) -> Tree:
-    """``slots.count=4`` as a tree. The setting's own type in ``model`` says how the value is read: text as it
-    stands, all else as YAML.
+    """Parse ``slots.count=4`` into a tree. Its type in ``model`` decides how the value is read: text
+    as it is, all else as YAML.
 
     Raises:
         LlinkError: no ``=`` or no key, or a value that is not YAML.
@@ -82,9 +82,9 @@ def assignment(text: str, model: type[BaseModel] = Settings) -> Tree:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise LlinkError(f"--set {text!r} is not KEY=VALUE: write e.g. --set slots.count=4")
-    path, wanted = typed_yaml.type_at(model, key.strip().split("."))
+    path, value_type = typed_yaml.type_at(model, key.strip().split("."))
     try:
-        tree: Any = typed_yaml.read_value(value.lstrip() if key != key.rstrip() else value, wanted)
+        tree: Any = typed_yaml.read_value(value.lstrip() if key != key.rstrip() else value, value_type)
     except yaml.YAMLError:
         raise LlinkError(f"--set {text!r}: the value is not YAML") from None
     for name in reversed(path):
@@ -94,7 +94,7 @@ def assignment(text: str, model: type[BaseModel] = Settings) -> Tree:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """``over`` laid on ``base``, sections merged, values replaced."""
+    """``base`` with the values of ``over``; sections are merged."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -103,7 +103,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 
 def resolve(*layers: Mapping[str, Any]) -> Settings:
-    """Lay the layers on one another and check the whole.
+    """Merge the layers in order and validate the whole.
 
     Raises:
         LlinkError: an unknown key (with the nearest known ones) or an impossible value, naming the flag.
@@ -112,7 +112,7 @@ def resolve(*layers: Mapping[str, Any]) -> Settings:
 
 
 def validated(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
-    """The same for any group of settings."""
+    """The same for any model of settings."""
     tree: Tree = {}
     for layer in layers:
         tree = merge(tree, layer)
@@ -120,12 +120,12 @@ def validated(model: type[Checked], *layers: Mapping[str, Any]) -> Checked:
         return model.model_validate(tree)
     except ValidationError as error:
         shown = not model.model_config.get("hide_input_in_errors", False)
-        said = [_sentence(item, model) for item in error.errors(include_input=shown)]
-        raise LlinkError("; ".join(said)) from None
+        messages = [_sentence(item, model) for item in error.errors(include_input=shown)]
+        raise LlinkError("; ".join(messages)) from None
 
 
 def load_settings(model: type[Checked], file: str | None, assignments: Sequence[str]) -> Checked:
-    """A settings file, then ``KEY=VALUE`` in order, checked as a whole."""
+    """Merge a settings file and ``KEY=VALUE`` assignments in order, and validate the whole."""
     layers = [read_file(file, model)] if file is not None else []
     return validated(model, *layers, *(assignment(text, model) for text in assignments))
 
@@ -138,13 +138,13 @@ def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:
         near += [k for k in all_keys(model) if k.rsplit(".", 1)[-1] == last and k not in near]
         hint = f": did you mean {' or '.join(near)}?" if near else ": `--help` and docs/settings.md list them"
         return f"unknown setting {key!r}{hint}"
-    said = str(item["msg"]).removeprefix("Value error, ")
-    given = f" = {item['input']!r}" if "input" in item else ""
-    return f"{key}{given}: {said}" if key else said
+    message = str(item["msg"]).removeprefix("Value error, ")
+    value_text = f" = {item['input']!r}" if "input" in item else ""
+    return f"{key}{value_text}: {message}" if key else message
 
 
 def all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every settings key with its dots."""
+    """Every key of a setting, with dots."""
     keys: list[str] = []
     for name, field in model.model_fields.items():
         inner = field.annotation
@@ -157,7 +157,7 @@ def all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def layers(name: str, file: str | None, assignments: Sequence[str]) -> list[Tree]:
     """The layers of a command line in order: preset, file, ``--set`` flags."""
-    found = [{**preset(name), "preset": name}]
+    tree_layers = [{**preset(name), "preset": name}]
     if file is not None:
-        found.append(read_file(file))
-    return [*found, *(assignment(text) for text in assignments)]
+        tree_layers.append(read_file(file))
+    return [*tree_layers, *(assignment(text) for text in assignments)]

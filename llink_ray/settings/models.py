@@ -28,7 +28,7 @@ class EncoderSettings(Section):
 
 
 class TeacherSettings(Section):
-    """What of the frozen decoder stands for an English sentence: the teacher state of Stage A."""
+    """The teacher state of Stage A: what the frozen decoder makes of an English sentence."""
 
     read_out: Literal["token", "last", "mean"] = "token"
     """``token``: the state at a read-out token behind the sentence (paper, section 3.2); ``last``: at the
@@ -39,7 +39,7 @@ class TeacherSettings(Section):
     depth: float | None = Field(default=None, gt=0.0, le=1.0)
     """The layer as a share of the decoder's layers, where ``layer`` names none: fits any decoder."""
     prompt: str = "{text}"
-    """Text that the sentence stands in, for ``last``."""
+    """Template around the sentence, for ``last``."""
 
     @model_validator(mode="after")
     def _prompt_holds_the_text(self) -> TeacherSettings:
@@ -68,7 +68,7 @@ class DecoderSettings(Section):
 
 
 class CorpusSettings(Section):
-    """Parallel text: where it comes from and what is kept of it."""
+    """Parallel text and how it is cleaned."""
 
     path: str | None = None
     """TSV or JSONL file; nothing means the embedded phrasebook of the language."""
@@ -83,7 +83,7 @@ class CorpusSettings(Section):
     max_characters: PositiveInt = 1_000
     """Longer sides are dropped."""
     max_length_ratio: PositiveFloat = 6.0
-    """Longest over shortest side, in UTF-8-independent letters, beyond which a pair is dropped."""
+    """Largest ratio of the sides' lengths in letters; pairs beyond it are dropped."""
     min_script_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of the foreign letters that must be in the language's script."""
     detect_language: bool = True
@@ -140,10 +140,10 @@ class LoraSettings(Section):
     """Adapters on the frozen decoder."""
 
     rank: PositiveInt = 16
-    """r."""
+    """r: rank of the adapters."""
     alpha: PositiveFloat = 16.0
-    """Scale numerator."""
+    """The adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
-    """On the adapter's input."""
+    """On the adapters' input."""
     targets: str | tuple[str, ...] = "all-linear"
     """PEFT target modules; ``all-linear`` fits every family."""

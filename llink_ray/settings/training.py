@@ -19,27 +19,27 @@ class StageASettings(Section):
     passes: PositiveFloat | None = None
     """Passes over the training pairs instead of ``steps``, so that one number fits any corpus."""
     least_steps: PositiveInt = 1
-    """Steps that ``passes`` makes at least: a small corpus is seen oftener."""
+    """Fewest steps with ``passes``: a small corpus is repeated more often."""
     batch_size: PositiveInt = 128
     """Pairs a step, over all workers."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak."""
+    """Peak learning rate."""
     final_learning_rate: float = Field(default=1e-5, ge=0.0)
-    """End of the cosine."""
+    """At the end of the cosine schedule."""
     warmup_steps: int = Field(default=3_000, ge=0)
     """Linear warm-up; at most a tenth of the steps where ``passes`` says how many."""
     weight_decay: float = Field(default=0.05, ge=0.0)
-    """AdamW."""
+    """Of AdamW."""
     betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW."""
+    """Of AdamW."""
     clip: PositiveFloat = 1.0
-    """Gradient norm."""
+    """Largest gradient norm."""
     temperature_start: PositiveFloat = 0.17
     """InfoNCE temperature at the first step."""
     temperature_end: PositiveFloat = 0.08
-    """And at the last."""
+    """InfoNCE temperature at the last step."""
     queue: int = Field(default=32_768, ge=0)
-    """Past vectors kept as negatives; 0 for none."""
+    """Size of the queue of past vectors that serve as negatives; 0 for none."""
     corpus_negatives: int = Field(default=0, ge=0)
     """Teacher states of the whole corpus as negatives of a foreign vector, in place of the queue's: at most
     so many, chosen by the seed; 0 for none."""
@@ -53,11 +53,11 @@ class StageASettings(Section):
     """Learn from the English side too, read by the encoder as if it were foreign: more to learn from, which
     pays most on text of another kind than the training text. Costs the encoder a second text a pair."""
     evaluate_every: PositiveInt = 500
-    """Steps between two looks at the validation pairs; where ``passes`` is set, there are forty looks."""
+    """Steps between two evaluations on the validation pairs; where ``passes`` is set, there are forty."""
     keep: Literal["best", "last"] = "best"
     """Which projector the stage ends with: the best by retrieval on the validation pairs, or the last."""
     patience: int = Field(default=0, ge=0)
-    """Looks at the validation pairs without a better one after which the stage ends early; 0 for never."""
+    """Evaluations without an improvement after which the stage ends early; 0 for never."""
 
     def planned_steps(self, pairs: int) -> int:
         """Optimizer steps over ``pairs`` training pairs; 0 where the stage is off."""
@@ -74,8 +74,8 @@ class StageASettings(Section):
             return self.warmup_steps
         return min(self.warmup_steps, self.planned_steps(pairs) // 10)
 
-    def planned_looks(self, pairs: int) -> int:
-        """Steps between two looks at the validation pairs: with ``passes``, a fortieth of them all."""
+    def planned_evaluation_interval(self, pairs: int) -> int:
+        """Steps between two evaluations on the validation pairs; with ``passes``, a fortieth of all steps."""
         if self.passes is None:
             return self.evaluate_every
         return max(1, self.planned_steps(pairs) // 40)
@@ -91,7 +91,7 @@ class UsageSettings(Section):
     margin: float = Field(default=1.0, ge=0.0)
     """Nats by which slots must win."""
     ablation: Literal["zero", "shuffle", "mean"] = "shuffle"
-    """What stands in for the slots."""
+    """What replaces the slots."""
     as_in_the_papers_code: bool = False
     """The sign of the authors' code, against that of their text: punishes slots for being useful."""
 
@@ -109,17 +109,17 @@ class StageBSettings(Section):
     micro_batch_size: PositiveInt | None = None
     """Examples in one forward of one worker; nothing means no accumulation."""
     lora_learning_rate: PositiveFloat = 1e-4
-    """Peak, adapters."""
+    """Peak learning rate of the adapters."""
     slot_learning_rate: PositiveFloat = 3e-5
-    """Peak, slot modules."""
+    """Peak learning rate of the slot modules."""
     scale_learning_rate: PositiveFloat = 5e-4
-    """Peak, the learned scale."""
+    """Peak learning rate of the learned scale."""
     warmup_fraction: float = Field(default=0.15, ge=0.0, lt=1.0)
     """Linear warm-up, then cosine to zero."""
     weight_decay: float = Field(default=0.0, ge=0.0)
-    """AdamW."""
+    """Of AdamW."""
     clip: PositiveFloat = 1.0
-    """Gradient norm."""
+    """Largest gradient norm."""
     examples_per_pair: PositiveInt = 1
     """Instructions drawn from one pair in one pass."""
     translate_share: float = Field(default=0.35, ge=0.0, le=1.0)
@@ -135,7 +135,7 @@ class StageBSettings(Section):
     contrastive_weight: float = Field(default=1e-3, ge=0.0)
     """InfoNCE between mean slots and teacher states."""
     contrastive_temperature: PositiveFloat = 0.07
-    """Its temperature."""
+    """Temperature of that InfoNCE."""
     bag_of_words_weight: float = Field(default=0.1, ge=0.0)
     """Slots must name the English words, read by the decoder's own output rows."""
     words_in_order_weight: float = Field(default=0.0, ge=0.0)
@@ -143,9 +143,9 @@ class StageBSettings(Section):
     usage: UsageSettings = UsageSettings()
     """The usage objective."""
     evaluate_every: PositiveInt = 200
-    """Steps between two looks at the validation loss."""
+    """Steps between two evaluations of the validation loss."""
     validation_answers: int = Field(default=0, ge=0)
-    """Validation questions that each look answers as well; 0 for none. Sweeps compare trials by them."""
+    """Validation questions that each evaluation also answers; 0 for none. Sweeps compare trials by them."""
 
 
 class DeepSpeedSettings(Section):
@@ -180,7 +180,7 @@ class CheckpointSettings(Section):
     every_steps: PositiveInt = 500
     """Steps between two checkpoints, counted in each stage."""
     keep: PositiveInt = 2
-    """Newest N kept."""
+    """Number of the newest ones that are kept."""
     log_every: PositiveInt = 10
     """Steps between two lines of ``history.jsonl``."""
 

@@ -1,7 +1,7 @@
-"""YAML read by the types it is for: where text is wanted, text stays what was written.
+"""YAML that is read by the types of settings, so that text stays as written.
 
 YAML 1.1 guesses the type of a plain scalar: ``no`` becomes false, ``0123`` the number 83, ``1:30`` 90, while
-``1e-4`` stays text. A setting knows its type, so nothing has to be guessed.
+``1e-4`` stays text. Settings have types, so nothing needs to be guessed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _QUOTES = ("'", '"')
 _KINDS = (str, bool, int, float)
 
 
-def load(text: str, wanted: Any) -> Any:
-    """The document in ``text`` for the type ``wanted``; what does not fit it is left to the type's own check.
+def load(text: str, value_type: Any) -> Any:
+    """Read a document for a type; values that do not fit are left to the type's own validation.
 
     Raises:
         yaml.YAMLError: it is not YAML.
@@ -30,14 +30,14 @@ def load(text: str, wanted: Any) -> Any:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        return None if node is None else _value(loader, node, wanted)
+        return None if node is None else _value(loader, node, value_type)
     except RecursionError:
         raise yaml.YAMLError("a mapping or list that holds itself") from None
     finally:
         loader.dispose()
 
 
-def read_value(text: str, wanted: Any) -> Any:
+def read_value(text: str, value_type: Any) -> Any:
     """What follows a ``KEY=``: for settings of text the text itself, else YAML.
 
     Text in quotes is what stands between them. A setting that may be nothing is so by ``null`` or no text at
@@ -46,9 +46,9 @@ def read_value(text: str, wanted: Any) -> Any:
     Raises:
         yaml.YAMLError: it is not YAML, where it has to be.
     """
-    members = _members(wanted)
+    members = _members(value_type)
     if str not in members:
-        return load(text, wanted)
+        return load(text, value_type)
     bare = text.strip()
     if bare[:1] in _QUOTES:
         with suppress(ValueError):  # as programs write it: YAML takes no pairs of surrogates
@@ -60,8 +60,8 @@ def read_value(text: str, wanted: Any) -> Any:
     if type(None) in members and bare in ("", "~", "null", "Null", "NULL"):
         return None
     if bare.startswith("[") and any(_is_list(member) for member in members):
-        return load(text, wanted)
-    return bare if str not in _flat(wanted) else text
+        return load(text, value_type)
+    return bare if str not in _flat(value_type) else text
 
 
 def type_at(model: type[BaseModel], path: Sequence[str]) -> tuple[list[str], Any]:
@@ -69,55 +69,56 @@ def type_at(model: type[BaseModel], path: Sequence[str]) -> tuple[list[str], Any
 
     A mapping's own keys may have dots: they are one key to its end.
     """
-    wanted: Any = model
-    for place, name in enumerate(path):
-        fields = wanted.model_fields if isinstance(wanted, type) and issubclass(wanted, BaseModel) else {}
+    value_type: Any = model
+    for depth, name in enumerate(path):
+        is_model = isinstance(value_type, type) and issubclass(value_type, BaseModel)
+        fields = value_type.model_fields if is_model else {}
         if name in fields:
-            wanted = fields[name].annotation
-        elif get_origin(wanted) is dict:
-            return [*path[:place], ".".join(path[place:])], get_args(wanted)[1]
+            value_type = fields[name].annotation
+        elif get_origin(value_type) is dict:
+            return [*path[:depth], ".".join(path[depth:])], get_args(value_type)[1]
         else:
             return list(path), Any
-    return list(path), wanted
+    return list(path), value_type
 
 
-def _flat(wanted: Any) -> list[Any]:
+def _flat(value_type: Any) -> list[Any]:
     """The types of a union, each without its constraints."""
-    origin = get_origin(wanted)
+    origin = get_origin(value_type)
     if origin is Annotated:
-        return _flat(get_args(wanted)[0])
+        return _flat(get_args(value_type)[0])
     if origin in (Union, types.UnionType):
-        return [one for member in get_args(wanted) for one in _flat(member)]
-    return [wanted]
+        return [flat for member in get_args(value_type) for flat in _flat(member)]
+    return [value_type]
 
 
-def _members(wanted: Any) -> list[Any]:
+def _members(value_type: Any) -> list[Any]:
     """The same, with a choice of words taken for text, one of numbers for numbers."""
-    found: list[Any] = []
-    for one in _flat(wanted):
-        found += [type(value) for value in get_args(one)] if get_origin(one) is Literal else [one]
-    return found
+    members: list[Any] = []
+    for member in _flat(value_type):
+        members += map(type, get_args(member)) if get_origin(member) is Literal else [member]
+    return members
 
 
-def _is_list(wanted: Any) -> bool:
-    return (get_origin(wanted) or wanted) in (list, tuple, set, frozenset)
+def _is_list(value_type: Any) -> bool:
+    return (get_origin(value_type) or value_type) in (list, tuple, set, frozenset)
 
 
-def _value(loader: yaml.SafeLoader, node: yaml.Node, wanted: Any) -> Any:
-    members = _members(wanted)
+def _value(loader: yaml.SafeLoader, node: yaml.Node, value_type: Any) -> Any:
+    members = _members(value_type)
     if isinstance(node, yaml.ScalarNode):
         return _scalar(loader, node, members)
     if isinstance(node, yaml.SequenceNode):
-        for one in filter(_is_list, members):
-            inner = _element_types(one, len(node.value))
+        for member in filter(_is_list, members):
+            inner = _element_types(member, len(node.value))
             return [_value(loader, item, kind) for item, kind in zip(node.value, inner, strict=True)]
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
-        for one in members:
-            if isinstance(one, type) and issubclass(one, BaseModel):
-                return _mapping(loader, node, {name: f.annotation for name, f in one.model_fields.items()})
-            if get_origin(one) is dict and _flat(get_args(one)[0]) == [str]:
-                return _mapping(loader, node, {}, get_args(one)[1])
+        for member in members:
+            if isinstance(member, type) and issubclass(member, BaseModel):
+                return _mapping(loader, node, {name: f.annotation for name, f in member.model_fields.items()})
+            if get_origin(member) is dict and _flat(get_args(member)[0]) == [str]:
+                return _mapping(loader, node, {}, get_args(member)[1])
     return _guessed(loader, node)
 
 
@@ -130,13 +131,13 @@ def _mapping(
     }
 
 
-def _element_types(wanted: Any, count: int) -> list[Any]:
-    given = get_args(wanted)
-    if not given:
+def _element_types(value_type: Any, count: int) -> list[Any]:
+    arguments = get_args(value_type)
+    if not arguments:
         return [Any] * count
-    if get_origin(wanted) is tuple and given[-1] is not Ellipsis:
-        return [*given, *[Any] * count][:count]
-    return [given[0]] * count
+    if get_origin(value_type) is tuple and arguments[-1] is not Ellipsis:
+        return [*arguments, *[Any] * count][:count]
+    return [arguments[0]] * count
 
 
 def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode, members: list[Any]) -> Any:
@@ -146,9 +147,9 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode, members: list[Any]) 
         and (type(None) in members or (node.value and str not in members))
     ):
         return None
-    if str in members or any(_is_list(one) for one in members):
+    if str in members or any(_is_list(member) for member in members):
         return node.value  # one thing where a list is wanted is told as it was written
-    if node.style is None and members and all(one in (*_KINDS, type(None)) for one in members):
+    if node.style is None and members and all(member in (*_KINDS, type(None)) for member in members):
         boolean = node.tag == _BOOLEAN and bool in members
         return _guessed(loader, node) if boolean else _number(node.value)
     return _guessed(loader, node)
@@ -156,7 +157,7 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode, members: list[Any]) 
 
 def _number(text: str) -> Any:
     """A number as people write one; other text as it is, which the type refuses."""
-    for read in (int, lambda given: int(given, 0), float):
+    for read in (int, lambda arguments: int(arguments, 0), float):
         with suppress(ValueError):
             return read(text)
     with suppress(ValueError):

@@ -67,8 +67,8 @@ def is_abbreviation(before: str, after: str, own: Language) -> bool:
 
 def first_visible(after: str) -> str:
     """The first character after blanks and opening signs."""
-    place = _LEAD.match(after).end()
-    return after[place : place + 1]
+    position = _LEAD.match(after).end()
+    return after[position : position + 1]
 
 
 def is_small(letter: str) -> bool:

@@ -69,12 +69,12 @@ class Located:
     """A visible text with the offsets of its characters in the original."""
 
     text: str
-    places: list[int] | None
+    offsets: list[int] | None
     """Original offset of each character, and the original length at the end; None where nothing changed."""
 
     def place(self, offset: int) -> int:
         """Original offset of the character at ``offset``."""
-        return offset if self.places is None else self.places[offset]
+        return offset if self.offsets is None else self.offsets[offset]
 
 
 def visible(text: str) -> str:
@@ -108,14 +108,14 @@ def known(version: int) -> bool:
 
 def located(text: str) -> Located:
     """:func:`visible`, with where everything stood."""
-    places: list[int] | None = None
+    offsets: list[int] | None = None
     while _is_odd(before := text):
-        text, places = _edited(text, places, _replacements(_RUNS, _kept, text))
-        text, places = _edited(text, places, _replacements(_OTHERS, _usual, text))
-        text, places = _edited(text, places, _compositions(text))
+        text, offsets = _edited(text, offsets, _replacements(_RUNS, _kept, text))
+        text, offsets = _edited(text, offsets, _replacements(_OTHERS, _usual, text))
+        text, offsets = _edited(text, offsets, _compositions(text))
         if text == before:
             break
-    return Located(text, places)
+    return Located(text, offsets)
 
 
 def _is_odd(text: str) -> bool:
@@ -129,18 +129,19 @@ Edit = tuple[int, int, str]
 """Start, end and replacement."""
 
 
-def _edited(text: str, places: list[int] | None, edits: Iterator[Edit]) -> tuple[str, list[int] | None]:
-    parts, offsets, done = list[str](), list[int](), 0
+def _edited(text: str, offsets: list[int] | None, edits: Iterator[Edit]) -> tuple[str, list[int] | None]:
+    """The text after ``edits``, with the original offsets of its characters."""
+    parts, positions, done = list[str](), list[int](), 0
     for start, end, new in edits:
         parts += (text[done:start], new)
-        offsets += range(done, start)
-        offsets += (min(start + i, end - 1) for i in range(len(new)))
+        positions += range(done, start)
+        positions += (min(start + i, end - 1) for i in range(len(new)))
         done = end
     if not parts:
-        return text, places
-    offsets += range(done, len(text) + 1)
+        return text, offsets
+    positions += range(done, len(text) + 1)
     edited = "".join(parts) + text[done:]
-    return edited, offsets if places is None else [places[i] for i in offsets]
+    return edited, positions if offsets is None else [offsets[i] for i in positions]
 
 
 def _replacements(

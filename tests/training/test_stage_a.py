@@ -159,7 +159,7 @@ def test_passes_fit_any_corpus(pairs: int, steps: int) -> None:
     settings = StageASettings(passes=20, least_steps=300, batch_size=512, warmup_steps=100)
     assert settings.planned_steps(pairs) == steps
     assert settings.planned_warmup(pairs) == min(100, steps // 10)
-    assert 40 <= steps / settings.planned_looks(pairs) < 50
+    assert 40 <= steps / settings.planned_evaluation_interval(pairs) < 50
     assert StageASettings(steps=7, warmup_steps=3, evaluate_every=2).planned_steps(pairs) == 7
     assert StageASettings(enabled=False, passes=3).planned_steps(pairs) == 0
 

@@ -11,7 +11,7 @@ import pytest
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.votes import Thumb, Vote, read, summaries
 from ui.conversation import Conversation, Message
-from ui.vote_file import VoteFile, split_instruction
+from ui.vote_file import VoteFile, make_thumb, make_vote, split_instruction
 
 TEXT = "How many? ཁང་པ་༥༦༠། Tell me."
 SPANS = (
@@ -28,7 +28,7 @@ RIGHT = Message("assistant", "many")
 def test_a_vote_is_what_the_judge_report_reads(tmp_path: Path) -> None:
     votes = VoteFile(tmp_path / "votes.jsonl")
     for choice in ("left", "tie", "right"):
-        votes.record("vote", ASKED, choice=choice, left=LEFT, right=RIGHT, models=("llink", "embedded"))
+        votes.append(make_vote(ASKED, choice, LEFT, RIGHT, ("llink", "embedded")))
     found = list(read(tmp_path / "votes.jsonl"))
     assert [one.winner for one in found if isinstance(one, Vote)] == ["a", "tie", "b"]
     (first, *_) = found
@@ -44,7 +44,7 @@ def test_a_vote_is_what_the_judge_report_reads(tmp_path: Path) -> None:
 
 def test_a_thumb_is_on_the_last_answer(tmp_path: Path) -> None:
     votes = VoteFile(tmp_path / "votes.jsonl")
-    votes.record("thumb", ASKED.with_answer(LEFT), choice="up")
+    votes.append(make_thumb(ASKED.with_answer(LEFT), "up"))
     (found,) = read(tmp_path / "votes.jsonl")
     assert isinstance(found, Thumb)
     assert (found.answer, found.choice, found.side) == ("560", "up", "unknown (bo v0001)")
@@ -53,24 +53,24 @@ def test_a_thumb_is_on_the_last_answer(tmp_path: Path) -> None:
 
 def test_without_a_file_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    VoteFile(None).record("thumb", ASKED.with_answer(LEFT), choice="up")
+    VoteFile(None).append(make_thumb(ASKED.with_answer(LEFT), "up"))
     assert not list(tmp_path.iterdir())
 
 
 def test_the_file_is_its_owners_and_is_added_to(tmp_path: Path) -> None:
     file = tmp_path / "votes.jsonl"
-    VoteFile(file).record("thumb", ASKED.with_answer(LEFT), choice="up")
+    VoteFile(file).append(make_thumb(ASKED.with_answer(LEFT), "up"))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with file.open("a") as cut:
         cut.write("")
-    VoteFile(file).record("thumb", ASKED.with_answer(LEFT), choice="down")
+    VoteFile(file).append(make_thumb(ASKED.with_answer(LEFT), "down"))
     assert len(list(read(file))) == 2
 
 
 def test_a_line_that_was_cut_short_swallows_nothing(tmp_path: Path) -> None:
     file = tmp_path / "votes.jsonl"
     file.write_text('{"kind": "vo')
-    VoteFile(file).record("thumb", ASKED.with_answer(LEFT), choice="down")
+    VoteFile(file).append(make_thumb(ASKED.with_answer(LEFT), "down"))
     assert file.read_text().count("\n") == 2
     with pytest.raises(LlinkError, match="line 1 is not JSON"):
         list(read(file))
@@ -79,10 +79,7 @@ def test_a_line_that_was_cut_short_swallows_nothing(tmp_path: Path) -> None:
 def test_many_at_once_are_a_line_each(tmp_path: Path) -> None:
     votes = VoteFile(tmp_path / "votes.jsonl")
     with ThreadPoolExecutor(8) as pool:
-        for done in [
-            pool.submit(votes.record, "thumb", ASKED.with_answer(LEFT), choice="up") for _ in range(64)
-        ]:
-            done.result()
+        list(pool.map(votes.append, [make_thumb(ASKED.with_answer(LEFT), "up")] * 64))
     assert len(list(read(tmp_path / "votes.jsonl"))) == 64
 
 
@@ -100,22 +97,20 @@ def test_a_file_that_is_gone_later_is_told(tmp_path: Path) -> None:
     (tmp_path / "sub" / "votes.jsonl").unlink()
     (tmp_path / "sub").rmdir()
     with pytest.raises(JobFailed, match="could not be kept"):
-        votes.record("thumb", ASKED.with_answer(LEFT), choice="up")
+        votes.append(make_thumb(ASKED.with_answer(LEFT), "up"))
 
 
 @pytest.mark.parametrize("choice", ["up", "", "both"])
-def test_a_vote_that_is_none(tmp_path: Path, choice: str) -> None:
-    votes = VoteFile(tmp_path / "votes.jsonl")
-    with pytest.raises(ValueError, match="a vote has two answers"):
-        votes.record("vote", ASKED, choice=choice, left=LEFT, right=RIGHT)
+def test_a_vote_that_is_none(choice: str) -> None:
+    with pytest.raises(ValueError, match="a vote is left, right or tie"):
+        make_vote(ASKED, choice, LEFT, RIGHT)
     with pytest.raises(ValueError, match="a thumb is on an answer"):
-        votes.record("thumb", ASKED, choice=choice)
-    assert not (tmp_path / "votes.jsonl").read_text()
+        make_thumb(ASKED, choice)
 
 
 def test_half_a_letter_is_written_as_a_question_mark(tmp_path: Path) -> None:
     half = Conversation.new().with_user("a \ud800 b").with_answer(LEFT)
-    VoteFile(tmp_path / "votes.jsonl").record("thumb", half, choice="up")
+    VoteFile(tmp_path / "votes.jsonl").append(make_thumb(half, "up"))
     (found,) = read(tmp_path / "votes.jsonl")
     assert found.instruction == "a ? b"
 

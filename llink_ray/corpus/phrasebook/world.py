@@ -59,13 +59,13 @@ def draw_clause(rng: random.Random, names: list[str]) -> Clause:
             category = category[:-1]
             if rng.random() < 0.5:
                 continue
-        taken = set(concepts.values())
+        used = set(concepts.values())
         while True:
             if category == "person" and rng.random() < 0.4:
                 concept = ("names", rng.choice(names))
             else:
                 concept = (category, rng.choice(list(world()[category])))
-            if concept not in taken:
+            if concept not in used:
                 break
         concepts[role] = concept
     return Clause(pattern, concepts, number)
@@ -99,9 +99,9 @@ def questions(clause: Clause, rng: random.Random) -> tuple[Question, ...]:
     spec = world()["patterns"][clause.pattern]
     roles = english_roles(clause)
     wordings = world()["instructions"]
-    asked = dict(spec["questions"])
-    found = [Question(kind, rng.choice(wordings[kind]), fill(t, roles)) for kind, t in asked.items()]
+    templates = dict(spec["questions"])
+    questions = [Question(kind, rng.choice(wordings[kind]), fill(t, roles)) for kind, t in templates.items()]
     for kind in ("summarise", "title"):
         answer = sentence_case(fill(spec[kind], roles))
-        found.append(Question(kind, rng.choice(wordings[kind]), answer))
-    return tuple(found)
+        questions.append(Question(kind, rng.choice(wordings[kind]), answer))
+    return tuple(questions)
