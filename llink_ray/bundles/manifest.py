@@ -114,7 +114,7 @@ class BundleInfo(_Record):
     """Of the project, where the run came from a checkout."""
     parent: str | None = None
     """Digest of the bundle this one was trained on from."""
-    normalisation: int = normalisation.FIRST
+    normalisation: int = normalisation.FIRST_VERSION
     """Version of the form that its training text had, and that all it reads is brought into."""
     files: dict[str, Sha256] = Field(default_factory=dict)
     """Relative path to SHA-256, for every file but ``bundle.json``; filled in by ``write_bundle``."""
@@ -125,7 +125,7 @@ class BundleInfo(_Record):
     def _as_older_bundles(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the first normalisation, which older bundles do not name: their digests stay."""
         fields: dict[str, Any] = handler(self)
-        if fields.get("normalisation") == normalisation.FIRST:
+        if fields.get("normalisation") == normalisation.FIRST_VERSION:
             del fields["normalisation"]
         return fields
 
@@ -190,10 +190,11 @@ def parse_info(text: str, where: str) -> BundleInfo:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise LlinkError(f"{INDEX} in {where} is damaged ({field}: {first['msg']}): {again}") from error
-    if not normalisation.known(info.normalisation):
+    if not normalisation.is_known_version(info.normalisation):
         raise LlinkError(
             f"the bundle {where} was trained on text in normal form {info.normalisation}, this llink_ray "
-            f"writes {normalisation.FIRST} to {normalisation.VERSION}: install the llink_ray that wrote it"
+            f"writes {normalisation.FIRST_VERSION} to {normalisation.VERSION}: "
+            "install the llink_ray that wrote it"
         )
     check_names(info.files, where)
     for name in REQUIRED:

@@ -30,7 +30,7 @@ from llink_ray.models.llink import LlinkModel
 from llink_ray.models.locate import weights_of
 from llink_ray.settings import Settings
 from llink_ray.storage.atomic import atomic_directory
-from llink_ray.text.normalisation import FIRST
+from llink_ray.text.normalisation import FIRST_VERSION
 
 
 def draft(run: RunDir, model: LlinkModel) -> None:
@@ -117,5 +117,5 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
         corpus_hash=record["corpus_hash"],
         seed=settings.seed,
         packages=package_versions(),
-        normalisation=record.get("normalisation", FIRST),  # a run from before there was another
+        normalisation=record.get("normalisation", FIRST_VERSION),  # a run from before there was another
     )

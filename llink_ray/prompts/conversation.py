@@ -18,9 +18,9 @@ from llink_ray.errors import LlinkError, TooLong
 from llink_ray.prompts.message import TEXT_PLACEHOLDER, ForeignSentence, number_sentences
 from llink_ray.settings import SlotSettings
 from llink_ray.text.detection import Span, detect
-from llink_ray.text.language_runs import stretches
+from llink_ray.text.language_runs import language_runs
 from llink_ray.text.languages import DECODER_LANGUAGE, Language, find, language_of
-from llink_ray.text.normalisation import VERSION, located, normalise, visible
+from llink_ray.text.normalisation import VERSION, normalise, visible, visible_with_offsets
 from llink_ray.text.segmentation import sentences
 from llink_ray.text.zawgyi import NotUnicode
 
@@ -218,15 +218,15 @@ class ConversationParser:
         return message
 
     def _parsed(self, index: int, text: str) -> _Message:
-        seen = located(text.replace(TEXT_PLACEHOLDER, " "))
+        visible_text = visible_with_offsets(text.replace(TEXT_PLACEHOLDER, " "))
         spans, pieces = list[LanguageSpan](), list[list[_Piece]]()
-        for stretch in stretches(seen.text):
-            words = seen.text[stretch.start : stretch.end]
+        for stretch in language_runs(visible_text.text):
+            words = visible_text.text[stretch.start : stretch.end]
             confidence = 1.0 if self.forced_language else detect(words).confidence
             code = self._bundle_of(stretch, words)
             cut = self._foreign_sentences(words, code) if code else ()
-            start = seen.place(stretch.start) if stretch.start else 0
-            end = seen.place(stretch.end)
+            start = visible_text.original_offset(stretch.start) if stretch.start else 0
+            end = visible_text.original_offset(stretch.end)
             spans.append(LanguageSpan(index, start, end, code or stretch.code, confidence, cut))
             pieces.append(_pieces(words, cut))
         return _Message(spans, pieces)

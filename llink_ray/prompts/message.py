@@ -8,7 +8,7 @@ from itertools import groupby
 
 from llink_ray.errors import TooLong
 from llink_ray.settings import SlotSettings
-from llink_ray.text.language_runs import stretches
+from llink_ray.text.language_runs import language_runs
 from llink_ray.text.languages import DECODER_LANGUAGE, Language
 from llink_ray.text.numerals import numerals
 from llink_ray.text.segmentation import sentences
@@ -81,7 +81,7 @@ def split_message(text: str, language: Language, max_sentences: int) -> list[Seg
     if max_sentences == 1:
         return [Segment(text)]
     segments: list[Segment] = []
-    for foreign, run in groupby(stretches(text), lambda span: span.code != DECODER_LANGUAGE.code):
+    for foreign, run in groupby(language_runs(text), lambda span: span.code != DECODER_LANGUAGE.code):
         spans = list(run)
         own = language if foreign else DECODER_LANGUAGE
         segments += [Segment(part, foreign) for part in sentences(text[spans[0].start : spans[-1].end], own)]

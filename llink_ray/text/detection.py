@@ -16,7 +16,7 @@ import pycld2
 import regex
 
 from llink_ray.text.languages import DECODER_LANGUAGE, TABLE, Language
-from llink_ray.text.normalisation import located, visible
+from llink_ray.text.normalisation import visible, visible_with_offsets
 from llink_ray.text.zawgyi import is_zawgyi
 
 DISTINCTIVE_SHARE = 0.01
@@ -125,9 +125,9 @@ def spans(text: str) -> list[Span]:
     """
     if not text:
         return []
-    mapped = located(text)
+    mapped = visible_with_offsets(text)
     visible_spans = _spans(mapped.text) or [Span(0, len(text), None, None)]
-    starts = [0, *(mapped.place(span.start) for span in visible_spans[1:])]
+    starts = [0, *(mapped.original_offset(span.start) for span in visible_spans[1:])]
     ends = [*starts[1:], len(text)]
     return [
         replace(span, start=start, end=end)

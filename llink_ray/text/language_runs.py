@@ -21,7 +21,7 @@ _CONTEXT_LETTERS = 200
 """Letters before its end that decide whether a sentence has ended."""
 
 
-def stretches(text: str) -> list[Span]:
+def language_runs(text: str) -> list[Span]:
     """As ``spans``, but Latin letters inside a foreign sentence belong to its span.
 
     Those are words with the same script before and after them on one line that look like a name, a unit after

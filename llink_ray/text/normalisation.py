@@ -17,11 +17,11 @@ import regex
 
 VERSION = 2
 """That training uses now."""
-FIRST = 1
+FIRST_VERSION = 1
 """Of bundles that record none: it knew fewer invisible letters."""
 
 _JOINERS = "\u200c\u200d"
-# Of no width and no meaning by themselves, but for those that `_kept` knows a use of: format and bidi
+# Of no width and no meaning by themselves, but for those that `_visible_part` knows a use of: format and bidi
 # marks, joiners, variation selectors, fillers, tags, byte order mark; controls; halves of surrogate pairs,
 # which come out of JSON escapes and can be written in no encoding; code points that are no characters.
 _UNSEEN = (
@@ -65,14 +65,14 @@ _FLAG = "\U0001f3f4"
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class VisibleText:
     """A visible text with the offsets of its characters in the original."""
 
     text: str
     offsets: list[int] | None
     """Original offset of each character, and the original length at the end; None where nothing changed."""
 
-    def place(self, offset: int) -> int:
+    def original_offset(self, offset: int) -> int:
         """Original offset of the character at ``offset``."""
         return offset if self.offsets is None else self.offsets[offset]
 
@@ -85,7 +85,7 @@ def visible(text: str) -> str:
     behind pictures and ideographs. A no-break blank stays, as U+00A0, where it parts thousands.
     """
     while _is_odd(text):
-        cleaned = unicodedata.normalize("NFC", _OTHERS.sub(_usual, _RUNS.sub(_kept, text)))
+        cleaned = unicodedata.normalize("NFC", _OTHERS.sub(_usual_form, _RUNS.sub(_visible_part, text)))
         if cleaned == text:
             break
         text = cleaned
@@ -96,26 +96,26 @@ def normalise(text: str, version: int = VERSION) -> str:
     """``text`` in the form of a version: visible, and in one line.
 
     Raises:
-        KeyError: no such version; ``known`` tells.
+        KeyError: no such version; see :func:`is_known_version`.
     """
     return _FORMS[version](visible(text))
 
 
-def known(version: int) -> bool:
+def is_known_version(version: int) -> bool:
     """Whether this package knows the version."""
     return version in _FORMS
 
 
-def located(text: str) -> Located:
+def visible_with_offsets(text: str) -> VisibleText:
     """:func:`visible`, with where everything stood."""
     offsets: list[int] | None = None
     while _is_odd(before := text):
-        text, offsets = _edited(text, offsets, _replacements(_RUNS, _kept, text))
-        text, offsets = _edited(text, offsets, _replacements(_OTHERS, _usual, text))
+        text, offsets = _edited(text, offsets, _replacements(_RUNS, _visible_part, text))
+        text, offsets = _edited(text, offsets, _replacements(_OTHERS, _usual_form, text))
         text, offsets = _edited(text, offsets, _compositions(text))
         if text == before:
             break
-    return Located(text, offsets)
+    return VisibleText(text, offsets)
 
 
 def _is_odd(text: str) -> bool:
@@ -161,7 +161,7 @@ def _compositions(text: str) -> Iterator[Edit]:
             yield cluster.start(), cluster.end(), new
 
 
-def _usual(match: re.Match[str]) -> str:
+def _usual_form(match: re.Match[str]) -> str:
     letter = match.group()
     if letter in _TWINS:
         return _TWINS[letter]
@@ -170,7 +170,7 @@ def _usual(match: re.Match[str]) -> str:
     return "\n" if len(letter) > 1 or re.fullmatch(f"[{_BREAKS}]", letter) else " "
 
 
-def _kept(match: re.Match[str]) -> str:
+def _visible_part(match: re.Match[str]) -> str:
     """Those of a run of invisible letters that have an effect where they stand."""
     text, run = match.string, match.group()
     before, after = text[max(0, match.start() - 8) : match.start()], text[match.end() : match.end() + 1]
@@ -239,4 +239,4 @@ def _second(text: str) -> str:
     return " ".join(filter(None, re.split(r"[ \t\n]+", text)))  # within a number, where it stays
 
 
-_FORMS: dict[int, Callable[[str], str]] = {FIRST: _first, VERSION: _second}
+_FORMS: dict[int, Callable[[str], str]] = {FIRST_VERSION: _first, VERSION: _second}

@@ -17,7 +17,7 @@ from llink_ray.bundles.bundle import (
     read_bundle,
 )
 from llink_ray.errors import LlinkError
-from llink_ray.text.normalisation import FIRST, VERSION
+from llink_ray.text.normalisation import FIRST_VERSION, VERSION
 
 
 @pytest.mark.parametrize("name", [*REQUIRED, INDEX])
@@ -157,10 +157,10 @@ def test_an_unknown_or_changed_field_is_refused(tmp_path: Path) -> None:
 
 def test_a_bundle_says_in_which_form_its_text_was(tmp_path: Path) -> None:
     newer = make_bundle(tmp_path / "newer", normalisation=VERSION)
-    assert read_bundle(newer).normalisation == VERSION > FIRST
+    assert read_bundle(newer).normalisation == VERSION > FIRST_VERSION
     older = make_bundle(tmp_path / "older")  # as all were written before there was a second form
     assert "normalisation" not in json.loads((older / INDEX).read_text())
-    assert read_bundle(older).normalisation == FIRST
+    assert read_bundle(older).normalisation == FIRST_VERSION
     later = make_bundle(tmp_path / "later", normalisation=VERSION + 1)
     with pytest.raises(LlinkError, match=rf"normal form {VERSION + 1}, this llink_ray writes 1 to {VERSION}"):
         read_bundle(later)

@@ -18,7 +18,7 @@ from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.corpus.seen import FILE, SeenText
 from llink_ray.features import Features, ShardedRows
 from llink_ray.models import known_text
-from llink_ray.text.normalisation import FIRST, VERSION
+from llink_ray.text.normalisation import FIRST_VERSION, VERSION
 
 TRAIN, VALIDATION, TEST, UNSEEN = 48, 4, 10, 7
 MOST = 8
@@ -97,7 +97,7 @@ def test_the_bundle_knows_what_it_was_trained_on(
     assert "unseen" not in metrics
     bundle = tmp_path / "run" / "bundle"
     assert FILE in read_bundle(bundle).files
-    assert read_bundle(bundle).normalisation == FIRST  # from before there was another
+    assert read_bundle(bundle).normalisation == FIRST_VERSION  # from before there was another
     seen = SeenText.load(bundle)
     assert seen is not None
     assert seen.near_duplicates([*parts["train"], *parts["validation"]]).all()

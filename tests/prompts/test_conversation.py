@@ -15,7 +15,7 @@ from llink_ray.prompts.conversation import Conversation, ConversationParser, Lan
 from llink_ray.prompts.message import TEXT_PLACEHOLDER, split_message
 from llink_ray.settings import DecoderSettings, SlotSettings
 from llink_ray.text.languages import find
-from llink_ray.text.normalisation import FIRST
+from llink_ray.text.normalisation import FIRST_VERSION
 
 SLOTS = SlotSettings(max_sentences=3)
 BO, KM = "ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།", "កសិករលក់ផ្លែប៉ោម៣០។"
@@ -189,7 +189,7 @@ def test_what_nobody_sees_changes_no_prompt_and_no_place(change: Callable[[str],
 
 def test_sentences_are_written_as_their_bundle_learnt_them() -> None:
     text = "საღამოს 12\u00a0345 კაცი იყო."
-    older = parse([("user", text)], {"ka": SLOTS}, normalisation={"ka": FIRST})
+    older = parse([("user", text)], {"ka": SLOTS}, normalisation={"ka": FIRST_VERSION})
     newer = parse([("user", text)], {"ka": SLOTS})
     assert [s.text for s in older.sentences] == ["საღამოს 12 345 კაცი იყო."]
     assert [s.text for s in newer.sentences] == [text] and newer.spans[0].numerals == ["12345"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llink_ray.prompts.conversation import ConversationParser
 from llink_ray.prompts.message import TEXT_PLACEHOLDER, Segment, split_message
 from llink_ray.settings import SlotSettings
-from llink_ray.text.language_runs import stretches
+from llink_ray.text.language_runs import language_runs
 from llink_ray.text.languages import find
 
 KM = find("km")
@@ -29,7 +29,7 @@ KM = find("km")
     ],
 )
 def test_names_units_and_remarks_belong_to_their_sentence(text: str) -> None:
-    assert [(one.start, one.end, one.code) for one in stretches(text)] == [(0, len(text), "km")]
+    assert [(one.start, one.end, one.code) for one in language_runs(text)] == [(0, len(text), "km")]
     assert split_message(text, KM, 9) == [Segment(text)]
 
 
@@ -49,7 +49,7 @@ def test_names_units_and_remarks_belong_to_their_sentence(text: str) -> None:
 )
 def test_english_stays_english(parts: list[str]) -> None:
     text = "".join(parts)
-    assert [text[one.start : one.end] for one in stretches(text)] == parts
+    assert [text[one.start : one.end] for one in language_runs(text)] == parts
 
 
 def test_a_sentence_may_begin_with_a_name() -> None:
@@ -69,6 +69,6 @@ def test_conversations_count_a_sentence_with_a_name_once() -> None:
 
 @given(st.text(alphabet="aB T.?\n(1)“” គទ។ก", max_size=40))
 def test_stretches_cover_the_text_in_order(text: str) -> None:
-    found = stretches(text)
+    found = language_runs(text)
     assert "".join(text[one.start : one.end] for one in found) == text
     assert all(one.start < one.end for one in found)

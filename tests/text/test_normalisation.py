@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llink_ray.corpus import phrasebook
-from llink_ray.text.normalisation import FIRST, VERSION, located, normalise, visible
+from llink_ray.text.normalisation import FIRST_VERSION, VERSION, normalise, visible, visible_with_offsets
 
 CHANGES = {
     "byte order mark before": lambda t: f"\ufeff{t}",
@@ -96,9 +96,9 @@ def test_a_second_joiner_does_nothing() -> None:
 
 
 def test_the_first_form_is_what_older_bundles_were_trained_on() -> None:
-    assert normalise("a\u00a0 b\t\u200bc\n", FIRST) == normalise("a\u00a0 b\t\u200bc\n") == "a b c"
+    assert normalise("a\u00a0 b\t\u200bc\n", FIRST_VERSION) == normalise("a\u00a0 b\t\u200bc\n") == "a b c"
     # Numbers were parted; letters that it knew nothing of go all the same.
-    assert normalise("12\u00a0345\u2063", FIRST) == "12 345"
+    assert normalise("12\u00a0345\u2063", FIRST_VERSION) == "12 345"
     assert normalise("12\u00a0345\u2063", VERSION) == "12\u00a0345"
 
 
@@ -115,24 +115,24 @@ def test_the_form_is_stable_and_can_be_written(text: str) -> None:
     seen, whole = visible(text), normalise(text)
     assert visible(seen) == seen and visible(whole) == normalise(whole) == normalise(seen) == whole
     assert unicodedata.is_normalized("NFC", seen) and unicodedata.is_normalized("NFC", whole)
-    assert normalise(normalise(text, FIRST), FIRST) == normalise(text, FIRST)
-    whole.encode(), normalise(text, FIRST).encode()
+    assert normalise(normalise(text, FIRST_VERSION), FIRST_VERSION) == normalise(text, FIRST_VERSION)
+    whole.encode(), normalise(text, FIRST_VERSION).encode()
 
 
 @settings(deadline=None)
 @given(any_text)
 def test_places_lead_back(text: str) -> None:
-    found = located(text)
+    found = visible_with_offsets(text)
     assert found.text == visible(text)
-    places = [found.place(i) for i in range(len(found.text) + 1)]
+    places = [found.original_offset(i) for i in range(len(found.text) + 1)]
     assert places == sorted(places) and places[-1] == len(text)
-    for letter, place in zip(found.text, places, strict=False):
+    for letter, original_offset in zip(found.text, places, strict=False):
         if letter in text and letter not in " \n-" and unicodedata.is_normalized("NFC", text):
-            assert text[place] == letter
+            assert text[original_offset] == letter
 
 
 @pytest.mark.parametrize("text", ["ཀ" * 100_000, "\u2067a" * 50_000, "क\u094d\u200d" * 30_000, "é" * 50_000])
 def test_long_texts_are_read_quickly(text: str) -> None:
     begun = time.process_time()  # what takes the square of the length would take minutes
-    visible(text), located(text)
+    visible(text), visible_with_offsets(text)
     assert time.process_time() - begun < 5
