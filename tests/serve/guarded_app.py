@@ -110,12 +110,12 @@ def refusal(reply: httpx2.Response, status: int, param: str | None = None) -> di
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/json"
     assert len(reply.headers["x-request-id"]) >= 1
-    told = reply.json()
-    assert set(told) == {"error"} and set(told["error"]) == {"message", "type", "param", "code"}
-    assert told["error"]["message"] and "\n" not in told["error"]["message"]
-    assert told["error"]["param"] == param
+    payload = reply.json()
+    assert set(payload) == {"error"} and set(payload["error"]) == {"message", "type", "param", "code"}
+    assert payload["error"]["message"] and "\n" not in payload["error"]["message"]
+    assert payload["error"]["param"] == param
     assert "Traceback" not in reply.text and "secret" not in reply.text
-    error: dict[str, Any] = told["error"]
+    error: dict[str, Any] = payload["error"]
     return error
 
 

@@ -24,8 +24,8 @@ ADMINS = {"authorization": f"Bearer {ADMIN}"}
 
 def body(content: str = f"Who?\n{BO}", **more: Any) -> dict[str, Any]:
     """A chat."""
-    given = {"model": "llink", "max_tokens": 8, "messages": [{"role": "user", "content": content}]}
-    return given | more
+    request_body = {"model": "llink", "max_tokens": 8, "messages": [{"role": "user", "content": content}]}
+    return request_body | more
 
 
 def chat(url: str, content: str = f"Who?\n{BO}", **more: Any) -> Any:
@@ -35,15 +35,15 @@ def chat(url: str, content: str = f"Who?\n{BO}", **more: Any) -> Any:
     return answer.json()
 
 
-def said(told: Any) -> str:
+def said(payload: Any) -> str:
     """What a chat says."""
-    text: str = told["choices"][0]["message"]["content"]
+    text: str = payload["choices"][0]["message"]["content"]
     return text
 
 
-def version_of(told: Any, code: str = "bo") -> str:
+def version_of(payload: Any, code: str = "bo") -> str:
     """The bundle that a chat was answered with."""
-    version: str = told["llink"]["bundles"][code]["version"]
+    version: str = payload["llink"]["bundles"][code]["version"]
     return version
 
 
@@ -164,11 +164,11 @@ class LoadGenerator:
                 self.slowest = max(self.slowest, time.monotonic() - begun)
 
     def _one(self, client: httpx2.Client, stream: bool) -> None:
-        asked = body(**self.more | {"stream": stream})
-        answer = client.post(f"{self.url}/v1/chat/completions", json=asked)
+        request_body = body(**self.more | {"stream": stream})
+        answer = client.post(f"{self.url}/v1/chat/completions", json=request_body)
         if stream:
-            told = [line.removeprefix("data: ") for line in answer.text.split("\n") if line]
-            self.endings[told[-1] if answer.status_code == 200 else answer.text] += 1
+            payload = [line.removeprefix("data: ") for line in answer.text.split("\n") if line]
+            self.endings[payload[-1] if answer.status_code == 200 else answer.text] += 1
         elif answer.status_code == 200:
             self.outcomes["200"] += 1
             self.answers[version_of(answer.json()), said(answer.json())] += 1

@@ -51,20 +51,22 @@ class Started:
 
     def logs(self) -> str:
         """Everything that it and Ray have written so far."""
-        found = {m[1] for one in self.processes() if (m := re.search(r"--log[-_]dir=(\S+)", command(one)))}
-        assert found, "Ray says where its logs are"
-        files = [file for place in found for file in Path(place).rglob("*") if file.is_file()]
+        log_folders = {
+            m[1] for one in self.processes() if (m := re.search(r"--log[-_]dir=(\S+)", command(one)))
+        }
+        assert log_folders, "Ray says where its logs are"
+        files = [file for place in log_folders for file in Path(place).rglob("*") if file.is_file()]
         return "".join(file.read_text("utf-8", "replace") for file in [*files, self.errors])
 
     def end(self, number: signal.Signals, seconds: float = 45.0) -> tuple[int, float, list[psutil.Process]]:
         """Exit code after a signal, how long it took, and what is left behind."""
-        all_of_them, begun = self.processes(), time.monotonic()
+        all_of_them, start = self.processes(), time.monotonic()
         if number == signal.SIGINT:
             os.killpg(self.process.pid, number)  # a terminal's Ctrl-C reaches all of them
         else:
             self.process.send_signal(number)
         code = self.process.wait(seconds)
-        took = time.monotonic() - begun
+        took = time.monotonic() - start
         _, left = psutil.wait_procs(all_of_them, timeout=5)
         return code, took, left
 
@@ -91,11 +93,11 @@ def is_loopback(address: str) -> bool:
 def started(registry: Path, folder: Path, *sets: str, seconds: float = 240) -> Iterator[Started]:
     """The service over a registry, once it is ready."""
     port, errors = free_port(), folder / "stderr.txt"
-    given = [part for one in sets for part in ("--set", one)]
+    arguments = [part for one in sets for part in ("--set", one)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serve", "--registry", str(registry), "--port", str(port), *given],
+            [sys.executable, "-m", "serve", "--registry", str(registry), "--port", str(port), *arguments],
             cwd=_ROOT,
             env=environment | {"LLINK_ADMIN_KEY": ADMIN, "PYTHONPATH": str(_ROOT)},
             stdout=subprocess.PIPE,

@@ -32,14 +32,15 @@ LANGUAGES = ("bo", "km")
 
 
 @cache
-def _trained() -> LlinkPipeline:
+def trained() -> LlinkPipeline:
+    """The one short training that all bundles of these tests are made of; copy it to change it."""
     slots = {"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
     return learn(small_settings("embedded", "embedded", slots=slots)).taught
 
 
 def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> LlinkPipeline:
     """A bundle in ``folder`` of a short training whose adapters change what is said; the taught decoder."""
-    taught = deepcopy(_trained())
+    taught = deepcopy(trained())
     torch.manual_seed(7 * len(code) + ord(code[0]) + 100 * seed)
     with torch.no_grad():
         for name, parameter in taught.model.named_parameters():
@@ -50,7 +51,7 @@ def teach(folder: Path, code: str, seed: int = 0, noise: float = 0.1) -> LlinkPi
     return taught
 
 
-def talkers(folder: Path, code: str, asked: str, text: str, tokens: int, count: int = 1) -> list[Path]:
+def talkers(folder: Path, code: str, instruction: str, text: str, tokens: int, count: int = 1) -> list[Path]:
     """Bundles that answer at length, of several: where random words end is a matter of luck."""
     found: list[Path] = []
     for seed in range(1, 25):
@@ -58,7 +59,7 @@ def talkers(folder: Path, code: str, asked: str, text: str, tokens: int, count: 
         taught = teach(place, code, seed, noise=2.0)
         long = taught.settings.evaluation.model_copy(update={"max_new_tokens": tokens})
         taught.settings = taught.settings.model_copy(update={"evaluation": long})
-        if len(taught.answer(asked, text).split()) > 0.6 * tokens:
+        if len(taught.answer(instruction, text).split()) > 0.6 * tokens:
             found.append(place)
         if len(found) == count:
             return found

@@ -79,11 +79,11 @@ def ran(folder: Path, *command: str) -> str:
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "PATH": f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    told = subprocess.run(
+    output = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
-    assert told.returncode == 0, told.stderr[-2_000:]
-    return told.stdout
+    assert output.returncode == 0, output.stderr[-2_000:]
+    return output.stdout
 
 
 def python(folder: Path, api: Running, code: str) -> str:
@@ -94,17 +94,17 @@ def python(folder: Path, api: Running, code: str) -> str:
 
 def test_curl(tmp_path: Path, api: Running) -> None:
     (code,) = blocks("curl")
-    told = ran(tmp_path, "bash", "-ec", code.replace(ADDRESS, api.url))
-    whole, *_ = told.partition("data: ")
+    output = ran(tmp_path, "bash", "-ec", code.replace(ADDRESS, api.url))
+    whole, *_ = output.partition("data: ")
     assert json.loads(whole)["llink"]["adapter"] == "bo"
-    assert '"chat.completion.chunk"' in told and "data: [DONE]" in told
-    assert json.loads(told.partition("data: [DONE]")[2])["llink"]["unit_length"] is True
+    assert '"chat.completion.chunk"' in output and "data: [DONE]" in output
+    assert json.loads(output.partition("data: [DONE]")[2])["llink"]["unit_length"] is True
 
 
 def test_openai(tmp_path: Path, api: Running) -> None:
     (code,) = blocks("openai")
-    told = python(tmp_path, api, code)
-    assert "'sentence'" in told and re.search(r"cosine -?0\.\d+", told)
+    output = python(tmp_path, api, code)
+    assert "'sentence'" in output and re.search(r"cosine -?0\.\d+", output)
 
 
 @pytest.mark.parametrize("section", NEEDED)
@@ -117,16 +117,16 @@ def test_python_libraries(tmp_path: Path, api: Running, section: str) -> None:
 
 @pytest.mark.parametrize("body", blocks("Open WebUI"))
 def test_open_webui_s_shapes(api: Running, body: str) -> None:
-    asked = json.loads(body)
-    told = httpx2.post(f"{api.url}/v1/chat/completions", json=asked, timeout=60)
-    assert told.status_code == 200, told.text
-    events = told.text.strip().split("\n\n")
-    assert (events[-1] == "data: [DONE]") == asked["stream"]
-    if asked.get("stream_options"):
+    request_body = json.loads(body)
+    output = httpx2.post(f"{api.url}/v1/chat/completions", json=request_body, timeout=60)
+    assert output.status_code == 200, output.text
+    events = output.text.strip().split("\n\n")
+    assert (events[-1] == "data: [DONE]") == request_body["stream"]
+    if request_body.get("stream_options"):
         assert json.loads(events[-2].removeprefix("data: "))["usage"]["total_tokens"] > 0
-    cut = "max_completion_tokens" in asked
-    assert ("x-llink-max-tokens" in told.headers, "max_tokens_cut" in told.text) == (cut, cut)
-    assert ("system_left_out" in told.text) == (asked["messages"][0]["role"] == "system")
+    cut = "max_completion_tokens" in request_body
+    assert ("x-llink-max-tokens" in output.headers, "max_tokens_cut" in output.text) == (cut, cut)
+    assert ("system_left_out" in output.text) == (request_body["messages"][0]["role"] == "system")
 
 
 @pytest.mark.parametrize("model", ["local-chat-completions", "local-completions"])
@@ -139,8 +139,8 @@ def test_lm_evaluation_harness(tmp_path: Path, api: Running, model: str) -> None
     (command,) = [
         one for one in re.split(r"^(?=lm_eval)", code, flags=re.MULTILINE) if f"--model {model}" in one
     ]
-    told = ran(tmp_path, "bash", "-ec", command.replace(ADDRESS, api.url))
-    assert re.search(r"\|counting\|.*exact_match", told)
+    output = ran(tmp_path, "bash", "-ec", command.replace(ADDRESS, api.url))
+    assert re.search(r"\|counting\|.*exact_match", output)
 
 
 def test_multiple_choice(tmp_path: Path, api: Running) -> None:
@@ -154,10 +154,10 @@ def test_multiple_choice(tmp_path: Path, api: Running) -> None:
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     (tmp_path / "choosing.jsonl").write_text("\n".join(lines), "utf-8")
     package = Path(__file__).parents[2] / "llink_ray"
-    told = ran(
+    output = ran(
         tmp_path, "bash", "-ec", command.replace(ADDRESS, api.url).replace("llink_ray/", f"{package}/")
     )
-    assert re.search(r"\|choosing\|.*acc", told)
+    assert re.search(r"\|choosing\|.*acc", output)
 
 
 def test_mteb(tmp_path: Path, api: Running) -> None:

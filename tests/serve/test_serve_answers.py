@@ -29,25 +29,25 @@ Lessons = dict[str, tuple[Path, LlinkPipeline]]
 
 @pytest.fixture(scope="module")
 def client(api: Running) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{api.url}/v1", api_key="none", max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=f"{api.url}/v1", api_key="none", max_retries=0) as official:
+        yield official
 
 
 def ask(client: openai.OpenAI, content: str, **more: Any) -> Any:
-    given = {"model": "llink", "max_tokens": 8} | more
-    return client.chat.completions.create(messages=[{"role": "user", "content": content}], **given)
+    options = {"model": "llink", "max_tokens": 8} | more
+    return client.chat.completions.create(messages=[{"role": "user", "content": content}], **options)
 
 
 @pytest.mark.parametrize(("code", "text"), [("bo", BO), ("km", KM)])
 def test_a_chat_says_what_the_taught_decoder_says(
     client: openai.OpenAI, lessons: Lessons, code: str, text: str
 ) -> None:
-    told = ask(client, f"How many?\n{text}")
-    assert told.choices[0].message.content == lessons[code][1].answer("How many?", text)
-    extension = told.model_extra["llink"]
+    response = ask(client, f"How many?\n{text}")
+    assert response.choices[0].message.content == lessons[code][1].answer("How many?", text)
+    extension = response.model_extra["llink"]
     assert extension["adapter"] == code and extension["bundles"][code]["version"] == "v0001"
-    assert extension["slots"] == 5 and extension["prompt_tokens"] == told.usage.prompt_tokens
-    assert extension["prompt_tokens_raw"] > told.usage.prompt_tokens
+    assert extension["slots"] == 5 and extension["prompt_tokens"] == response.usage.prompt_tokens
+    assert extension["prompt_tokens_raw"] > response.usage.prompt_tokens
     (_, foreign) = extension["spans"]
     assert foreign["language"] == code and foreign["slots"] == 3 and foreign["numerals"]
 
@@ -58,11 +58,11 @@ def test_the_two_languages_differ(lessons: Lessons) -> None:
 
 def test_usage_is_what_was_fed_and_made(client: openai.OpenAI, api: Running) -> None:
     before = api.decoder_server.engine.snapshot()
-    told = ask(client, f"How many? {BO}", max_tokens=5)
+    response = ask(client, f"How many? {BO}", max_tokens=5)
     after = api.decoder_server.engine.snapshot()
-    assert after.prompt_tokens - before.prompt_tokens == told.usage.prompt_tokens
-    assert after.tokens - before.tokens == told.usage.completion_tokens
-    assert told.usage.total_tokens == told.usage.prompt_tokens + told.usage.completion_tokens
+    assert after.prompt_tokens - before.prompt_tokens == response.usage.prompt_tokens
+    assert after.tokens - before.tokens == response.usage.completion_tokens
+    assert response.usage.total_tokens == response.usage.prompt_tokens + response.usage.completion_tokens
 
 
 def test_a_stream_is_the_same_answer_in_parts(client: openai.OpenAI) -> None:
@@ -103,8 +103,8 @@ def test_bodies_are_valid_by_the_official_client_s_own_types(api: Running) -> No
 
 
 def test_completions_logprobs_and_stop(client: openai.OpenAI) -> None:
-    told = client.completions.create(model="llink:bo", prompt=f"Who?\n{BO}", max_tokens=6, logprobs=2)
-    choice = told.choices[0]
+    response = client.completions.create(model="llink:bo", prompt=f"Who?\n{BO}", max_tokens=6, logprobs=2)
+    choice = response.choices[0]
     assert len(choice.logprobs.tokens) == len(choice.logprobs.token_logprobs) >= 1
     assert all(len(top) <= 2 for top in choice.logprobs.top_logprobs)
     chat = ask(client, f"Who?\n{BO}", logprobs=True, top_logprobs=2)
@@ -119,30 +119,30 @@ def test_completions_logprobs_and_stop(client: openai.OpenAI) -> None:
 
 def test_more_tokens_than_there_are_is_cut_and_said(client: openai.OpenAI, api: Running) -> None:
     most = api.service.settings.limits.max_tokens
-    asked = {"model": "llink", "messages": [{"role": "user", "content": f"Who?\n{BO}"}]}
+    request = {"model": "llink", "messages": [{"role": "user", "content": f"Who?\n{BO}"}]}
     for name, stream in (("max_tokens", False), ("max_completion_tokens", False), ("max_tokens", True)):
-        body = {**asked, name: most + 1, "stream": stream}
+        body = {**request, name: most + 1, "stream": stream}
         reply = httpx2.post(f"{api.url}/v1/chat/completions", json=body)
         assert reply.status_code == 200 and reply.headers["x-llink-max-tokens"] == str(most)
         assert '"max_tokens_cut"' in reply.text and str(most) in reply.text
-    reply = httpx2.post(f"{api.url}/v1/chat/completions", json={**asked, "max_tokens": 2})
+    reply = httpx2.post(f"{api.url}/v1/chat/completions", json={**request, "max_tokens": 2})
     assert "x-llink-max-tokens" not in reply.headers and reply.json()["llink"]["notices"] == []
     with up(Path(api.service.settings.registry), "limits.max_tokens=1") as short:
-        reply = httpx2.post(f"{short.url}/v1/chat/completions", json={**asked, "max_tokens": 4_096})
-        told = reply.json()
-    assert told["choices"][0]["finish_reason"] == "length" and told["usage"]["completion_tokens"] == 1
+        reply = httpx2.post(f"{short.url}/v1/chat/completions", json={**request, "max_tokens": 4_096})
+        response = reply.json()
+    assert response["choices"][0]["finish_reason"] == "length" and response["usage"]["completion_tokens"] == 1
 
 
 def test_each_of_several_prompts_has_its_choice(client: openai.OpenAI) -> None:
     prompts = [f"Who?\n{BO}", f"How many?\n{KM}", "Who sold it?\n The cook sold 30 apples."]
     alone = [client.completions.create(model="llink", prompt=one, max_tokens=6) for one in prompts]
-    told = client.completions.create(model="llink", prompt=prompts, max_tokens=6, logprobs=1)
-    assert [(c.index, c.text) for c in told.choices] == [
+    response = client.completions.create(model="llink", prompt=prompts, max_tokens=6, logprobs=1)
+    assert [(c.index, c.text) for c in response.choices] == [
         (i, one.choices[0].text) for i, one in enumerate(alone)
     ]
-    assert told.usage.total_tokens == sum(one.usage.total_tokens for one in alone)
-    assert [c.model_extra["llink"]["adapter"] for c in told.choices] == ["bo", "km", None]
-    assert all(choice.logprobs.text_offset[0] == 0 for choice in told.choices)
+    assert response.usage.total_tokens == sum(one.usage.total_tokens for one in alone)
+    assert [c.model_extra["llink"]["adapter"] for c in response.choices] == ["bo", "km", None]
+    assert all(choice.logprobs.text_offset[0] == 0 for choice in response.choices)
     events = list(
         client.completions.create(
             model="llink", prompt=prompts, max_tokens=6, stream=True, stream_options={"include_usage": True}
@@ -151,7 +151,7 @@ def test_each_of_several_prompts_has_its_choice(client: openai.OpenAI) -> None:
     texts = ["", "", ""]
     for event in events[:-1]:
         texts[event.choices[0].index] += event.choices[0].text
-    assert texts == [choice.text for choice in told.choices] and events[-1].usage == told.usage
+    assert texts == [choice.text for choice in response.choices] and events[-1].usage == response.usage
 
 
 def test_what_is_wrong_with_one_of_several_is_told_by_its_place(client: openai.OpenAI) -> None:
@@ -195,10 +195,10 @@ def test_a_seed_gives_the_same_drawn_answer(client: openai.OpenAI) -> None:
 def test_many_at_once_in_two_languages_say_what_each_says_alone(
     client: openai.OpenAI, lessons: Lessons
 ) -> None:
-    asked = [("bo", BO), ("km", KM)] * 12
+    request = [("bo", BO), ("km", KM)] * 12
     with ThreadPoolExecutor(12) as pool:
-        told = list(pool.map(lambda one: ask(client, f"How many?\n{one[1]}"), asked))
-    for (code, text), one in zip(asked, told, strict=True):
+        response = list(pool.map(lambda one: ask(client, f"How many?\n{one[1]}"), request))
+    for (code, text), one in zip(request, response, strict=True):
         assert one.choices[0].message.content == lessons[code][1].answer("How many?", text)
 
 
@@ -210,8 +210,8 @@ def test_earlier_turns_come_from_the_cache(client: openai.OpenAI) -> None:
         {"role": "user", "content": f"And here? {KM}"},
     ]
     ask(client, first)
-    told = client.chat.completions.create(model="llink", messages=turns, max_tokens=4)  # type: ignore[arg-type]
-    extension = told.model_extra["llink"]
+    response = client.chat.completions.create(model="llink", messages=turns, max_tokens=4)  # type: ignore[arg-type]
+    extension = response.model_extra["llink"]
     assert extension["sentences"] == 2 and extension["slot_cache_hits"] >= 1
     assert extension["adapter"] == "km" and set(extension["bundles"]) == {"bo", "km"}
 
@@ -228,14 +228,14 @@ def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> No
 def test_grounding_in_words() -> None:
     def said(nats: float, text: str, outside: bool = False) -> str:
         layout = ConversationParser({"bo": SlotSettings()}).parse([("user", text)])
-        told = ResponseMetadata(
+        response = ResponseMetadata(
             PreparedRequest("llink", layout, GenerationRequest((1,)), {}, 1),
             0,
             nats,
             out_of_domain=(outside,),
         ).extension()
-        assert told.grounding is not None
-        return told.grounding.sentence
+        assert response.grounding is not None
+        return response.grounding.sentence
 
     much = "with your text this answer is much likelier than without it"
     assert said(2.0, BO) == said(2.0, "ང་") == f"{much}, right or wrong"
@@ -246,8 +246,8 @@ def test_grounding_in_words() -> None:
 
 
 def test_grounding_is_told_on_request(client: openai.OpenAI) -> None:
-    told = ask(client, f"Who?\n{BO}", extra_body={"llink": {"grounding": True}})
-    grounding = told.model_extra["llink"]["grounding"]
+    response = ask(client, f"Who?\n{BO}", extra_body={"llink": {"grounding": True}})
+    grounding = response.model_extra["llink"]["grounding"]
     assert isinstance(grounding["nats"], float) and "your text" in grounding["sentence"]
     *_, last = ask(client, f"Who?\n{BO}", stream=True, extra_body={"llink": {"grounding": True}})
     assert last.model_extra["llink"]["grounding"]["nats"] == pytest.approx(grounding["nats"], abs=1e-3)
@@ -260,11 +260,11 @@ def test_an_answer_that_was_cut_where_nothing_more_fits_has_its_grounding(
     engine, more = api.decoder_server.engine, {"extra_body": {"llink": {"grounding": True}}}
     prompt = ask(client, f"How many?\n{BO}").usage.prompt_tokens
     monkeypatch.setattr(engine, "limits", replace(engine.limits, tokens=prompt + 2))
-    told = ask(client, f"How many?\n{BO}", **more)
-    assert told.choices[0].finish_reason == "length"
-    assert isinstance(told.model_extra["llink"]["grounding"]["nats"], float)
+    response = ask(client, f"How many?\n{BO}", **more)
+    assert response.choices[0].finish_reason == "length"
+    assert isinstance(response.model_extra["llink"]["grounding"]["nats"], float)
     *_, last = ask(client, f"How many?\n{BO}", stream=True, **more)
-    assert last.model_extra["llink"]["grounding"] == told.model_extra["llink"]["grounding"]
+    assert last.model_extra["llink"]["grounding"] == response.model_extra["llink"]["grounding"]
 
 
 def test_models(client: openai.OpenAI) -> None:
@@ -280,39 +280,41 @@ def test_models(client: openai.OpenAI) -> None:
 
 
 def vectors(client: openai.OpenAI, texts: Any, **llink: Any) -> tuple[np.ndarray[Any, Any], Any]:
-    told = client.embeddings.create(model="llink", input=texts, extra_body={"llink": llink})
-    return np.array([one.embedding for one in told.data]), told
+    response = client.embeddings.create(model="llink", input=texts, extra_body={"llink": llink})
+    return np.array([one.embedding for one in response.data]), response
 
 
 def test_vectors_compare_across_languages(client: openai.OpenAI, lessons: Lessons) -> None:
     texts = [BO, KM, "Thirty apples."]
-    raw, told = vectors(client, texts, normalize=False)
-    assert told.model_extra["llink"]["unit_length"] is False
+    raw, response = vectors(client, texts, normalize=False)
+    assert response.model_extra["llink"]["unit_length"] is False
     np.testing.assert_allclose(raw[0], lessons["bo"][1].embed([BO])[0], atol=1e-4)
     np.testing.assert_allclose(raw[1], lessons["km"][1].embed([KM])[0], atol=1e-4)
     english = lessons["bo"][1].decoder.teacher_states(["Thirty apples."]).numpy()[0]
     np.testing.assert_allclose(raw[2], english, atol=1e-4)
     # By default a dot product, foreign or English, is the cosine that they were trained with.
-    unit, told = vectors(client, texts)
-    assert told.model_extra["llink"]["unit_length"] is True
+    unit, response = vectors(client, texts)
+    assert response.model_extra["llink"]["unit_length"] is True
     np.testing.assert_allclose(unit, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-4)
-    own, told = vectors(client, BO, space="encoder")
-    assert own.shape[1] == lessons["bo"][1].encoder.dim and told.model_extra["llink"]["space"] == "encoder"
+    own, response = vectors(client, BO, space="encoder")
+    assert (
+        own.shape[1] == lessons["bo"][1].encoder.dim and response.model_extra["llink"]["space"] == "encoder"
+    )
     np.testing.assert_allclose(np.linalg.norm(own), 1, atol=1e-4)
 
 
 def test_what_is_cut_is_said_and_not_counted(client: openai.OpenAI) -> None:
     longer, english = BO * 20, "There are thirty apples in the house. " * 40
-    found, told = vectors(client, [longer, english, BO])
-    cut = told.model_extra["llink"]["cut"]
+    found, response = vectors(client, [longer, english, BO])
+    cut = response.model_extra["llink"]["cut"]
     assert [one["index"] for one in cut] == [0, 1]
     assert [one["characters"] for one in cut] == [len(longer), len(english)]
     ends = [one["characters_read"] for one in cut]
     assert ends[0] == 256 and 0 < ends[1] < len(english) // 2
     shorter, less = vectors(client, [longer[: ends[0]], english[: ends[1]], BO])
     np.testing.assert_allclose(shorter, found, atol=1e-4)
-    assert less.usage == told.usage and less.model_extra["llink"]["cut"] == []
-    (notice,) = told.model_extra["llink"]["notices"]
+    assert less.usage == response.usage and less.model_extra["llink"]["cut"] == []
+    (notice,) = response.model_extra["llink"]["notices"]
     assert notice["code"] == "text_cut" and "2 inputs" in notice["message"]
     _, own = vectors(client, [english, BO], space="encoder")
     assert [one["index"] for one in own.model_extra["llink"]["cut"]] == [0]
@@ -321,8 +323,8 @@ def test_what_is_cut_is_said_and_not_counted(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_sentence_that_is_cut_is_said_beside_the_answer(client: openai.OpenAI, stream: bool) -> None:
     sentence = BO.rstrip("།") * 10
-    told = ask(client, f"Who?\n{sentence}", max_tokens=2, stream=stream)
-    last = list(told)[-1] if stream else told
+    response = ask(client, f"Who?\n{sentence}", max_tokens=2, stream=stream)
+    last = list(response)[-1] if stream else response
     extension = last.model_extra["llink"]
     assert [span["cut_characters"] for span in extension["spans"]] == [0, len(sentence) - 256]
     assert [one["code"] for one in extension["notices"]] == ["text_cut"]
@@ -347,33 +349,33 @@ def test_a_bad_one_among_many_inputs_is_named(client: openai.OpenAI) -> None:
 def test_system_texts_are_kept_from_a_decoder_that_was_trained_without(
     client: openai.OpenAI, api: Running
 ) -> None:
-    def told(*turns: tuple[str, str], of: openai.OpenAI = client) -> Any:
+    def response(*turns: tuple[str, str], of: openai.OpenAI = client) -> Any:
         said: Any = [{"role": role, "content": text} for role, text in turns]
         return of.chat.completions.create(model="llink", messages=said, max_tokens=8)
 
     system = ("system", "You are a helpful assistant.")
     question = ("user", f"How many?\n{BO}")
-    alone, both = told(question), told(system, ("developer", "Be brief."), question)
+    alone, both = response(question), response(system, ("developer", "Be brief."), question)
     assert both.choices[0].message.content == alone.choices[0].message.content
     assert both.usage == alone.usage and alone.model_extra["llink"]["notices"] == []
     (notice,) = both.model_extra["llink"]["notices"]
     assert notice["code"] == "system_left_out" and "message itself" in notice["message"]
     # Foreign text in one is what the question is about, and the base takes system texts as it was trained to.
-    about = told(("system", BO), ("user", "How many?"))
+    about = response(("system", BO), ("user", "How many?"))
     assert about.model_extra["llink"]["sentences"] == 1 and not about.model_extra["llink"]["notices"]
-    english = told(system, ("user", "Who?"))
-    assert english.usage.prompt_tokens > told(("user", "Who?")).usage.prompt_tokens
+    english = response(system, ("user", "Who?"))
+    assert english.usage.prompt_tokens > response(("user", "Who?")).usage.prompt_tokens
     with (
         up(Path(api.service.settings.registry), "system_texts=keep") as keeping,
         openai.OpenAI(base_url=f"{keeping.url}/v1", api_key="none") as other,
     ):
-        kept = told(system, question, of=other)
+        kept = response(system, question, of=other)
     assert kept.usage.prompt_tokens > both.usage.prompt_tokens and not kept.model_extra["llink"]["notices"]
 
 
 def test_detect_and_tokenize(api: Running) -> None:
-    told = httpx2.post(f"{api.url}/v1/detect", json={"input": [f"Who? {BO}", "Кто там?"]}).json()
-    first, second = (one["spans"] for one in told["data"])
+    response = httpx2.post(f"{api.url}/v1/detect", json={"input": [f"Who? {BO}", "Кто там?"]}).json()
+    first, second = (one["spans"] for one in response["data"])
     assert [(s["language"], s["served"]) for s in first] == [("en", False), ("bo", True)]
     assert (second[0]["language"], second[0]["served"]) == ("ru", False)
     cost = httpx2.post(f"{api.url}/v1/tokenize", json={"model": "llink", "text": f"Who?\n{BO}"}).json()
@@ -402,8 +404,10 @@ def test_state(api: Running) -> None:
     for name in ("llink:TIBETAN", "llink:bod_Tibt", "nobody-knows-this"):  # callers make no new series
         httpx2.post(f"{api.url}/v1/embeddings", json={"model": name, "input": BO})
         httpx2.post(f"{api.url}/v1/completions", json={"model": name, "prompt": BO, "max_tokens": 1})
-    told = httpx2.get(f"{api.url}/metrics").text
-    assert not [line for line in told.splitlines() if "TIBETAN" in line or "Tibt" in line or "nobody" in line]
+    response = httpx2.get(f"{api.url}/metrics").text
+    assert not [
+        line for line in response.splitlines() if "TIBETAN" in line or "Tibt" in line or "nobody" in line
+    ]
     document = httpx2.get(f"{api.url}/openapi.json").json()
     assert {"/v1/chat/completions", "/v1/embeddings", "/v1/detect", "/v1/tokenize"} <= set(document["paths"])
     assert httpx2.get(f"{api.url}/admin/bundles").status_code == 403

@@ -83,42 +83,42 @@ class DecoderServer:
 
 
 def calls(*outcomes: Any) -> tuple[Callable[[], Call], list[Call]]:
-    made: list[Call] = []
+    attempts: list[Call] = []
 
     def call() -> Call:
-        made.append(Call(outcomes[len(made)]))
-        return made[-1]
+        attempts.append(Call(outcomes[len(attempts)]))
+        return attempts[-1]
 
-    return call, made
+    return call, attempts
 
 
 def test_a_call_is_made_again_where_a_replica_went_away() -> None:
     lost = ObjectLostError("00", None, "here")
-    call, made = calls(*_GONE, DeploymentUnavailableError(None), lost, "answer")
-    assert asyncio.run(again(call)) == "answer" and len(made) == 5
-    call, made = calls(AioRpcError(StatusCode.UNKNOWN, Metadata(), Metadata()), "answer")
-    assert asyncio.run(again(call)) == "answer" and len(made) == 2
-    call, made = calls(*_GONE * 9)
+    call, attempts = calls(*_GONE, DeploymentUnavailableError(None), lost, "answer")
+    assert asyncio.run(again(call)) == "answer" and len(attempts) == 5
+    call, attempts = calls(AioRpcError(StatusCode.UNKNOWN, Metadata(), Metadata()), "answer")
+    assert asyncio.run(again(call)) == "answer" and len(attempts) == 2
+    call, attempts = calls(*_GONE * 9)
     with pytest.raises(Lost):
         asyncio.run(again(call))
-    assert len(made) == 5
+    assert len(attempts) == 5
 
 
 @pytest.mark.parametrize("error", [QueueFull("wait"), LlinkError("no"), RuntimeError("a defect")])
 def test_what_a_replica_says_is_said_as_it_is_and_once(error: Exception) -> None:
     wrapped = RayTaskError("answer", "traceback", error).as_instanceof_cause()
     for raised in (error, wrapped):
-        call, made = calls(raised)
-        with pytest.raises(type(error)) as told:
+        call, attempts = calls(raised)
+        with pytest.raises(type(error)) as caught:
             asyncio.run(again(call))
-        assert told.value is error and len(made) == 1
+        assert caught.value is error and len(attempts) == 1
 
 
 def test_too_much_at_once_is_told_and_not_asked_again() -> None:
-    call, made = calls(BackPressureError(num_queued_requests=3, max_queued_requests=3))
+    call, attempts = calls(BackPressureError(num_queued_requests=3, max_queued_requests=3))
     with pytest.raises(Overloaded):
         asyncio.run(again(call))
-    assert len(made) == 1
+    assert len(attempts) == 1
 
 
 def test_a_call_that_nobody_waits_for_is_cancelled() -> None:

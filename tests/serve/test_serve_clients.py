@@ -24,10 +24,10 @@ Lessons = dict[str, tuple[Path, LlinkPipeline]]
 def client(api: Running) -> Iterator[InferenceClient]:
     with (
         pytest.MonkeyPatch.context() as patch,
-        InferenceClient(base_url=f"{api.url}/v1", api_key="x") as made,
+        InferenceClient(base_url=f"{api.url}/v1", api_key="x") as hub_client,
     ):
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # which keeps it from loopback too
-        yield made
+        yield hub_client
 
 
 def said(text: str) -> list[dict[str, str]]:

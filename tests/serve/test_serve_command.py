@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from serve.__main__ import app
 
 
-def refused(*given: str) -> str:
-    told = CliRunner().invoke(app, list(given))
-    assert told.exit_code == 2, (told.output, told.exception)
-    *before, sentence = told.stderr.strip().split("\n")
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 2, (result.output, result.exception)
+    *before, sentence = result.stderr.strip().split("\n")
     assert sentence.startswith("error: ")
     assert [line for line in before if not line.startswith("starting the service over ")] == []
     return sentence
@@ -33,13 +33,13 @@ def _no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_port_that_is_taken(registry: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = refused("--registry", str(registry), "--port", str(port))
-    assert f"port {port} on 127.0.0.1" in told and "--port" in told
+        result = refused("--registry", str(registry), "--port", str(port))
+    assert f"port {port} on 127.0.0.1" in result and "--port" in result
 
 
 def test_an_empty_registry_says_how_to_teach(tmp_path: Path) -> None:
-    told = refused("--registry", str(tmp_path / "registry"))
-    assert "jobs/train.py --lang=" in told
+    result = refused("--registry", str(tmp_path / "registry"))
+    assert "jobs/train.py --lang=" in result
     assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
 
 

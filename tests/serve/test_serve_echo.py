@@ -24,21 +24,21 @@ def complete(api: Running, prompt: str | list[str], **more: Any) -> Any:
 
 @pytest.mark.parametrize("model", ["embedded", "llink"])
 def test_english_is_scored_as_the_decoder_scores_it(api: Running, model: str) -> None:
-    told = complete(api, ENGLISH, model=model).json()
-    (choice,) = told["choices"]
+    response = complete(api, ENGLISH, model=model).json()
+    (choice,) = response["choices"]
     found = choice["logprobs"]
     decoder = Decoder.load(EMBEDDED)
     ids = decoder.tokenizer(ENGLISH, add_special_tokens=False)["input_ids"]
     with torch.inference_mode():
         logits = decoder.model(torch.tensor([[decoder.tokenizer.bos_token_id, *ids]])).logits[0]
-    wanted = [float(row[i]) for row, i in zip(logits.log_softmax(-1)[1:], ids[1:], strict=False)]
+    expected = [float(row[i]) for row, i in zip(logits.log_softmax(-1)[1:], ids[1:], strict=False)]
     assert choice["text"] == "".join(found["tokens"]) == ENGLISH and choice["finish_reason"] == "length"
     assert found["token_logprobs"][0] is None and found["top_logprobs"][0] is None
-    assert found["token_logprobs"][1:] == pytest.approx(wanted, abs=1e-3)
+    assert found["token_logprobs"][1:] == pytest.approx(expected, abs=1e-3)
     assert all(len(top) == 2 for top in found["top_logprobs"][1:])
     for token, offset in zip(found["tokens"], found["text_offset"], strict=True):
         assert ENGLISH[offset:].startswith(token)
-    assert told["usage"] == {
+    assert response["usage"] == {
         "prompt_tokens": len(ids) + 1,
         "completion_tokens": 0,
         "total_tokens": len(ids) + 1,
@@ -76,21 +76,23 @@ def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> N
     with torch.inference_mode():
         slots = taught.model.slots.prompt_rows(taught.model.soft_slots(taught.sources([BO])))
     ids = taught.decoder.prompt.answer("560")
-    name = next(one for one in api.decoder_server.engine.adapters if one.startswith("bo@"))
-    wanted = api.decoder_server.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]
+    name = next(single for single in api.decoder_server.engine.adapters if single.startswith("bo@"))
+    expected = api.decoder_server.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]
     text = f"<s><|user|> How many?\n{BO}<|end|><|assistant|> 560<|end|>"
     (choice,) = complete(api, text).json()["choices"]
     scores = choice["logprobs"]["token_logprobs"][-len(ids) :]
-    assert -sum(scores) / len(ids) == pytest.approx(wanted, abs=1e-3)
+    assert -sum(scores) / len(ids) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_next_token_is_listed_also_where_it_ends_the_answer(api: Running) -> None:
     for prompt in (ENGLISH, f"<|user|> Who?\n{BO}<|end|><|assistant|>"):
         (alone,) = complete(api, prompt).json()["choices"]
         (choice,) = complete(api, prompt, max_tokens=1).json()["choices"]
-        one, log = choice["logprobs"], alone["logprobs"]
-        assert one["tokens"][:-1] == log["tokens"] and one["token_logprobs"][:-1] == log["token_logprobs"]
-        assert one["token_logprobs"][-1] == max(one["top_logprobs"][-1].values())
+        single, log = choice["logprobs"], alone["logprobs"]
+        assert (
+            single["tokens"][:-1] == log["tokens"] and single["token_logprobs"][:-1] == log["token_logprobs"]
+        )
+        assert single["token_logprobs"][-1] == max(single["top_logprobs"][-1].values())
         assert choice["text"].startswith(prompt)
     (more,) = complete(api, "<|user|>Who sold it?\nThe cook left.<|end|><|assistant|>", max_tokens=5).json()[
         "choices"
@@ -99,8 +101,8 @@ def test_the_next_token_is_listed_also_where_it_ends_the_answer(api: Running) ->
 
 
 def test_several_prompts_and_the_text_alone(api: Running) -> None:
-    told = complete(api, [ENGLISH, "Who?"]).json()
-    assert [(c["index"], c["text"]) for c in told["choices"]] == [(0, ENGLISH), (1, "Who?")]
+    response = complete(api, [ENGLISH, "Who?"]).json()
+    assert [(c["index"], c["text"]) for c in response["choices"]] == [(0, ENGLISH), (1, "Who?")]
     (choice,) = complete(api, "Who?", logprobs=None).json()["choices"]
     assert choice["text"] == "Who?" and choice["logprobs"] is None
     (choice,) = complete(api, "Who?", logprobs=None, max_tokens=3).json()["choices"]
@@ -119,5 +121,5 @@ def test_several_prompts_and_the_text_alone(api: Running) -> None:
     ],
 )
 def test_refused(api: Running, more: dict[str, Any], param: str | None) -> None:
-    told = complete(api, **({"prompt": "Who?"} | more))
-    assert told.status_code == 400 and told.json()["error"]["param"] == param
+    response = complete(api, **({"prompt": "Who?"} | more))
+    assert response.status_code == 400 and response.json()["error"]["param"] == param

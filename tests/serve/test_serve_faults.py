@@ -41,19 +41,19 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def place(talkers: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def registry_path(talkers: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("faults") / "registry"
     Registry(root).publish(talkers[0])
     return root
 
 
 @pytest.fixture(scope="module")
-def service(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+def service(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Two replicas of each deployment."""
-    with started(place, tmp_path_factory.mktemp("service"), *_TWO, *_SMALL) as made:
+    with started(registry_path, tmp_path_factory.mktemp("service"), *_TWO, *_SMALL) as running_service:
         for name in ("ingress", "encoder_server", "decoder_server"):
-            until(lambda name=name: len(made.ready(name)) == 2, f"two of {name}", _BACK)
-        yield made
+            until(lambda name=name: len(running_service.ready(name)) == 2, f"two of {name}", _BACK)
+        yield running_service
 
 
 def back(service: Started, name: str, killed: int) -> float:
@@ -65,22 +65,22 @@ def back(service: Started, name: str, killed: int) -> float:
     return until(two, f"two of {name}", _BACK)
 
 
-def one_stream(url: str, begun: list[str]) -> str:
-    """The last line of a long stream; ``begun`` is told when its text comes."""
-    asked, last = body(stream=True, **_LONG), ""
-    with httpx2.stream("POST", f"{url}/v1/chat/completions", json=asked, timeout=90) as told:
-        assert told.status_code == 200
-        for number, line in enumerate(filter(None, told.iter_lines())):
+def one_stream(url: str, started_streams: list[str]) -> str:
+    """The last line of a long stream; ``started_streams`` is told when its text comes."""
+    request_body, last = body(stream=True, **_LONG), ""
+    with httpx2.stream("POST", f"{url}/v1/chat/completions", json=request_body, timeout=90) as response:
+        assert response.status_code == 200
+        for number, line in enumerate(filter(None, response.iter_lines())):
             last = line.removeprefix("data: ")
             if number == 2:
-                begun.append(last)
+                started_streams.append(last)
     return last
 
 
 def test_nothing_listens_beyond_this_machine(service: Started) -> None:
-    found = {(one.name(), address) for one in service.processes() for address in listening(one)}
-    assert len(found) > 5
-    assert [one for one in found if not is_loopback(one[1])] == []
+    addresses = {(one.name(), address) for one in service.processes() for address in listening(one)}
+    assert len(addresses) > 5
+    assert [one for one in addresses if not is_loopback(one[1])] == []
 
 
 @pytest.mark.parametrize("name", ["decoder_server", "encoder_server"])
@@ -102,11 +102,11 @@ def test_a_killed_replica_fails_no_whole_answer_and_comes_back(service: Started,
 
 
 def test_streams_of_a_killed_decoder_end_with_an_error_event(service: Started) -> None:
-    begun: list[str] = []
+    started_streams: list[str] = []
     killed = min(service.ready("decoder_server"))  # looking for it takes as long as a stream does
     with ThreadPoolExecutor(8) as pool:
-        streams = [pool.submit(one_stream, service.url, begun) for _ in range(8)]
-        until(lambda: len(begun) == 8, "eight streams")
+        streams = [pool.submit(one_stream, service.url, started_streams) for _ in range(8)]
+        until(lambda: len(started_streams) == 8, "eight streams")
         os.kill(killed, signal.SIGKILL)
         endings = [stream.result() for stream in streams]
     broken = [json.loads(ending)["error"] for ending in endings if ending != "[DONE]"]
@@ -124,8 +124,8 @@ def test_a_killed_ingress_is_not_seen_through_a_client_that_tries_again(service:
         with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none") as client:
             while not end:
                 try:
-                    told = client.chat.completions.create(**body(max_tokens=40))
-                    answered.append(str(told.choices[0].message.content))
+                    response = client.chat.completions.create(**body(max_tokens=40))
+                    answered.append(str(response.choices[0].message.content))
                 except openai.OpenAIError as error:
                     failed.append(repr(error))
 
@@ -149,18 +149,20 @@ def test_who_hangs_up_is_noticed_by_the_decoder(service: Started) -> None:
             line for text in texts for line in text.split("\n") if line.startswith(f"llink_decoder_{name} ")
         }
 
-    asked, before = body(**_LONG), figures("requests_cancelled")
+    request_body, before = body(**_LONG), figures("requests_cancelled")
     url = f"{service.url}/v1/chat/completions"
     for _ in range(3):
         with pytest.raises(httpx2.TimeoutException):
-            httpx2.post(url, json=asked, timeout=httpx2.Timeout(10, read=0.3))
-        with httpx2.stream("POST", url, json=asked | {"stream": True}) as told:
-            next(told.iter_lines())
+            httpx2.post(url, json=request_body, timeout=httpx2.Timeout(10, read=0.3))
+        with httpx2.stream("POST", url, json=request_body | {"stream": True}) as response:
+            next(response.iter_lines())
     until(lambda: figures("requests_running") == {"llink_decoder_requests_running 0.0"}, "empty batches", 2.0)
     assert figures("requests_cancelled") != before
 
 
-def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers: tuple[Path, Path]) -> None:
+def test_a_bundle_is_switched_under_load(
+    service: Started, registry_path: Path, talkers: tuple[Path, Path]
+) -> None:
     new = 0
 
     def switched_everywhere() -> bool:  # either ingress answers
@@ -170,7 +172,7 @@ def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers:
 
     with LoadGenerator(service.url, clients=4, streams=1, more={"max_tokens": 40}).running() as load:
         until(lambda: load.outcomes["200"] >= 8, "answers", 60)
-        Registry(place).publish(talkers[1])
+        Registry(registry_path).publish(talkers[1])
         until(switched_everywhere, "the switch", 60)
         count = load.outcomes["200"]
         until(lambda: load.outcomes["200"] >= count + 8, "answers", 60)
@@ -181,14 +183,14 @@ def test_a_bundle_is_switched_under_load(service: Started, place: Path, talkers:
 def test_no_log_of_ray_shows_a_prompt_or_a_key(service: Started) -> None:
     headers = {"authorization": f"Bearer {_KEY}"}
     for more in ({}, {"stream": True}, {"model": "nobody"}, {"max_tokens": 99_999}):
-        asked = body(f"Who is {_MARK}?", **more)
-        httpx2.post(f"{service.url}/v1/chat/completions", json=asked, headers=headers, timeout=60)
+        request_body = body(f"Who is {_MARK}?", **more)
+        httpx2.post(f"{service.url}/v1/chat/completions", json=request_body, headers=headers, timeout=60)
     httpx2.post(f"{service.url}/v1/embeddings", json={"model": "llink", "input": _MARK}, headers=headers)
     assert httpx2.get(f"{service.url}/admin/bundles", headers=ADMINS).status_code == 200
     until(lambda: "/v1/embeddings" in service.logs(), "the request's line")
-    told = service.logs()
+    response = service.logs()
     for secret in (_MARK, _KEY, ADMINS["authorization"].split()[1]):
-        assert secret not in told, told[told.index(secret) - 300 :][:600]
+        assert secret not in response, response[response.index(secret) - 300 :][:600]
 
 
 def test_ctrl_c_ends_it_within_seconds(service: Started) -> None:
@@ -199,29 +201,29 @@ def test_ctrl_c_ends_it_within_seconds(service: Started) -> None:
     assert "Traceback" not in service.errors.read_text()
 
 
-def test_sigterm_ends_it_too_and_streams_hear_of_it(place: Path, tmp_path: Path) -> None:
-    count, begun = 6, list[str]()
+def test_sigterm_ends_it_too_and_streams_hear_of_it(registry_path: Path, tmp_path: Path) -> None:
+    count, started_streams = 6, list[str]()
 
     def streamed(url: str) -> list[str]:
-        asked = body(**_LONG, stream=True)
-        with httpx2.stream("POST", f"{url}/v1/chat/completions", json=asked, timeout=60) as told:
+        request_body = body(**_LONG, stream=True)
+        with httpx2.stream("POST", f"{url}/v1/chat/completions", json=request_body, timeout=60) as response:
             lines = []
-            for line in told.iter_lines():
+            for line in response.iter_lines():
                 lines += [line] if line else []
                 if line and len(lines) == 3:
-                    begun.append(line)
+                    started_streams.append(line)
             return lines
 
     with (
-        started(place, tmp_path, *_SMALL, "grace_seconds=0.2") as made,
+        started(registry_path, tmp_path, *_SMALL, "grace_seconds=0.2") as running_service,
         ThreadPoolExecutor(count) as pool,
     ):
-        streams = [pool.submit(streamed, made.url) for _ in range(count)]
-        until(lambda: len(begun) == count, "streams that have begun", 60)
-        code, took, left = made.end(signal.SIGTERM)
+        streams = [pool.submit(streamed, running_service.url) for _ in range(count)]
+        until(lambda: len(started_streams) == count, "streams that have begun", 60)
+        code, took, left = running_service.end(signal.SIGTERM)
         for stream in streams:
             last = json.loads(stream.result()[-1].removeprefix("data: "))
             assert last["error"]["code"] == "stopping"
     print(f"SIGTERM: {took:.1f} s")
     assert code in (0, 143) and took < 30 and left == []
-    assert "Traceback" not in made.errors.read_text()
+    assert "Traceback" not in running_service.errors.read_text()

@@ -37,30 +37,34 @@ def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyP
 
     async def rows() -> Any:
         plan = (await api.service.encode(await api.service.prepare(said, "llink", SamplingParams()))).request
-        found = await api.service.backend.read(
+        logprobs = await api.service.backend.read(
             plan.bundles["bo"].encoder, [(plan.bundles["km"].ref, KM), (plan.bundles["bo"].ref, BO)]
         )
-        return plan.generation.slots, np.concatenate([one.slots for one in found.texts])
+        return plan.generation.slots, np.concatenate([one.slots for one in logprobs.texts])
 
-    placed, wanted = asyncio.run(rows())
-    np.testing.assert_array_equal(placed, wanted)
+    placed, expected = asyncio.run(rows())
+    np.testing.assert_array_equal(placed, expected)
 
 
 def test_what_the_format_cannot_say_is_refused(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     speak(api, NO_SYSTEM, monkeypatch)
     for role in ("system", "developer"):
         messages = [{"role": role, "content": "Be kind."}, {"role": "user", "content": "Who?"}]
-        told = httpx2.post(f"{api.url}/v1/chat/completions", json={"model": "llink", "messages": messages})
-        assert told.status_code == 400 and "leaves out message 1 of 2" in told.json()["error"]["message"]
+        response = httpx2.post(
+            f"{api.url}/v1/chat/completions", json={"model": "llink", "messages": messages}
+        )
+        assert (
+            response.status_code == 400 and "leaves out message 1 of 2" in response.json()["error"]["message"]
+        )
 
 
 def test_a_developer_s_text_is_the_system_s_for_a_decoder_that_knows_no_other(api: Running) -> None:
-    told = []
+    response = []
     for role in ("system", "developer"):
         messages = [{"role": role, "content": "Be kind."}, {"role": "user", "content": f"How many? {BO}"}]
         body = {"model": "llink", "messages": messages, "max_tokens": 4}
-        told.append(httpx2.post(f"{api.url}/v1/chat/completions", json=body).json())
-    assert told[0]["usage"] == told[1]["usage"] and told[0]["choices"] == told[1]["choices"]
+        response.append(httpx2.post(f"{api.url}/v1/chat/completions", json=body).json())
+    assert response[0]["usage"] == response[1]["usage"] and response[0]["choices"] == response[1]["choices"]
 
 
 def test_a_mark_of_ours_in_a_text_for_the_base_is_a_letter(api: Running) -> None:
@@ -73,18 +77,18 @@ def test_log_probabilities_are_of_the_bytes_that_are_said(api: Running) -> None:
     pieces = False
     for seed in range(4):
         body = {**drawn, "seed": seed, "messages": [{"role": "user", "content": "Hi"}], "logprobs": True}
-        told = httpx2.post(f"{api.url}/v1/chat/completions", json=body | {"top_logprobs": 20}).json()
-        (choice,) = told["choices"]
+        response = httpx2.post(f"{api.url}/v1/chat/completions", json=body | {"top_logprobs": 20}).json()
+        (choice,) = response["choices"]
         tokens = choice["logprobs"]["content"]
         assert all(len({one["token"] for one in token["top_logprobs"]}) == 20 for token in tokens)
         said = b"".join(bytes(token["bytes"]) for token in tokens)
         assert said.decode(errors="replace") == choice["message"]["content"]
         body = {**drawn, "seed": seed, "prompt": "Hi", "logprobs": 5}
         (choice,) = httpx2.post(f"{api.url}/v1/completions", json=body).json()["choices"]
-        found = choice["logprobs"]
-        assert all(len(top) == 5 for top in found["top_logprobs"])
-        for token, offset in zip(found["tokens"], found["text_offset"], strict=True):
+        logprobs = choice["logprobs"]
+        assert all(len(top) == 5 for top in logprobs["top_logprobs"])
+        for token, offset in zip(logprobs["tokens"], logprobs["text_offset"], strict=True):
             if not token.startswith(("bytes:", "<")):
                 assert choice["text"][offset:].startswith(token)
-        pieces = pieces or any(token.startswith("bytes:") for token in found["tokens"])
+        pieces = pieces or any(token.startswith("bytes:") for token in logprobs["tokens"])
     assert pieces

@@ -48,8 +48,8 @@ def right(status: int, headers: Any, body: bytes) -> None:
     assert status < 500 or status in (503, 504), body
     assert headers["x-request-id"]
     if status >= 400:
-        told = json.loads(body)
-        assert set(told) == {"error"} and set(told["error"]) == {"message", "type", "param", "code"}, told
+        reply = json.loads(body)
+        assert set(reply) == {"error"} and set(reply["error"]) == {"message", "type", "param", "code"}, reply
         assert b"Traceback" not in body
 
 
@@ -59,25 +59,25 @@ def right(status: int, headers: Any, body: bytes) -> None:
 def document(api: Running, examples: int) -> int:
     """Ask every operation for what its schema allows and for what it does not; tells how many times."""
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) >= 10
-    asked = 0
+    chat_request = 0
     for operation in operations:
         for mode in MODES:
 
             @often(examples)
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
-                nonlocal asked
-                asked += 1
-                told = case.call(timeout=60)
-                headers = {name: values[0] for name, values in told.headers.items()}
-                right(told.status_code, headers, told.content)
-                case.operation.validate_response(told, case=case)
+                nonlocal chat_request
+                chat_request += 1
+                reply = case.call(timeout=60)
+                headers = {name: values[0] for name, values in reply.headers.items()}
+                right(reply.status_code, headers, reply.content)
+                case.operation.validate_response(reply, case=case)
 
             with suppress(Unsatisfiable):  # nothing can be wrong where nothing is asked for
                 ask()
-    return asked
+    return chat_request
 
 
 def test_what_the_document_allows_and_forbids(api: Running) -> None:
@@ -140,22 +140,22 @@ def chatter(api: Running, examples: int) -> dict[int, int]:
     statuses: dict[int, int] = {}
 
     @often(examples)
-    @given(asked=chats)
-    def ask(asked: dict[str, Any]) -> None:
+    @given(chat_request=chats)
+    def ask(chat_request: dict[str, Any]) -> None:
         headers = {"content-type": "application/json"}
-        connection.request("POST", "/v1/chat/completions", json.dumps(asked).encode(), headers)
+        connection.request("POST", "/v1/chat/completions", json.dumps(chat_request).encode(), headers)
         response = connection.getresponse()
         body = response.read()
         right(response.status, response.headers, body)
         statuses[response.status] = statuses.get(response.status, 0) + 1
-        if response.status == 200 and asked["stream"]:
+        if response.status == 200 and chat_request["stream"]:
             events = [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
             assert events[-1] == "[DONE]"
             assert all("error" not in json.loads(event) for event in events[:-1]), events
         elif response.status == 200:
-            told = json.loads(body)
-            assert told["usage"]["prompt_tokens"] == told["llink"]["prompt_tokens"]
-            assert 0 <= told["usage"]["completion_tokens"] <= asked["max_tokens"]
+            reply = json.loads(body)
+            assert reply["usage"]["prompt_tokens"] == reply["llink"]["prompt_tokens"]
+            assert 0 <= reply["usage"]["completion_tokens"] <= chat_request["max_tokens"]
 
     ask()
     connection.close()

@@ -25,29 +25,31 @@ _MARK = "zebra-7319"
 @pytest.fixture(scope="module")
 def small(registry: Path) -> Iterator[Running]:
     """An API with little room."""
-    with up(registry, "engine.rows=2", "engine.waiting=2", "limits.seconds=3", "limits.in_flight=6") as made:
-        yield made
+    with up(
+        registry, "engine.rows=2", "engine.waiting=2", "limits.seconds=3", "limits.in_flight=6"
+    ) as running_api:
+        yield running_api
 
 
 @pytest.fixture(scope="module")
 def talker(registry: Path) -> Iterator[Running]:
     """An API whose answers come to no end by themselves."""
-    with up(registry) as made, endless(made.decoder_server.engine):
-        yield made
+    with up(registry) as running_api, endless(running_api.decoder_server.engine):
+        yield running_api
 
 
-def hang_up(url: str, asked: dict[str, Any], events: int) -> None:
+def hang_up(url: str, request_body: dict[str, Any], events: int) -> None:
     """Ask, read so many events, and close the connection without a word."""
-    data = json.dumps(asked).encode()
+    data = json.dumps(request_body).encode()
     host, port = urlsplit(url).hostname, urlsplit(url).port
     with closing(socket.create_connection((host, port), timeout=30)) as wire:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
         wire.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
-        got = b""
-        while got.count(b"data: ") < events:
+        received = b""
+        while received.count(b"data: ") < events:
             part = wire.recv(65_536)
-            assert part, got
-            got += part
+            assert part, received
+            received += part
 
 
 def client_of(api: Running) -> openai.OpenAI:
@@ -72,7 +74,7 @@ def outcomes(api: Running, outcome: str) -> float:
 def test_who_hangs_up_frees_the_place_within_a_token(talker: Running, stream: bool, events: int) -> None:
     engine = talker.decoder_server.engine
     with paced(engine, 0.1):
-        before, made = engine.snapshot(), outcomes(talker, "cancelled")
+        before, running_api = engine.snapshot(), outcomes(talker, "cancelled")
         if stream:
             hang_up(talker.url, body(stream=True, **LONG), events)
         else:
@@ -83,7 +85,7 @@ def test_who_hangs_up_frees_the_place_within_a_token(talker: Running, stream: bo
         assert engine.snapshot().tokens - tokens <= 2  # the one that was on its way, and one
     until(lambda: running(talker) == 0, "an empty batch", 2)
     until(lambda: open_requests(talker) == 0, "the place given back", 2)
-    assert outcomes(talker, "cancelled") == made + 1
+    assert outcomes(talker, "cancelled") == running_api + 1
 
 
 def test_who_hangs_up_before_the_first_token_leaves_nothing_behind(api: Running) -> None:
@@ -108,8 +110,8 @@ def test_a_client_that_closes_its_stream_early(talker: Running) -> None:
 
 
 def test_stop_strings_across_chunk_borders(talker: Running) -> None:
-    asked = LONG | {"max_tokens": 40}
-    parts = [part for part in streamed(talker, **asked) if part]
+    request_body = LONG | {"max_tokens": 40}
+    parts = [part for part in streamed(talker, **request_body) if part]
     text = "".join(parts)
     borders = [sum(map(len, parts[:n])) for n in range(2, len(parts), 5)]
     tried = 0
@@ -118,8 +120,12 @@ def test_stop_strings_across_chunk_borders(talker: Running) -> None:
         if not stop.strip() or text.index(stop) != border - 2:
             continue
         tried += 1
-        whole = chat(talker.url, stop=[stop], **asked)
-        assert "".join(streamed(talker, stop=[stop], **asked)) == said(whole) == text[: border - 2].strip()
+        whole = chat(talker.url, stop=[stop], **request_body)
+        assert (
+            "".join(streamed(talker, stop=[stop], **request_body))
+            == said(whole)
+            == text[: border - 2].strip()
+        )
         assert whole["choices"][0]["finish_reason"] == "stop"
     assert tried >= 3
 
@@ -162,21 +168,21 @@ def test_a_full_queue_is_429(small: Running) -> None:
 
 
 def test_a_full_house_is_503(registry: Path) -> None:
-    with up(registry, "limits.in_flight=1") as made:
-        with ThreadPoolExecutor(1) as pool, held(made.decoder_server.engine) as release:
-            first = pool.submit(chat, made.url)
-            until(lambda: running(made) == 1, "one that runs")
-            refused = httpx2.post(f"{made.url}/v1/chat/completions", json=body())
+    with up(registry, "limits.in_flight=1") as running_api:
+        with ThreadPoolExecutor(1) as pool, held(running_api.decoder_server.engine) as release:
+            first = pool.submit(chat, running_api.url)
+            until(lambda: running(running_api) == 1, "one that runs")
+            refused = httpx2.post(f"{running_api.url}/v1/chat/completions", json=body())
             assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
-            assert httpx2.get(f"{made.url}/health").status_code == 200
+            assert httpx2.get(f"{running_api.url}/health").status_code == 200
             release()
             first.result(30)
-        assert said(chat(made.url)) is not None
+        assert said(chat(running_api.url)) is not None
 
 
 def test_a_decoder_that_stops_in_mid_stream_is_an_error_event(registry: Path) -> None:
-    with up(registry) as made:
-        url, engine = f"{made.url}/v1/chat/completions", made.decoder_server.engine
+    with up(registry) as running_api:
+        url, engine = f"{running_api.url}/v1/chat/completions", running_api.decoder_server.engine
         with ThreadPoolExecutor(2) as pool, paced(engine, 0.05), endless(engine):
             whole = pool.submit(httpx2.post, url, json=body(**LONG), timeout=30)
             stream = pool.submit(httpx2.post, url, json=body(stream=True, **LONG), timeout=30)
@@ -185,12 +191,12 @@ def test_a_decoder_that_stops_in_mid_stream_is_an_error_event(registry: Path) ->
         *_, last = [line for line in stream.result().text.split("\n") if line]
         assert stream.result().status_code == 200 and "[DONE]" not in stream.result().text
         assert json.loads(last.removeprefix("data: "))["error"]["type"] == "server_error"
-        with client_of(made) as client, pytest.raises(openai.APIStatusError):
+        with client_of(running_api) as client, pytest.raises(openai.APIStatusError):
             client.chat.completions.create(**body())
         assert whole.result().status_code == 503
         with pytest.raises(RuntimeError):
-            made.decoder_server.check_health()  # so that Serve replaces it
-        assert open_requests(made) == 0
+            running_api.decoder_server.check_health()  # so that Serve replaces it
+        assert open_requests(running_api) == 0
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -207,22 +213,22 @@ def test_no_line_of_any_log_shows_a_prompt_or_a_key(
     caplog.set_level(logging.DEBUG)
     logging.getLogger("llink_ray.serve.access").addHandler(caplog.handler)
     try:
-        with up(registry, f"log_prompts={str(shown).lower()}") as made:
-            ask(made, key, admin)
+        with up(registry, f"log_prompts={str(shown).lower()}") as running_api:
+            ask(running_api, key, admin)
     finally:
         logging.getLogger("llink_ray.serve.access").removeHandler(caplog.handler)
     output = capfd.readouterr()
-    told = caplog.text + output.out + output.err
-    assert "ada" in told, "there is something to look at"
+    log_text = caplog.text + output.out + output.err
+    assert "ada" in log_text, "there is something to look at"
     for secret in (key, admin, "wrong-key-of-nobody-11"):
-        assert secret not in told
-    assert (_MARK in told) == shown
-    assert "NUL" not in told
+        assert secret not in log_text
+    assert (_MARK in log_text) == shown
+    assert "NUL" not in log_text
 
 
-def ask(made: Running, key: str, admin: str) -> None:
+def ask(running_api: Running, key: str, admin: str) -> None:
     """In every way that is answered, refused or fails."""
-    url, headers = f"{made.url}/v1/chat/completions", {"authorization": f"Bearer {key}"}
+    url, headers = f"{running_api.url}/v1/chat/completions", {"authorization": f"Bearer {key}"}
     prompt = f"Who is {_MARK}?\n{BO}"
     for more in ({}, {"stream": True}, {"model": "nobody"}, {"max_tokens": 99_999}, {"n": 3}):
         httpx2.post(url, json=body(prompt, **more), headers=headers, timeout=30)
@@ -230,13 +236,13 @@ def ask(made: Running, key: str, admin: str) -> None:
     httpx2.post(url, json=body(f"Кто {_MARK}?"), headers=headers)
     httpx2.post(url, content=f'{{"model": "{_MARK}", '.encode(), headers=headers)
     httpx2.post(url, json=body(prompt), headers={"authorization": "Bearer wrong-key-of-nobody-11"})
-    httpx2.post(f"{made.url}/v1/embeddings", json={"model": "llink", "input": _MARK}, headers=headers)
-    httpx2.post(f"{made.url}/v1/detect", json={"input": _MARK}, headers=headers)
-    httpx2.get(f"{made.url}/admin/bundles", headers={"authorization": f"Bearer {admin}"})
-    httpx2.get(f"{made.url}/admin/bundles", headers=headers)
-    made.decoder_server.engine.stop()
+    httpx2.post(f"{running_api.url}/v1/embeddings", json={"model": "llink", "input": _MARK}, headers=headers)
+    httpx2.post(f"{running_api.url}/v1/detect", json={"input": _MARK}, headers=headers)
+    httpx2.get(f"{running_api.url}/admin/bundles", headers={"authorization": f"Bearer {admin}"})
+    httpx2.get(f"{running_api.url}/admin/bundles", headers=headers)
+    running_api.decoder_server.engine.stop()
     httpx2.post(url, json=body(prompt), headers=headers)
-    backend: Any = made.service.backend
+    backend: Any = running_api.service.backend
     backend.encoder_servers = {}  # a defect of ours: logged in full, and still without the prompt
     assert httpx2.post(url, json=body(prompt), headers=headers).status_code == 500
     time.sleep(0.1)

@@ -48,15 +48,15 @@ def _admin_key() -> Iterator[None]:
 
 
 @pytest.fixture
-def place(lessons: Lessons, tmp_path: Path) -> Path:
+def registry_path(lessons: Lessons, tmp_path: Path) -> Path:
     """A registry of this test's own: Tibetan, v0001."""
     Registry(tmp_path / "registry").publish(lessons["bo"][0])
     return tmp_path / "registry"
 
 
 @pytest.fixture
-def live(place: Path) -> Iterator[Running]:
-    with up(place) as running:
+def live(registry_path: Path) -> Iterator[Running]:
+    with up(registry_path) as running:
         yield running
 
 
@@ -85,13 +85,13 @@ def damage(folder: Path) -> bytes:
 
 
 def test_a_new_version_is_switched_to_without_failing_a_request(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
+    live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     first, then = lessons["bo"][1].answer("Who?", BO), second[1].answer("Who?", BO)
     assert first != then
     with LoadGenerator(live.url, more={"max_tokens": 256}).running() as load:
         until(lambda: load.outcomes["200"] > 3, "first answers")
-        Registry(place).publish(second[0])
+        Registry(registry_path).publish(second[0])
         until(lambda: serving(live.url, "bo") == "v0002", "the switch")
         count = load.outcomes["200"]
         until(lambda: load.outcomes["200"] > count + 6, "answers of the new one")
@@ -109,30 +109,30 @@ def test_a_new_version_is_switched_to_without_failing_a_request(
 
 
 def test_a_request_that_has_begun_ends_with_the_version_it_began_with(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
+    live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     with ThreadPoolExecutor(1) as pool, held(live.decoder_server.engine):
         running = pool.submit(chat, live.url, max_tokens=256)
         until(lambda: live.decoder_server.engine.snapshot().waiting == 1, "the request")
         for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long evicted
-            Registry(place).publish(bundle)
-            version = Registry(place).resolve("bo").name
+            Registry(registry_path).publish(bundle)
+            version = Registry(registry_path).resolve("bo").name
             until(lambda wanted=version: serving(live.url, "bo") == wanted, "the switch")
-    told = running.result(30)
-    assert (version_of(told), said(told)) == ("v0001", lessons["bo"][1].answer("Who?", BO))
+    completion = running.result(30)
+    assert (version_of(completion), said(completion)) == ("v0001", lessons["bo"][1].answer("Who?", BO))
     assert len([name for name in live.decoder_server.engine.adapters if name.startswith("bo@")]) == 3
     assert version_of(chat(live.url)) == "v0005"
 
 
 def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
-    live: Running, place: Path, second: tuple[Path, LlinkPipeline]
+    live: Running, registry_path: Path, second: tuple[Path, LlinkPipeline]
 ) -> None:
-    staging = Registry(place.parent / "staging")
+    staging = Registry(registry_path.parent / "staging")
     for _ in range(2):
         staging.publish(second[0])
-    whole = damage(place.parent / "staging" / "bo" / "v0002")
+    whole = damage(registry_path.parent / "staging" / "bo" / "v0002")
     with LoadGenerator(live.url, clients=2).running() as load:
-        (place.parent / "staging" / "bo" / "v0002").rename(place / "bo" / "v0002")
+        (registry_path.parent / "staging" / "bo" / "v0002").rename(registry_path / "bo" / "v0002")
         until(lambda: "bo v0002" in bundles(live.url)["refused"], "the refusal")
         until(lambda: load.outcomes["200"] > 3, "answers")
         assert "projector.safetensors" in bundles(live.url)["refused"]["bo v0002"]
@@ -140,8 +140,10 @@ def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
         assert metric(live.url, "llink_bundle_loads_total", language="bo", outcome="refused") == 1
         pinned = httpx2.post(f"{live.url}/v1/chat/completions", json=body(model="llink:bo@v0002"))
         refusal = pinned.json()["error"]["message"]
-        assert pinned.status_code == 404 and "cannot be loaded" in refusal and str(place) not in refusal
-        (place / "bo" / "v0002" / "projector.safetensors").write_bytes(whole)
+        assert (
+            pinned.status_code == 404 and "cannot be loaded" in refusal and str(registry_path) not in refusal
+        )
+        (registry_path / "bo" / "v0002" / "projector.safetensors").write_bytes(whole)
         assert serving(live.url, "bo") == "v0001"  # not before somebody says so
         reloaded = httpx2.post(f"{live.url}/admin/reload", headers=ADMINS, timeout=30)
         assert reloaded.status_code == 200 and reloaded.json()["refused"] == {}
@@ -151,9 +153,9 @@ def test_a_damaged_version_is_refused_and_told_and_works_once_it_is_repaired(
 
 
 def test_roll_back_and_removal(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
+    live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
-    registry = Registry(place)
+    registry = Registry(registry_path)
     registry.publish(second[0])
     registry.publish(lessons["km"][0])
     until(lambda: (serving(live.url, "bo"), serving(live.url, "km")) == ("v0002", "v0001"), "both")
@@ -174,13 +176,13 @@ def test_roll_back_and_removal(
 
 
 def test_a_language_that_cannot_be_read_holds_up_no_other(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
+    live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
-    registry = Registry(place)
+    registry = Registry(registry_path)
     registry.publish(lessons["km"][0])
     until(lambda: serving(live.url, "km") == "v0001", "Khmer")
-    (place / "km" / "current.json").write_text("half of it", encoding="utf-8")
-    (place / "old").symlink_to(place / "old")
+    (registry_path / "km" / "current.json").write_text("half of it", encoding="utf-8")
+    (registry_path / "old").symlink_to(registry_path / "old")
     registry.publish(second[0])
     until(lambda: serving(live.url, "bo") == "v0002", "the switch")
     assert version_of(chat(live.url, f"Who?\n{KM}"), "km") == "v0001"
@@ -190,21 +192,21 @@ def test_a_language_that_cannot_be_read_holds_up_no_other(
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_a_bundle_of_other_models_is_refused_with_a_sentence(
-    live: Running, place: Path, second: tuple[Path, LlinkPipeline], part: str, tmp_path: Path
+    live: Running, registry_path: Path, second: tuple[Path, LlinkPipeline], part: str, tmp_path: Path
 ) -> None:
     model = getattr(read_bundle(second[0]), part).model_copy(update={"fingerprint": "f" * 64})
-    Registry(place).publish(resealed(second[0], tmp_path / "other", **{part: model}))
+    Registry(registry_path).publish(resealed(second[0], tmp_path / "other", **{part: model}))
     until(lambda: bool(bundles(live.url)["refused"]), "the refusal")
     assert f"was trained on another {part} than" in bundles(live.url)["refused"]["bo v0002"]
     assert version_of(chat(live.url)) == "v0001"
 
 
 def test_an_encoder_that_is_not_served_is_named(
-    live: Running, place: Path, second: tuple[Path, LlinkPipeline], tmp_path: Path
+    live: Running, registry_path: Path, second: tuple[Path, LlinkPipeline], tmp_path: Path
 ) -> None:
     settings = read_bundle(second[0]).settings
     settings = settings | {"encoder": settings["encoder"] | {"model": "org/another"}}
-    Registry(place).publish(resealed(second[0], tmp_path / "other", settings=settings, language="am"))
+    Registry(registry_path).publish(resealed(second[0], tmp_path / "other", settings=settings, language="am"))
     until(lambda: bool(bundles(live.url)["refused"]), "the refusal")
     why = bundles(live.url)["refused"]["am v0001"]
     assert "encoder_server-org-another" in why and "start the service again" in why
@@ -213,49 +215,49 @@ def test_an_encoder_that_is_not_served_is_named(
 
 @pytest.mark.parametrize("file", ["projector.safetensors", INDEX])
 def test_at_the_start_the_one_before_a_damaged_one_answers(
-    place: Path, second: tuple[Path, LlinkPipeline], file: str
+    registry_path: Path, second: tuple[Path, LlinkPipeline], file: str
 ) -> None:
-    Registry(place).publish(second[0])
-    broken = place / "bo" / "v0002" / file
+    Registry(registry_path).publish(second[0])
+    broken = registry_path / "bo" / "v0002" / file
     broken.write_bytes(broken.read_bytes()[:-3])
-    with up(place) as running:
+    with up(registry_path) as running:
         assert version_of(chat(running.url)) == "v0001"
         assert "bo v0002" in bundles(running.url)["refused"]
 
 
 @pytest.mark.parametrize("half", ["encoder", "decoder"])
 def test_a_bundle_that_is_damaged_after_it_was_loaded_is_no_fault_of_the_request(
-    live: Running, place: Path, half: str
+    live: Running, registry_path: Path, half: str
 ) -> None:
     chat(live.url)
-    whole = damage(place / "bo" / "v0001")
+    whole = damage(registry_path / "bo" / "v0001")
     assert chat(live.url)  # it is loaded, and its files are not looked at
     reader = next(iter(live.service.backend.encoder_servers.values()))  # type: ignore[attr-defined]
     (
         reader if half == "encoder" else live.decoder_server
     ).bundles._kept.clear()  # as in a replica that was started anew
     answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body())
-    assert answer.status_code == 503 and str(place) not in answer.text
-    (place / "bo" / "v0001" / "projector.safetensors").write_bytes(whole)
+    assert answer.status_code == 503 and str(registry_path) not in answer.text
+    (registry_path / "bo" / "v0001" / "projector.safetensors").write_bytes(whole)
     assert chat(live.url)
 
 
 def test_the_admins_door(live: Running) -> None:
     for method, path in (("GET", "/admin/bundles"), ("POST", "/admin/reload")):
-        asked = {
+        statuses = {
             None: 401,
             "Bearer a-key-of-somebody-else": 403,
             f"Bearer {ADMIN}x": 403,
             f"Bearer {ADMIN}": 200,
         }
-        for key, status in asked.items():
+        for key, status in statuses.items():
             headers = {} if key is None else {"authorization": key}
             answer = httpx2.request(method, f"{live.url}{path}", headers=headers)
             assert answer.status_code == status, (path, key)
 
 
-def test_a_registry_that_is_away_is_no_fault_of_the_request(live: Running, place: Path) -> None:
-    pin = place / "bo" / "current.json"
+def test_a_registry_that_is_away_is_no_fault_of_the_request(live: Running, registry_path: Path) -> None:
+    pin = registry_path / "bo" / "current.json"
     pin.write_text("{")
     answer = httpx2.post(f"{live.url}/admin/reload", headers=ADMINS)
     assert answer.status_code == 503 and "current.json" in answer.json()["error"]["message"]
@@ -265,9 +267,9 @@ def test_a_registry_that_is_away_is_no_fault_of_the_request(live: Running, place
 
 
 def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
-    live: Running, place: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
+    live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
-    registry, process = Registry(place), psutil.Process(os.getpid())
+    registry, process = Registry(registry_path), psutil.Process(os.getpid())
     pool, cached = live.decoder_server.engine.pool, live.decoder_server.bundles
     sizes, handles = [], []
     with LoadGenerator(live.url, clients=4, streams=1).running() as load:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from llink_ray.errors import LlinkError
@@ -180,6 +181,7 @@ def test_the_admin_key_opens_the_admin_endpoints_alone() -> None:
         load(settings(), {"LLINK_ADMIN_KEY": "short"})
 
 
+@hypothesis_settings(max_examples=30, deadline=None)
 @given(st.lists(visible, min_size=1, max_size=6, unique=True), st.text(max_size=40))
 def test_each_key_is_its_own_and_nothing_shows_it(secrets: list[str], other: str) -> None:
     entries = [ApiKey(Caller(f"n{i}"), digest_of(secret)) for i, secret in enumerate(secrets)]

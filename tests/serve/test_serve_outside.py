@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from model_zoo import learn, small_settings, write_taught
+from model_zoo import write_taught
 from serve_load import body
-from serve_zoo import Running, up
+from serve_zoo import Running, trained, up
 
 from llink_ray.bundles.registry import Registry
 from llink_ray.corpus.phrasebook import pairs
@@ -23,48 +23,49 @@ OWN = [pair.foreign for pair in pairs("bo", 400, seed=3)]
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Tibetan, which knows what text it was trained on."""
     folder = tmp_path_factory.mktemp("outside")
-    slots = {"count": 3, "heads": 2, "layers": 1, "max_sentences": 4}
-    taught = learn(small_settings("embedded", "embedded", slots=slots)).taught
+    taught = trained()
     known = KnownText.of(taught.encoder.encode(OWN).vectors)
     Registry(folder / "registry").publish(write_taught(folder / "bo", taught, known))
     with up(folder / "registry") as running:
         yield running.url
 
 
-def told(url: str, text: str) -> dict[str, Any]:
-    asked = body(text, max_tokens=4, llink={"grounding": True})
-    answer = httpx2.post(f"{url}/v1/chat/completions", json=asked, timeout=60)
+def metadata_of(url: str, text: str) -> dict[str, Any]:
+    request_body = body(text, max_tokens=4, llink={"grounding": True})
+    answer = httpx2.post(f"{url}/v1/chat/completions", json=request_body, timeout=60)
     assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()["llink"]
-    return found
+    metadata: dict[str, Any] = answer.json()["llink"]
+    return metadata
 
 
 def test_text_of_the_training_s_kind_has_no_warning(url: str) -> None:
-    found = told(url, f"Who?\n{OWN[0]}")
-    assert found["notices"] == [] and [span["outside"] for span in found["spans"] if span["served"]] == [0]
-    assert "unlike" not in found["grounding"]["sentence"]
+    metadata = metadata_of(url, f"Who?\n{OWN[0]}")
+    assert metadata["notices"] == [] and [
+        span["outside"] for span in metadata["spans"] if span["served"]
+    ] == [0]
+    assert "unlike" not in metadata["grounding"]["sentence"]
 
 
 def test_other_text_has_one_also_from_the_cache(url: str) -> None:
     for _ in range(2):
-        found = told(url, f"Who?\n{REAL}")
-        (notice,) = found["notices"]
+        metadata = metadata_of(url, f"Who?\n{REAL}")
+        (notice,) = metadata["notices"]
         assert notice["code"] == "outside_training"
         assert notice["message"].startswith("the text is unlike all that this model was trained on")
-        assert [span["outside"] for span in found["spans"] if span["served"]] == [1]
-    assert found["slot_cache_hits"] == 1
+        assert [span["outside"] for span in metadata["spans"] if span["served"]] == [1]
+    assert metadata["slot_cache_hits"] == 1
 
 
 def test_of_several_sentences_those_are_counted_that_are_meant(url: str) -> None:
-    found = told(url, f"Who?\n{OWN[1]} {REAL}")
-    (notice,) = found["notices"]
+    metadata = metadata_of(url, f"Who?\n{OWN[1]} {REAL}")
+    (notice,) = metadata["notices"]
     assert notice["message"].startswith("1 of 2 foreign sentences are unlike")
 
 
 def test_a_bundle_that_cannot_tell_says_so(api: Running) -> None:
-    found = told(api.url, f"Who?\n{REAL}")
-    assert found["notices"] == [] and "unlike" not in found["grounding"]["sentence"]
-    assert [span["outside"] for span in found["spans"] if span["sentences"]] == [None]
+    metadata = metadata_of(api.url, f"Who?\n{REAL}")
+    assert metadata["notices"] == [] and "unlike" not in metadata["grounding"]["sentence"]
+    assert [span["outside"] for span in metadata["spans"] if span["sentences"]] == [None]
 
 
 def test_models_say_what_they_were_trained_on(url: str) -> None:

@@ -51,11 +51,11 @@ def exchange(url: str, *pieces: bytes) -> tuple[int, list[tuple[str, str]], byte
         wire.settimeout(10)
         for piece in pieces:
             wire.sendall(piece)
-        got = b""
-        while b"\r\n\r\n" not in got:
-            got += (part := wire.recv(65_536))
-            assert part, got
-        head, _, body = got.partition(b"\r\n\r\n")
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += (part := wire.recv(65_536))
+            assert part, received
+        head, _, body = received.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
         length = int(dict(headers).get("content-length", 0))
@@ -85,8 +85,8 @@ def test_an_offer_to_speak_another_protocol_is_passed_over(
     body = json.dumps(chat("བོད")).encode()
     whole = request("POST", CHAT, offer, body)
     pieces = (whole[: -len(body)], body) if apart else (whole,)
-    status, headers, told = exchange(address, *pieces)
-    assert (status, json.loads(told)) == (200, {"turns": [["user", "བོད"]]})
+    status, headers, payload = exchange(address, *pieces)
+    assert (status, json.loads(payload)) == (200, {"turns": [["user", "བོད"]]})
     assert "upgrade" not in dict(headers)
 
 
@@ -159,12 +159,12 @@ def test_no_answer_has_a_header_twice(
 ) -> None:
     headers = [(name, value) for name, value in headers if (name, value) != (b"upgrade", b"websocket")]
     body = json.dumps(chat()).encode() if method in ("POST", "PUT") else b""
-    status, found, told = exchange(address, request(method, path, headers, body))
-    twice = [name for name, times in Counter(name for name, _ in found).items() if times > 1]
-    assert twice == [], found
-    assert status < 500 or path == "/fails/x", told
-    if status >= 400 and told:
-        assert dict(found)["content-type"] == "application/json" and "error" in json.loads(told)
+    status, found, payload = exchange(address, request(method, path, headers, body))
+    duplicates = [name for name, times in Counter(name for name, _ in found).items() if times > 1]
+    assert duplicates == [], found
+    assert status < 500 or path == "/fails/x", payload
+    if status >= 400 and payload:
+        assert dict(found)["content-type"] == "application/json" and "error" in json.loads(payload)
 
 
 # What Ray says by itself --------------------------------------------------------------------------------
@@ -185,17 +185,17 @@ def test_what_ray_refuses_has_our_shape(status: int, kind: str, code: str | None
         for message in convert_object_to_asgi_messages("at 0x7f, in /srv/app.py", status):
             await send(message)
 
-    told, body = asyncio.run(asked(app))
+    payload, body = asyncio.run(call_app(app))
     error = json.loads(body)["error"]
     assert (error["type"], error["code"]) == (kind, code) and "/srv" not in body
-    assert told == {429: 503}.get(status, status)
+    assert payload == {429: 503}.get(status, status)
 
 
 def test_what_fails_in_ray_itself_is_told_in_our_shape() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "secret")
 
-    status, body = asyncio.run(asked(app))
+    status, body = asyncio.run(call_app(app))
     assert status == 500 and "secret" not in body and json.loads(body)["error"]["type"] == "server_error"
 
 
@@ -203,11 +203,11 @@ def test_a_request_that_ray_leaves_without_an_answer_may_be_asked_again() -> Non
     async def app(scope: Any, receive: Any, send: Any) -> None:
         pass
 
-    status, body = asyncio.run(asked(app))
+    status, body = asyncio.run(call_app(app))
     assert status == 503 and json.loads(body)["error"]["code"] == "overloaded"
 
 
-async def asked(app: Any) -> tuple[int, str]:
+async def call_app(app: Any) -> tuple[int, str]:
     """What the application answers behind the front, by status and body."""
     sent: list[Any] = []
 

@@ -29,7 +29,7 @@ SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
-def asked() -> Iterator[TestClient]:
+def http() -> Iterator[TestClient]:
     with client(guarded_app()) as ready:
         yield ready
 
@@ -47,20 +47,20 @@ def dripping(url: str, key: str, length: int = 50) -> tuple[int, dict[str, Any],
     parts = urlsplit(url)
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
     with closing(socket.create_connection((parts.hostname, parts.port), timeout=10)) as wire:
-        begun, got = time.monotonic(), b""
+        start, received = time.monotonic(), b""
         wire.sendall(f"{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n".encode())
         wire.settimeout(0.05)
         for _ in range(length * 4):
             try:
                 wire.sendall(b" ")
-                got += (part := wire.recv(65_536))
+                received += (part := wire.recv(65_536))
             except TimeoutError:
                 continue
             except OSError:
                 break
-            if not part or b"\r\n\r\n{" in got:
+            if not part or b"\r\n\r\n{" in received:
                 break
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - start
         wire.settimeout(0.3)
         try:
             closed = wire.recv(1) == b""
@@ -68,7 +68,7 @@ def dripping(url: str, key: str, length: int = 50) -> tuple[int, dict[str, Any],
             closed = False
         except OSError:
             closed = True
-    status, _, body = got.partition(b"\r\n\r\n")
+    status, _, body = received.partition(b"\r\n\r\n")
     return int(status.split()[1]), json.loads(body)["error"], seconds, closed
 
 
@@ -113,10 +113,10 @@ async def statuses(app: Any, path: str, headers: dict[str, str]) -> tuple[int, i
 
 
 def test_another_key_than_the_admin_s_does_not_open_the_admin_s_doors() -> None:
-    asked = client(guarded_app(ring=RING))
+    http = client(guarded_app(ring=RING))
     for path in ("/admin/bundles", "/admin/nowhere"):
-        assert asked.get(path, headers={"authorization": f"Bearer {KEY}"}).status_code == 403
-        assert asked.get(path, headers={"authorization": "Bearer the-admins-own-key"}).status_code == 404
+        assert http.get(path, headers={"authorization": f"Bearer {KEY}"}).status_code == 403
+        assert http.get(path, headers={"authorization": "Bearer the-admins-own-key"}).status_code == 404
     prefixed = ServeSettings.model_validate({"http": {"root_path": "/llink"}})
     app = guarded_app(prefixed, RING)
     app.root_path = "/llink"
@@ -132,13 +132,18 @@ def packed(body: bytes, encoding: str = "gzip") -> dict[str, Any]:
     return {"content": body, "headers": JSON | {"content-encoding": encoding}}
 
 
-def test_a_gzip_body_is_read(asked: TestClient) -> None:
+def test_a_gzip_body_is_read(http: TestClient) -> None:
     plain = json.dumps(chat("བོད་ཡིག" * 1_000)).encode()
-    whole = gzip.compress(plain)
-    assert len(whole) < len(plain) / 10
+    packed_body = gzip.compress(plain)
+    assert len(packed_body) < len(plain) / 10
     halves = gzip.compress(plain[:500]) + gzip.compress(plain[500:])  # one after the other is gzip, too
-    for body, encoding in ((whole, "gzip"), (whole, "X-GZIP"), (halves, "gzip"), (plain, "identity")):
-        assert asked.post(CHAT, **packed(body, encoding)).json() == {"turns": [["user", "བོད་ཡིག" * 1_000]]}
+    for body, encoding in (
+        (packed_body, "gzip"),
+        (packed_body, "X-GZIP"),
+        (halves, "gzip"),
+        (plain, "identity"),
+    ):
+        assert http.post(CHAT, **packed(body, encoding)).json() == {"turns": [["user", "བོད་ཡིག" * 1_000]]}
 
 
 @pytest.mark.parametrize(
@@ -154,31 +159,31 @@ def test_a_gzip_body_is_read(asked: TestClient) -> None:
     ],
 )
 def test_a_packed_body_that_is_not_read(
-    asked: TestClient, body: bytes, encoding: str, status: int, said: str
+    http: TestClient, body: bytes, encoding: str, status: int, said: str
 ) -> None:
-    begun = time.process_time()
-    reply = asked.post(CHAT, **packed(body, encoding))
+    start = time.process_time()
+    reply = http.post(CHAT, **packed(body, encoding))
     assert reply.status_code == status and said in reply.json()["error"]["message"]
     assert (reply.headers.get("accept-encoding") == "gzip") == (status == 415)
-    assert time.process_time() - begun < 2
+    assert time.process_time() - start < 2
 
 
 # HEAD and slashes ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/stream", "/openapi.json", "/fails/wrong", "/nowhere", CHAT])
-def test_head_is_get_without_the_body(asked: TestClient, path: str) -> None:
-    whole, head = asked.get(path), asked.head(path)
-    assert head.content == b"" and head.status_code == whole.status_code
+def test_head_is_get_without_the_body(http: TestClient, path: str) -> None:
+    packed_body, head = http.get(path), http.head(path)
+    assert head.content == b"" and head.status_code == packed_body.status_code
     own = {"x-request-id"}
     assert {k: v for k, v in head.headers.items() if k not in own} == {
-        k: v for k, v in whole.headers.items() if k not in own
+        k: v for k, v in packed_body.headers.items() if k not in own
     }
 
 
-def test_what_may_be_asked_is_told_with_head(asked: TestClient) -> None:
-    assert asked.put("/stream").headers["allow"] == "GET, HEAD"
-    assert asked.put(CHAT).headers["allow"] == "POST"
+def test_what_may_be_asked_is_told_with_head(http: TestClient) -> None:
+    assert http.put("/stream").headers["allow"] == "GET, HEAD"
+    assert http.put(CHAT).headers["allow"] == "POST"
 
 
 def test_head_over_a_real_connection(address: str) -> None:
@@ -186,15 +191,15 @@ def test_head_over_a_real_connection(address: str) -> None:
     with closing(socket.create_connection((parts.hostname, parts.port), timeout=5)) as wire:
         asking = b"%b /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
         wire.sendall(asking % b"HEAD" + asking % b"HEAD")
-        got = b""
-        while got.count(b"\r\n\r\n") < 2:
-            got += wire.recv(65_536)
-    assert got.count(b"200 OK") == 2 and b"{" not in got and got.endswith(b"\r\n\r\n")
+        received = b""
+        while received.count(b"\r\n\r\n") < 2:
+            received += wire.recv(65_536)
+    assert received.count(b"200 OK") == 2 and b"{" not in received and received.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/stream/", f"{CHAT}/", "//evil.example/..", "/openapi.json/"])
-def test_a_slash_too_many_leads_nowhere_else(asked: TestClient, method: str, path: str) -> None:
-    reply = asked.request(method, path, headers={"host": "evil.example"}, follow_redirects=False)
+def test_a_slash_too_many_leads_nowhere_else(http: TestClient, method: str, path: str) -> None:
+    reply = http.request(method, path, headers={"host": "evil.example"}, follow_redirects=False)
     assert reply.status_code == 404 and "location" not in reply.headers
     assert "evil" not in reply.text

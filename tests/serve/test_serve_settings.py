@@ -39,7 +39,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("assignment", "said"),
+    ("assignment", "expected"),
     [
         ("http.prot=1", "unknown setting 'http.prot': did you mean http.port"),
         ("limits.body_byte=1", "limits.body_bytes"),
@@ -64,8 +64,8 @@ def test_later_layers_win(tmp_path: Path) -> None:
         ("http.cors_origins=['*', 'https://a.example']", "'*' alone means every page"),
     ],
 )
-def test_an_impossible_value_is_a_sentence(assignment: str, said: str) -> None:
-    with pytest.raises(LlinkError, match=said.replace("'*'", r"'\*'")) as error:
+def test_an_impossible_value_is_a_sentence(assignment: str, expected: str) -> None:
+    with pytest.raises(LlinkError, match=expected.replace("'*'", r"'\*'")) as error:
         resolve(assignments=[assignment], environment={})
     assert "\n" not in str(error.value)
 

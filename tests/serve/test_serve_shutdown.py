@@ -29,11 +29,11 @@ def drain(api: Running, seconds: float) -> Future[None]:
     loops: list[asyncio.AbstractEventLoop] = []
     catalog, refresh = api.service.catalog, api.service.catalog.refresh
 
-    async def looked() -> None:
+    async def recorded() -> None:
         loops.append(asyncio.get_running_loop())
         await refresh()
 
-    catalog.refresh = looked  # type: ignore[method-assign]
+    catalog.refresh = recorded  # type: ignore[method-assign]
     until(lambda: bool(loops), "a look at the registry")
     return asyncio.run_coroutine_threadsafe(api.service.shutdown.drain(seconds), loops[0])
 
@@ -50,9 +50,9 @@ def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Runn
         ending = drain(talker, 0.5)
         until(lambda: talker.service.shutdown.started, "the end begins")
         late = ask(talker)
-        for told in (late, whole.result()):
-            assert told.status_code == 503 and told.json()["error"]["code"] == "stopping"
-            assert told.headers["retry-after"] == "5"
+        for response in (late, whole.result()):
+            assert response.status_code == 503 and response.json()["error"]["code"] == "stopping"
+            assert response.headers["retry-after"] == "5"
         for stream in streams:
             *events, last = [line for line in stream.result().text.split("\n") if line]
             assert json.loads(last.removeprefix("data: "))["error"]["code"] == "stopping"
@@ -63,7 +63,7 @@ def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Runn
 
 def test_what_ends_in_time_ends_as_ever(registry: Path) -> None:
     with up(registry) as api, ThreadPoolExecutor(2) as pool:
-        asked = pool.submit(ask, api, stream=True)
+        request = pool.submit(ask, api, stream=True)
         until(lambda: api.service.shutdown.in_flight == 1, "one under way")
         drain(api, 20.0).result(10)  # which is not waited for where nothing is under way
-        assert asked.result().text.endswith("data: [DONE]\n\n")
+        assert request.result().text.endswith("data: [DONE]\n\n")

@@ -26,9 +26,11 @@ from serve.streaming import encode_event, error_event
 
 @given(st.dictionaries(st.text(max_size=5), st.text(), max_size=4))
 def test_an_event_is_one_line_of_whole_letters(data: dict[str, str]) -> None:
-    made = encode_event(data).decode("utf-8")
-    assert made.startswith("data: ") and made.endswith("\n\n") and made.count("\n") == 2 and "\r" not in made
-    assert json.loads(made[6:]) == data
+    event = encode_event(data).decode("utf-8")
+    assert (
+        event.startswith("data: ") and event.endswith("\n\n") and event.count("\n") == 2 and "\r" not in event
+    )
+    assert json.loads(event[6:]) == data
 
 
 def test_half_letters_and_infinity_do_not_go_out() -> None:
@@ -54,8 +56,8 @@ def test_a_chunk_and_a_failure() -> None:
 
 def test_vectors_as_numbers_and_as_bytes() -> None:
     rows = [[0.5, -1.25], [0.0, 3.0]]
-    beside = EmbeddingMetadata(space="projected", unit_length=False)
-    plain = EmbeddingsResponse.build(rows, "llink", 5, False, beside)
+    metadata = EmbeddingMetadata(space="projected", unit_length=False)
+    plain = EmbeddingsResponse.build(rows, "llink", 5, False, metadata)
     assert [vector.embedding for vector in plain.data] == rows and plain.usage.total_tokens == 5
-    packed = EmbeddingsResponse.build(rows, "llink", 5, True, beside).data[1].embedding
-    assert isinstance(packed, str) and struct.unpack("<2f", base64.b64decode(packed)) == (0.0, 3.0)
+    encoded = EmbeddingsResponse.build(rows, "llink", 5, True, metadata).data[1].embedding
+    assert isinstance(encoded, str) and struct.unpack("<2f", base64.b64decode(encoded)) == (0.0, 3.0)

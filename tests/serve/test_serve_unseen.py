@@ -20,15 +20,15 @@ LOCATED = ("spans", "slot_cache_hits")
 """What of the extension tells of the text as it was sent, and of who asked before."""
 
 
-def asked(api: Running, path: str, **body: Any) -> dict[str, Any]:
+def call(api: Running, path: str, **body: Any) -> dict[str, Any]:
     reply = httpx2.post(f"{api.url}/v1/{path}", json={"model": "llink", **body}, timeout=60)
     assert reply.status_code == 200, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
+    payload: dict[str, Any] = reply.json()
+    return payload
 
 
-def without(told: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in told.items() if key not in LOCATED}
+def without(payload: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in payload.items() if key not in LOCATED}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -39,7 +39,7 @@ def test_the_answer_is_the_same(api: Running, change: Any) -> None:
         ("embedded", "Hi\nthere"),
     ):
         plain, other = (
-            asked(
+            call(
                 api,
                 "chat/completions",
                 model=model,
@@ -58,9 +58,9 @@ def test_the_answer_is_the_same(api: Running, change: Any) -> None:
 @pytest.mark.parametrize("space", ["projected", "encoder"])
 def test_vectors_are_the_same(api: Running, space: str) -> None:
     texts = [BO, KM, "The farmer sold 30 apples."]
-    plain = asked(api, "embeddings", input=texts, llink={"space": space})
+    plain = call(api, "embeddings", input=texts, llink={"space": space})
     for change in CHANGES:
-        other = asked(api, "embeddings", input=[*map(change, texts)], llink={"space": space})
+        other = call(api, "embeddings", input=[*map(change, texts)], llink={"space": space})
         assert other["usage"] == plain["usage"]
         for one, same in zip(plain["data"], other["data"], strict=True):
             assert one["embedding"] == pytest.approx(same["embedding"], abs=1e-5)
@@ -69,18 +69,18 @@ def test_vectors_are_the_same(api: Running, space: str) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_languages_and_costs_are_the_same(api: Running, change: Any) -> None:
     text = f"How many?\n{BO}"
-    plain, other = (asked(api, "detect", input=one)["data"][0]["spans"] for one in (text, change(text)))
+    plain, other = (call(api, "detect", input=one)["data"][0]["spans"] for one in (text, change(text)))
     assert [s["language"] for s in other] == [s["language"] for s in plain] == ["en", "bo"]
     assert [s["confidence"] for s in other] == [s["confidence"] for s in plain]
     assert other[0]["start"] == 0 and other[-1]["end"] == len(change(text))
-    costs = [asked(api, "tokenize", text=one) for one in (text, change(text))]
+    costs = [call(api, "tokenize", text=one) for one in (text, change(text))]
     assert costs[0]["prompt_tokens"] == costs[1]["prompt_tokens"]
     assert costs[0]["prompt_tokens_raw"] == costs[1]["prompt_tokens_raw"]
 
 
 def test_burmese_in_zawgyi_is_named_and_refused(api: Running) -> None:
     text = "ျမန္မာႏိုင္ငံမွာ ေနတယ္။"
-    (span,) = asked(api, "detect", input=text)["data"][0]["spans"]
+    (span,) = call(api, "detect", input=text)["data"][0]["spans"]
     assert (span["language"], span["name"]) == ("my", "Burmese in Zawgyi")
     for path, body in (
         ("chat/completions", {"messages": [{"role": "user", "content": text}]}),

@@ -43,21 +43,21 @@ def service(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def exchange(url: str, *pieces: bytes, pause: float = 0.0) -> tuple[int, list[tuple[str, str]], bytes]:
     """Status, headers and all that comes after them until the connection is closed or silent."""
-    parts, got = urlsplit(url), b""
+    parts, received = urlsplit(url), b""
     with closing(socket.create_connection((parts.hostname, parts.port), timeout=15)) as wire:
         try:
             for piece in pieces:
                 wire.sendall(piece)
                 time.sleep(pause)
-            while b"\r\n\r\n" not in got:
-                got += (part := wire.recv(65_536))
-                assert part, got
+            while b"\r\n\r\n" not in received:
+                received += (part := wire.recv(65_536))
+                assert part, received
             wire.settimeout(1)
             while part := wire.recv(65_536):
-                got += part
+                received += part
         except TimeoutError:
             pass
-    head, _, rest = got.partition(b"\r\n\r\n")
+    head, _, rest = received.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
     return int(first.split()[1]), headers, rest
@@ -73,8 +73,8 @@ def test_an_offer_of_http_2_is_passed_over(service: Started) -> None:
     offer = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAEAAEAAAAIAAAAB")
     whole = ask("POST", CHAT, *offer, sent=sent)
     for pieces in ([whole], [whole[: -len(sent)], sent]):
-        status, headers, told = exchange(service.url, *pieces, pause=0.1)
-        assert status == 200 and json.loads(told)["choices"], headers
+        status, headers, content = exchange(service.url, *pieces, pause=0.1)
+        assert status == 200 and json.loads(content)["choices"], headers
 
 
 JAVA = """
@@ -99,8 +99,8 @@ def test_java_s_own_client_as_it_comes(service: Started, tmp_path: Path) -> None
     source = tmp_path / "Ask.java"
     source.write_text(JAVA)
     command = ["java", str(source), f"{service.url}{CHAT}", json.dumps(body())]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert told.stdout.startswith("200 {"), told.stdout + told.stderr
+    content = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert content.stdout.startswith("200 {"), content.stdout + content.stderr
 
 
 @pytest.mark.parametrize(
@@ -111,30 +111,30 @@ def test_java_s_own_client_as_it_comes(service: Started, tmp_path: Path) -> None
 def test_no_header_comes_twice_and_no_host_of_the_request_s(
     service: Started, method: str, path: str, given: str
 ) -> None:
-    status, headers, told = exchange(service.url, ask(method, path, given, "connection: close"))
+    status, headers, content = exchange(service.url, ask(method, path, given, "connection: close"))
     assert [name for name, times in Counter(name for name, _ in headers).items() if times > 1] == []
-    assert "x-request-id" in dict(headers) and "location" not in dict(headers) and b"evil" not in told
+    assert "x-request-id" in dict(headers) and "location" not in dict(headers) and b"evil" not in content
     assert status == {("GET", "/health"): 200, ("HEAD", "/health"): 200}.get((method, path), status) < 500
     if method == "HEAD":
-        assert told == b""
+        assert content == b""
 
 
 @pytest.mark.parametrize("order", ["x-request-timeout-seconds: 1e-9", "x-request-timeout-seconds: \xff"])
 def test_callers_give_ray_no_orders(service: Started, order: str) -> None:
     sent = json.dumps(body()).encode()
     raw = ask("POST", CHAT, "x-order: @", sent=sent).replace(b"x-order: @", order.encode("latin-1"))
-    status, _, told = exchange(service.url, raw)
-    assert status == 200, told
+    status, _, content = exchange(service.url, raw)
+    assert status == 200, content
 
 
 def test_a_body_that_trickles_is_closed_with_408(service: Started) -> None:
-    begun = time.monotonic()
-    status, headers, told = exchange(
+    start = time.monotonic()
+    status, headers, content = exchange(
         service.url, ask("POST", CHAT, "x-a: b").replace(b"th: 0", b"th: 99"), b"{"
     )
     assert (status, dict(headers)["connection"]) == (408, "close")
-    assert json.loads(told)["error"]["code"] == "request_timeout"
-    assert 2 <= time.monotonic() - begun < 10
+    assert json.loads(content)["error"]["code"] == "request_timeout"
+    assert 2 <= time.monotonic() - start < 10
 
 
 def test_it_says_what_it_does_and_nothing_else(service: Started) -> None:
