@@ -11,7 +11,8 @@ import repository  # noqa: F401
 from starlette.responses import JSONResponse
 
 from llink_ray.bundles.registry import Registry
-from llink_ray.engine import Answer, EngineLimits, EngineRequest, SamplingParams
+from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
+from llink_ray.engine.factory import create_engine
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.builder import PromptBuilder
 from serve.backend import LocalBackend
@@ -41,13 +42,11 @@ class Bare:
             for name, one in encoders.items()
         }
         self.encoder = next(iter(encoder_servers))
-        self.decoder_server = DecoderServer(
-            decoder, settings.registry, EngineLimits(**settings.engine.model_dump())
-        )
+        prompts = PromptBuilder(load_tokenizer(decoder))
+        self.engine = create_engine(decoder, EngineLimits(**settings.engine.model_dump()))
+        self.decoder_server = DecoderServer(self.engine, prompts, settings.registry)
         backend = LocalBackend(encoder_servers, self.decoder_server)
-        self.service = Service(
-            settings, backend, list(encoder_servers), PromptBuilder(load_tokenizer(decoder)), decoder
-        )
+        self.service = Service(settings, backend, list(encoder_servers), prompts, decoder)
         self._loop = asyncio.new_event_loop()
         self.wait(self.service.catalog.refresh())
 
@@ -68,11 +67,15 @@ class Bare:
 
     def request(self, prepared: PreparedRequest) -> EngineRequest:
         """As the engine takes it."""
-        return self.wait(self.decoder_server._request(prepared.generation))
+        ask = prepared.generation
+        if ask.adapter is not None:
+            self.wait(self.decoder_server.prepare(ask.adapter))
+        adapter = ask.adapter.name if ask.adapter else None
+        return EngineRequest(PromptInput(ask.ids, ask.slots), adapter, ask.sampling, ask.seconds)
 
     def answer(self, request: EngineRequest) -> Answer:
         """The engine alone."""
-        return self.decoder_server.engine.submit(request).result(60)
+        return self.engine.submit(request).result(60)
 
     def response(self, prepared: PreparedRequest, answer: Answer) -> bytes:
         """The response's body."""
@@ -82,7 +85,7 @@ class Bare:
 
     def stop(self) -> None:
         """The decoding thread, too."""
-        self.decoder_server.engine.stop()
+        self.engine.stop()
         self._loop.close()
 
 

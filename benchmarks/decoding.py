@@ -54,7 +54,7 @@ class Bench:
             write_adapters(Path(folder), rank)
             for engine in self.engines.values():
                 for name in NAMES:
-                    engine.put(name, Path(folder, name))
+                    engine.load_adapter(name, Path(folder, name))
         prompt = self.engines[1].decoder.prompt
         pairs = phrasebook.pairs("bo", count, seed=0)
         self.prompts = [PromptInput(tuple(prompt.text_prompt(TRANSLATE[0], pair.english))) for pair in pairs]

@@ -83,7 +83,7 @@ class Overhead:
 
 def accounting(overhead: Overhead, client: Client, questions: Sequence[str]) -> dict[str, Any]:
     """Whether usage is what was fed and made, by the engines' own counts."""
-    bare, engine = overhead.bare, overhead.bare.decoder_server.engine
+    bare, engine = overhead.bare, overhead.bare.engine
     before, made = engine.snapshot(), overhead.decoder_server.load.remote().result().tokens
     prompt = completion = same = 0
     for question in questions:

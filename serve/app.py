@@ -15,6 +15,7 @@ from ray.serve import Application
 
 from llink_ray.bundles.registry import Registry
 from llink_ray.engine import EngineLimits
+from llink_ray.engine.factory import create_engine
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.builder import PromptBuilder
@@ -59,9 +60,10 @@ class Ingress:
 class DecoderReplica(DecoderServer):
     """A decoder server in a process of Ray Serve."""
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, decoder: DecoderSettings, registry: str, limits: EngineLimits, device: str) -> None:
         ray_patches.patch_replica()
-        super().__init__(*args)
+        prompts = PromptBuilder(load_tokenizer(decoder))
+        super().__init__(create_engine(decoder, limits, device), prompts, registry)
 
 
 class EncoderReplica(EncoderServer):

@@ -57,7 +57,7 @@ class Backend(Protocol):
     async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         """The encoder's own vectors."""
 
-    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+    async def teacher_states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
         """The decoder's own vectors of English texts, comparable with a bundle's of foreign ones."""
 
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
@@ -69,8 +69,8 @@ class Backend(Protocol):
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         """See ``DecoderServer.grounding``."""
 
-    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
-        """See ``DecoderServer.expected``."""
+    async def prompt_logprobs(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
+        """See ``DecoderServer.prompt_logprobs``."""
 
     async def load(self) -> DecoderStats:
         """What a decoder replica is at."""
@@ -95,8 +95,8 @@ class LocalBackend:
     async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         return await self.encoder_servers[encoder].vectors(texts)
 
-    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
-        return await self.decoder_server.states(texts, ref)
+    async def teacher_states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+        return await self.decoder_server.teacher_states(texts, ref)
 
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         return await self.decoder_server.answer(ask)
@@ -107,8 +107,8 @@ class LocalBackend:
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         return await self.decoder_server.grounding(ask, text)
 
-    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
-        return await self.decoder_server.expected(ask)
+    async def prompt_logprobs(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
+        return await self.decoder_server.prompt_logprobs(ask)
 
     async def load(self) -> DecoderStats:
         return self.decoder_server.load()
@@ -135,8 +135,8 @@ class RayBackend:
     async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         return await again(lambda: self._encoder_servers[encoder].vectors.remote(texts))
 
-    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
-        return await again(lambda: self._decoder_server.states.remote(texts, ref))
+    async def teacher_states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+        return await again(lambda: self._decoder_server.teacher_states.remote(texts, ref))
 
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
         return await again(lambda: self._decoder_server.answer.remote(ask))
@@ -163,8 +163,8 @@ class RayBackend:
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         return await again(lambda: self._decoder_server.grounding.remote(ask, text))
 
-    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
-        return await again(lambda: self._decoder_server.expected.remote(ask))
+    async def prompt_logprobs(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
+        return await again(lambda: self._decoder_server.prompt_logprobs.remote(ask))
 
     async def load(self) -> DecoderStats:
         return await again(lambda: self._decoder_server.load.remote())

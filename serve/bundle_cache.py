@@ -1,4 +1,4 @@
-"""Bundles that a replica has in use: fetched, verified and loaded when they are first asked for."""
+"""Bundles that a replica has loaded: fetched and verified when they are first asked for."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ T = TypeVar("T")
 
 
 class BundleCache(Generic[T]):
-    """By bundle, at most ``most`` versions of a language: the one in use, and the one it gives way to.
+    """What ``load`` made of each bundle, for the ``max_versions`` of a language that were used last.
 
-    A replica that was started anew, or by scaling, needs nobody to tell it what there is.
+    A replica that was started anew, or by scaling, loads what requests name. ``drop`` is called for a bundle
+    that has to go.
     """
 
     def __init__(
@@ -27,50 +28,59 @@ class BundleCache(Generic[T]):
         registry: Registry,
         load: Callable[[BundleRef, Path, BundleInfo], T],
         drop: Callable[[BundleRef], None] = lambda ref: None,
-        most: int = 3,
+        max_versions: int = 3,
     ) -> None:
-        self._registry, self._load, self._drop, self._most = registry, load, drop, most
-        self._kept: OrderedDict[BundleRef, T] = OrderedDict()
+        self._registry, self._load, self._drop, self._max_versions = registry, load, drop, max_versions
+        self._loaded: OrderedDict[BundleRef, T] = OrderedDict()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.loads = 0
         """Bundles loaded so far."""
 
+    @property
+    def refs(self) -> list[BundleRef]:
+        """Bundles that are loaded, least recently used first."""
+        return [*self._loaded]
+
+    def clear(self) -> None:
+        """Forget all bundles, as a replica that was started anew."""
+        self._loaded.clear()
+
     async def get(self, ref: BundleRef) -> T:
-        """What was loaded of a bundle.
+        """What ``load`` made of a bundle.
 
         Raises:
-            LlinkError: it is gone, damaged, not the one that was meant, or for other models.
+            LlinkError: it is gone, damaged, changed since, or for other models.
             JobFailed: the registry cannot be reached.
         """
-        if ref not in self._kept:
+        if ref not in self._loaded:
             async with self._locks[ref.language]:
-                if ref not in self._kept:
-                    self._kept[ref] = await asyncio.to_thread(self._fetched, ref)
+                if ref not in self._loaded:
+                    self._loaded[ref] = await asyncio.to_thread(self._fetch_and_load, ref)
                     self.loads += 1
-                    self._make_room(ref)
-        self._kept.move_to_end(ref)
-        return self._kept[ref]
+                    self._evict(ref)
+        self._loaded.move_to_end(ref)
+        return self._loaded[ref]
 
-    async def used(self, ref: BundleRef) -> T:
-        """``get`` for a request: that a bundle which answers cannot be loaded any more is not its fault.
+    async def require(self, ref: BundleRef) -> T:
+        """``get`` for a request, whose fault it is not that a served bundle cannot be loaded any more.
 
         Raises:
-            JobFailed: as ``get``, whatever it is.
+            JobFailed: where ``get`` raises LlinkError.
         """
         try:
             return await self.get(ref)
         except LlinkError as error:
             raise JobFailed(str(error)) from None
 
-    def _fetched(self, ref: BundleRef) -> T:
+    def _fetch_and_load(self, ref: BundleRef) -> T:
         folder = self._registry.fetch(ref.language, ref.version)
         info = read_bundle(folder)
         if info.digest != ref.digest:
             raise LlinkError(f"{ref.language} {ref.version} is not the bundle it was: reload the registry")
         return self._load(ref, folder, info)
 
-    def _make_room(self, newest: BundleRef) -> None:
-        versions = [ref for ref in self._kept if ref.language == newest.language]
-        for ref in versions[: -self._most]:
-            del self._kept[ref]
+    def _evict(self, newest: BundleRef) -> None:
+        versions = [ref for ref in self._loaded if ref.language == newest.language]
+        for ref in versions[: -self._max_versions]:
+            del self._loaded[ref]
             self._drop(ref)

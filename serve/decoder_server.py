@@ -1,11 +1,11 @@
-"""The decoder deployment: one base, every language's adapter on it, one running batch; no HTTP."""
+"""The decoder deployment: one base decoder with every language's adapter; no HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,48 +15,33 @@ from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.pipeline import LORA
 from llink_ray.bundles.registry import Registry
 from llink_ray.bundles.slot_encoder import TeacherSpace, require_same
-from llink_ray.engine import (
-    Answer,
-    EngineLimits,
-    EngineRequest,
-    FinishInfo,
-    PromptInput,
-    StreamEvent,
-    TokenLogprob,
-)
-from llink_ray.engine.batched_engine import BatchedEngine
-from llink_ray.models.decoder import Decoder
-from llink_ray.prompts.builder import SLOT_ID
-from llink_ray.settings import DecoderSettings
+from llink_ray.engine import Answer, DecoderEngine, EngineRequest, PromptInput, StreamEvent, TokenLogprob
+from llink_ray.prompts import SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from serve.bundle_cache import BundleCache
 from serve.rpc_types import BundleRef, DecoderStats, Floats, GenerationRequest
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """What a bundle gives the decoder."""
-
-    adapter: str
-    """Its name in the engine."""
-    space: TeacherSpace
-
-
 class DecoderServer:
-    """Answers, token by token or whole."""
+    """Bundles and an engine: answers, scores and vectors of English texts.
 
-    def __init__(
-        self, decoder: DecoderSettings, registry: str, limits: EngineLimits | None = None, device: str = "cpu"
-    ) -> None:
-        self.engine = BatchedEngine(Decoder.load(decoder, device), limits)
+    Args:
+        engine: started here; nothing of it is used but the protocol.
+        prompts: of the engine's decoder; tokenizes answers that are scored.
+        registry: where bundles are fetched from.
+    """
+
+    def __init__(self, engine: DecoderEngine, prompts: PromptBuilder, registry: str) -> None:
+        self.engine, self._prompts = engine, prompts
         self.engine.start()
-        self.bundles: BundleCache[_Loaded] = BundleCache(
-            Registry(registry), self._load, lambda ref: self.engine.remove(ref.name)
+        self.bundles: BundleCache[TeacherSpace] = BundleCache(
+            Registry(registry), self._load, lambda ref: self.engine.unload_adapter(ref.name)
         )
 
-    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> _Loaded:
-        require_same(ref.language, info.decoder, self.engine.decoder.fingerprint, "decoder")
-        self.engine.put(ref.name, folder / LORA)
-        return _Loaded(ref.name, TeacherSpace.load(folder, info))
+    def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> TeacherSpace:
+        require_same(ref.language, info.decoder, self.engine.fingerprint, "decoder")
+        self.engine.load_adapter(ref.name, folder / LORA)
+        return TeacherSpace.load(folder, info)
 
     async def prepare(self, ref: BundleRef) -> None:
         """Load a bundle's adapter before anybody asks for it.
@@ -67,85 +52,65 @@ class DecoderServer:
         await self.bundles.get(ref)
 
     async def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
-        """What is new, until the end; leaving it early frees its place in the batch.
+        """Events until the end; leaving early frees the request's place in the batch.
 
         Raises:
             LlinkError: it cannot be answered here.
-            Full: the queue is.
+            QueueFull: too many requests wait.
         """
         async with aclosing(aiter(self.engine.submit(await self._request(ask)))) as events:
             async for event in events:
                 yield event
 
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
-        """The whole answer, and its grounding where that was asked for; see :meth:`grounding`.
+        """The whole answer, and its grounding where requested; see :meth:`grounding`.
 
         Raises:
             LlinkError: it cannot be answered here.
-            Full: the queue is.
+            QueueFull: too many requests wait.
         """
-        answer = await self._whole(await self._request(ask))
+        answer = await self.engine.submit(await self._request(ask)).wait()
         return answer, await self.grounding(ask, answer.text) if ask.grounding else None
-
-    async def _whole(self, request: EngineRequest) -> Answer:
-        """All events at once: this loop is woken at the end alone, and not for each token."""
-        loop = asyncio.get_running_loop()
-        events: list[StreamEvent] = []
-        ended: asyncio.Future[FinishInfo] = loop.create_future()
-
-        def listen(event: StreamEvent) -> None:
-            events.append(event)
-            if event.finish is not None:
-                loop.call_soon_threadsafe(_settle, ended, event.finish)
-
-        handle = self.engine.submit(request, listen)
-        try:
-            done = await ended
-        finally:
-            handle.cancel()  # a no-op unless whoever asked has gone
-        tokens = tuple(token for event in events for token in event.tokens)
-        return Answer("".join(event.text for event in events), tokens, done)
 
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         """Nats a token by which an answer is likelier with its slots than with zeros in their places.
 
-        None where there are no slots, or nothing was said.
+        None for a prompt without slots and for an empty answer.
         """
-        if ask.slots is None or not text:
+        request = await self._request(ask)
+        if request.prompt.slots is None or not text:
             return None
-        prompt = (await self._request(ask)).prompt
-        assert prompt.slots is not None, "made of slots"
-        without = replace(prompt, slots=torch.zeros_like(prompt.slots))
-        adapter = ask.adapter.name if ask.adapter else None
-        room = self.engine.longest - prompt.length  # an answer that was cut there has none for its end
-        answer = self.engine.decoder.prompt.answer(text)[:room]
-        with_slots, ablated = await asyncio.to_thread(
-            self.engine.score, [prompt, without], answer, [adapter, adapter]
+        ablated = replace(request.prompt, slots=np.zeros_like(request.prompt.slots))
+        room = self.engine.max_model_len - len(ask.ids)  # none for the end, where the answer was cut there
+        answer = self._prompts.answer(text)[:room]
+        with_slots, without = await asyncio.to_thread(
+            self.engine.score, [request.prompt, ablated], answer, [request.adapter] * 2
         )
-        return ablated - with_slots
+        return without - with_slots
 
-    async def expected(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
-        """The prompt's tokens as the decoder expected them, and the likeliest behind it; see ``Engine.read``.
+    async def prompt_logprobs(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
+        """Log-probabilities of the prompt's tokens; see :meth:`DecoderEngine.prompt_logprobs`.
 
         Raises:
             LlinkError: it cannot be read here.
         """
         request = await self._request(ask)
-        count = ask.sampling.logprobs or 0
-        return await asyncio.to_thread(self.engine.read, request.prompt, count, request.adapter)
+        return await asyncio.to_thread(
+            self.engine.prompt_logprobs, request.prompt, ask.sampling.logprobs or 0, request.adapter
+        )
 
-    async def states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
+    async def teacher_states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
         """(N, d_dec): the decoder's own vectors of English texts, as a bundle's projector compares with them.
 
         Raises:
             JobFailed: a bundle that cannot be used here any more.
         """
-        space = (await self.bundles.used(ref)).space if ref else None
-        states = await asyncio.to_thread(self.engine.states, texts, space.teacher if space else None)
-        return (space.place(states) if space else states).numpy()
+        space = await self.bundles.require(ref) if ref else None
+        states = await asyncio.to_thread(self.engine.teacher_states, texts, space.teacher if space else None)
+        return space.place(torch.from_numpy(states)).numpy() if space else states
 
     def load(self) -> DecoderStats:
-        """What it is at."""
+        """Counters for metrics and scaling."""
         now = self.engine.snapshot()
         return DecoderStats(
             now.running,
@@ -158,18 +123,13 @@ class DecoderServer:
         )
 
     def check_health(self) -> None:
-        """Serve asks: a replica whose decoding thread is gone is replaced."""
+        """Called by Ray Serve, which replaces a replica whose engine has ended."""
         if not self.engine.alive:
             raise RuntimeError("the decoding thread has ended")
 
     async def _request(self, ask: GenerationRequest) -> EngineRequest:
-        adapter = (await self.bundles.used(ask.adapter)).adapter if ask.adapter else None
-        slots = None
-        if ask.slots is not None and SLOT_ID in ask.ids:
-            slots = torch.from_numpy(np.array(ask.slots, np.float32))  # (R, d)
-        return EngineRequest(PromptInput(ids=ask.ids, slots=slots), adapter, ask.sampling, ask.seconds)
-
-
-def _settle(ended: asyncio.Future[FinishInfo], done: FinishInfo) -> None:
-    if not ended.done():
-        ended.set_result(done)
+        if ask.adapter is not None:
+            await self.bundles.require(ask.adapter)
+        adapter = ask.adapter.name if ask.adapter else None
+        slots = ask.slots if SLOT_ID in ask.ids else None
+        return EngineRequest(PromptInput(ask.ids, slots), adapter, ask.sampling, ask.seconds)

@@ -1,4 +1,4 @@
-"""Prompts given back with the log-probabilities of their tokens: what multiple choice is measured by."""
+"""Completions with ``echo``: prompt tokens with log-probabilities, as multiple choice is measured."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llink_ray.engine import Answer, FinishInfo, TokenLogprob, Usage
-from llink_ray.engine.echo_prompt import EchoPrompt
-from llink_ray.engine.sampling import COLDEST
+from llink_ray.engine.sampling import GREEDY_BELOW
 from llink_ray.engine.vocabulary import display_name
+from serve.echo_prompt import EchoPrompt
 
 if TYPE_CHECKING:
     from serve.metadata import ResponseMetadata
     from serve.service import Service
 
-NOT_READ = math.nan
-"""Log-probability of the first token, and of those that slots stand for: null in the reply."""
+NO_LOGPROB = math.nan
+"""Log-probability of the first token, and of those that slots stand for: null in the response."""
 
 
 async def echoed(service: Service, told: ResponseMetadata, echo_prompt: EchoPrompt) -> Answer:
-    """The prompt's text and tokens, then what the decoder goes on with.
+    """The prompt's text and tokens, followed by what the decoder generates.
 
     Raises:
         LlinkError: as the backend.
@@ -29,37 +29,37 @@ async def echoed(service: Service, told: ResponseMetadata, echo_prompt: EchoProm
     ask, most = told.request.generation, told.request.echo_max_tokens
     text = told.request.conversation.raw_messages[0][1]
     if ask.sampling.logprobs is None:
-        made = _nothing(len(ask.ids)) if most == 0 else (await service.backend.answer(ask))[0]
-        return Answer(text + made.text, (), made.finish)
-    expected = await service.backend.expected(ask)
+        answer = _empty(len(ask.ids)) if most == 0 else (await service.backend.answer(ask))[0]
+        return replace(answer, text=text + answer.text, tokens=())
+    logprobs = await service.backend.prompt_logprobs(ask)
     if most == 0:
-        made = _nothing(len(ask.ids))
-    elif most == 1 and ask.sampling.temperature < COLDEST and not ask.sampling.stop:
-        made = _next(expected[-1], len(ask.ids))
+        answer = _empty(len(ask.ids))
+    elif most == 1 and ask.sampling.temperature < GREEDY_BELOW and not ask.sampling.stop:
+        answer = _one_token(logprobs[-1], len(ask.ids))
     else:
-        made, _ = await service.backend.answer(ask)
-    return Answer(text + made.text, (*_listed(echo_prompt, expected), *made.tokens), made.finish)
+        answer, _ = await service.backend.answer(ask)
+    tokens = (*_prompt_tokens(echo_prompt, logprobs), *answer.tokens)
+    return replace(answer, text=text + answer.text, tokens=tokens)
 
 
-def _nothing(fed: int) -> Answer:
-    return Answer("", (), FinishInfo("length", Usage(fed, 0)))
+def _empty(prompt_tokens: int) -> Answer:
+    return Answer("", (), FinishInfo("length", Usage(prompt_tokens, 0)))
 
 
-def _next(token: TokenLogprob | None, fed: int) -> Answer:
-    """The likeliest token behind the prompt: also one that ends the answer is listed."""
-    assert token is not None, "the decoder expects something"
+def _one_token(token: TokenLogprob | None, prompt_tokens: int) -> Answer:
+    """The likeliest token behind the prompt; one that ends the answer is listed as well."""
+    assert token is not None, "the last entry is the next token"
     try:
         text = token.bytes.decode()
     except UnicodeDecodeError:
         text, token = "", replace(token, bytes=b"")
-    return Answer(text, (token,), FinishInfo("length" if token.bytes else "stop", Usage(fed, 1)))
+    return Answer(text, (token,), FinishInfo("length" if token.bytes else "stop", Usage(prompt_tokens, 1)))
 
 
-def _listed(echo_prompt: EchoPrompt, expected: Sequence[TokenLogprob | None]) -> list[TokenLogprob]:
-    found = []
-    for number, one in enumerate(echo_prompt.listed):
-        token = expected[one.place] if one.place is not None and number > 0 else None
-        if token is None:
-            token = TokenLogprob(one.id, "", NOT_READ)
-        found.append(replace(token, text=display_name(one.bytes), bytes=one.bytes))
-    return found
+def _prompt_tokens(echo_prompt: EchoPrompt, logprobs: Sequence[TokenLogprob | None]) -> list[TokenLogprob]:
+    tokens = []
+    for number, part in enumerate(echo_prompt.text_tokens):
+        token = logprobs[part.position] if part.position is not None and number > 0 else None
+        token = token or TokenLogprob(part.id, "", NO_LOGPROB)
+        tokens.append(replace(token, text=display_name(part.bytes), bytes=part.bytes))
+    return tokens

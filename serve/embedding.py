@@ -115,7 +115,7 @@ async def _projected_vectors(
             limit = service.decoder.max_teacher_tokens
             read = [teacher_reads(service.prompt.tokenizer, text, limit) for text in group]
             ref = languages[english].ref if english else None
-            batch = EmbeddingBatch(await service.backend.states(group, ref), read)
+            batch = EmbeddingBatch(await service.backend.teacher_states(group, ref), read)
         else:
             pairs = [(languages[code].ref, normalised[i]) for i in indices if (code := codes[i])]
             batch = await service.backend.project(encoder, pairs)

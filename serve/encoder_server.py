@@ -57,7 +57,7 @@ class EncoderServer:
         Raises:
             JobFailed: a bundle that cannot be used here any more.
         """
-        slot_encoders = {ref: await self.bundles.used(ref) for ref, _ in texts}
+        slot_encoders = {ref: await self.bundles.require(ref) for ref, _ in texts}
         encoded = {key: entry[1] for key in texts if (entry := self._cache.get(key)) is not None}
         hits = sum(key in encoded for key in texts)
         missing = [key for key in dict.fromkeys(texts) if key not in encoded]
@@ -75,7 +75,7 @@ class EncoderServer:
         Raises:
             JobFailed: a bundle that cannot be used here any more.
         """
-        slot_encoders = {ref: await self.bundles.used(ref) for ref, _ in texts}
+        slot_encoders = {ref: await self.bundles.require(ref) for ref, _ in texts}
         plain = [text for _, text in texts]
 
         def work() -> EmbeddingBatch:

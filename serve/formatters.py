@@ -119,7 +119,7 @@ class ChatFormatter(_Formatter):
                 bytes=list(token.bytes),
                 top_logprobs=[
                     responses.TopLogprob(token=top.text, logprob=finite(top.logprob), bytes=list(top.bytes))
-                    for top in token.top
+                    for top in token.top_logprobs
                 ],
             )
             for token in tokens
@@ -192,7 +192,9 @@ class CompletionFormatter(_Formatter):
         return responses.CompletionLogprobs(
             tokens=[token.text for token in tokens],
             token_logprobs=[None if isnan(token.logprob) else finite(token.logprob) for token in tokens],
-            top_logprobs=[None if isnan(token.logprob) else _top_logprobs(token.top) for token in tokens],
+            top_logprobs=[
+                None if isnan(token.logprob) else _top_logprobs(token.top_logprobs) for token in tokens
+            ],
             text_offset=offsets,
         )
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from llink_ray.engine.echo_prompt import EchoPrompt
 from llink_ray.prompts.conversation import Conversation
 from llink_ray.prompts.conversation import LanguageSpan as ParsedSpan
 from llink_ray.text.languages import language_of
 from serve.catalog import ServedLanguage
+from serve.echo_prompt import EchoPrompt
 from serve.grounding import in_words, unlike_training
 from serve.responses import BundleVersion, Grounding, LanguageSpan, LlinkMetadata, Notice
 from serve.rpc_types import GenerationRequest

@@ -12,7 +12,6 @@ import numpy as np
 
 from llink_ray.bundles.registry import Registry
 from llink_ray.engine import Answer, SamplingParams, StreamEvent
-from llink_ray.engine.echo_prompt import RawTextPrompt
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.conversation import Conversation, ConversationParser, SlotRegion
@@ -24,6 +23,7 @@ from llink_ray.text.normalisation import visible
 from serve.backend import Backend
 from serve.catalog import RETRYABLE, Catalog, ServedLanguage
 from serve.echo import echoed
+from serve.echo_prompt import RawTextPrompt
 from serve.metadata import SYSTEM_LEFT_OUT, PreparedRequest, ResponseMetadata
 from serve.metrics import Metrics
 from serve.responses import Notice
@@ -197,13 +197,13 @@ class Service:
         slot_counts = [sentence.slot_count for sentence in conversation.sentences]
         adapter = bundles[conversation.adapter].ref if conversation.adapter else None
         if raw_text is not None:
-            echo = raw_text.fed(regions, slot_counts)
+            echo = raw_text.with_slots(regions, slot_counts)
             return PreparedRequest(
                 selection.model,
                 conversation,
                 GenerationRequest(echo.ids, None, adapter, sampling, seconds),
                 bundles,
-                len(echo.listed),
+                len(echo.text_tokens),
                 notices,
                 tuple(range(len(slot_counts))),
                 echo,

@@ -1,4 +1,4 @@
-"""Keys and values of a running batch, padded on the left: rows join, leave, and the padding shrinks."""
+"""Keys and values of a running batch, padded on the left: rows join and leave, and the padding shrinks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from llink_ray.errors import LlinkError
 
 @dataclass(frozen=True)
 class PaddedCache:
-    """B rows of one width. Never changed in place: a step that fails leaves the one before it whole."""
+    """B rows of one width. Never changed in place: a step that fails leaves the cache before it intact."""
 
     layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
-    """Keys and values of each layer, (B, heads, W, d_head) each; row ``i`` stands in its last columns."""
+    """Keys and values of each layer, (B, heads, W, d_head) each; row ``i`` fills its last columns."""
     lengths: tuple[int, ...]
     """Tokens of each row."""
 
@@ -28,17 +28,17 @@ class PaddedCache:
         return int(self.layers[0][0].shape[2])
 
     @classmethod
-    def taken(cls, cache: DynamicCache, lengths: Sequence[int]) -> PaddedCache:
-        """What a forward pass left in ``cache``.
+    def from_dynamic(cls, cache: DynamicCache, lengths: Sequence[int]) -> PaddedCache:
+        """The cache that a forward pass filled.
 
         Raises:
-            LlinkError: this decoder remembers in another way than by keys and values of every token.
+            LlinkError: a layer caches something else than keys and values of every token.
         """
         layers = []
         for layer in cache.layers:
             if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
                 raise LlinkError(
-                    f"this decoder's memory ({type(layer).__name__}) cannot be batched row by row: "
+                    f"this decoder's cache ({type(layer).__name__}) cannot be batched row by row: "
                     "choose a decoder with attention in every layer"
                 )
             layers.append((layer.keys, layer.values))
@@ -48,8 +48,8 @@ class PaddedCache:
             )
         return cls(tuple(layers), tuple(lengths))
 
-    def dynamic(self) -> DynamicCache:
-        """The same for transformers to grow; nothing is copied.
+    def to_dynamic(self) -> DynamicCache:
+        """The same for transformers to extend; nothing is copied.
 
         Every layer is a plain one, also of decoders with sliding windows: rows end in the same column, so
         the window's mask, which counts columns, is right for each of them, and nothing is ever cut off.
@@ -63,7 +63,7 @@ class PaddedCache:
         return cache
 
     def select(self, rows: Sequence[int]) -> PaddedCache:
-        """Those rows alone, in that order, without columns that only the others needed."""
+        """The given rows in that order, without columns that only the others needed."""
         lengths = tuple(self.lengths[i] for i in rows)
         first = self.width - max(lengths)
         index = torch.tensor(list(rows), device=self.layers[0][0].device)
@@ -73,20 +73,21 @@ class PaddedCache:
         )
         return PaddedCache(layers, lengths)
 
-    def merged(self, other: PaddedCache) -> PaddedCache:
+    def concat(self, other: PaddedCache) -> PaddedCache:
         """These rows, then the other's."""
         width = max(self.width, other.width)
+
+        def joined(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+            return torch.cat([_pad_left(ours, width), _pad_left(theirs, width)])
+
         layers = tuple(
-            (
-                torch.cat([_wide(keys, width), _wide(more_keys, width)]),
-                torch.cat([_wide(values, width), _wide(more_values, width)]),
-            )
+            (joined(keys, more_keys), joined(values, more_values))
             for (keys, values), (more_keys, more_values) in zip(self.layers, other.layers, strict=True)
         )
         return PaddedCache(layers, self.lengths + other.lengths)
 
 
-def _wide(states: torch.Tensor, width: int) -> torch.Tensor:
+def _pad_left(states: torch.Tensor, width: int) -> torch.Tensor:
     missing = width - states.shape[2]
     return F.pad(states, (0, 0, missing, 0)) if missing else states
 

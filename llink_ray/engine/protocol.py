@@ -1,4 +1,8 @@
-"""What a server asks of an engine, whichever it is."""
+"""The interface between the service and a decoder engine.
+
+To add an engine, implement :class:`DecoderEngine` and create it in :mod:`llink_ray.engine.factory`. This
+module and the types it names import only numpy, so that an engine may run in an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llink_ray.engine.handle import Listener, RequestHandle
-from llink_ray.engine.types import EngineRequest, PromptInput, TokenLogprob
+from llink_ray.engine.types import EngineRequest, FloatArray, PromptInput, TokenLogprob
 
 if TYPE_CHECKING:
-    import torch
+    from llink_ray.settings import TeacherSettings
 
 
 @dataclass(frozen=True)
@@ -21,96 +25,128 @@ class EngineLimits:
     rows: int = 16
     """Requests that run together."""
     tokens: int = 16_384
-    """Places of keys and values at most: rows times the columns that the longest can come to need."""
+    """Key/value positions at most: rows times the longest that one of them can become."""
     prefill_tokens: int = 2_048
-    """Places of prompts read between two tokens of the others; a longer prompt is read alone."""
+    """Prompt tokens processed between two decoding steps; a longer prompt is processed alone."""
     waiting: int = 256
     """Requests that wait; more are refused with ``QueueFull``."""
     patience: int = 2
-    """Tokens that a request waits for company while half of the rows run: prompts cost less read together."""
+    """Steps that a request waits for others to be prefilled with while half of the rows run."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Counters since the engine was made."""
+    """Counters since the engine was created."""
 
     running: int = 0
     waiting: int = 0
     prompt_tokens: int = 0
     tokens: int = 0
-    """Completion tokens made."""
+    """Completion tokens."""
     joins: int = 0
-    """Requests that got a row."""
+    """Requests that were prefilled."""
     finished: dict[str, int] = field(default_factory=dict)
-    """By reason."""
+    """Requests by :data:`~llink_ray.engine.types.FinishReason`."""
     batch_sizes: dict[int, int] = field(default_factory=dict)
-    """Rows of a decoding step -> steps."""
+    """Decoding steps by the number of rows in them."""
 
     @property
     def cancels(self) -> int:
-        """Requests that somebody cancelled."""
+        """Requests that were cancelled."""
         return self.finished.get("cancelled", 0)
 
 
 class DecoderEngine(Protocol):
-    """One base decoder, many adapters, many requests at once."""
+    """One frozen base decoder, many LoRA adapters, many requests at once; callable from any thread.
+
+    What a caller can get wrong is checked before it reaches the batch (:meth:`PromptInput.check`, lengths,
+    adapter names): no request may harm another.
+    """
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the base decoder's weights, as bundles record it."""
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of a prompt and its answer together, at most."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether submitted requests are being processed."""
 
     def start(self) -> None:
-        """Begin to work through what is submitted."""
+        """Begin to process requests; no effect when started."""
 
     def stop(self) -> None:
-        """End everything that runs or waits, with reason ``error``."""
+        """End all running and waiting requests with reason ``error``; further ones are refused."""
+
+    def snapshot(self) -> Snapshot:
+        """Counters."""
+
+    # Generation
 
     def submit(self, request: EngineRequest, listener: Listener | None = None) -> RequestHandle:
-        """Queue a request; from any thread.
+        """Queue a request; its handle streams events and cancels it.
 
         Raises:
-            LlinkError: it cannot be answered here.
-            Full: the queue is.
+            LlinkError: an impossible prompt, an unknown adapter, or the engine is stopped.
+            TooLong: no room for an answer within :attr:`max_model_len`.
+            QueueFull: try again later.
         """
+
+    # Scoring
 
     def score(
-        self, prompts: Sequence[PromptInput], answer: str | Sequence[int], adapters: Sequence[str | None]
+        self, prompts: Sequence[PromptInput], answer: Sequence[int], adapters: Sequence[str | None]
     ) -> list[float]:
-        """Nats a token of one answer behind each prompt, read with the adapter of the same place.
+        """Mean negative log-likelihood, in nats a token, of one answer's token ids behind each prompt.
+
+        ``adapters[i]`` is the adapter that ``prompts[i]`` is read with.
 
         Raises:
-            LlinkError: it cannot be read here.
+            LlinkError: an impossible prompt or answer, an unknown adapter, or the engine is stopped.
+            TooLong: prompt and answer exceed :attr:`max_model_len`.
         """
 
-    def read(
-        self, prompt: PromptInput, count: int, adapter: str | None = None
-    ) -> Sequence[TokenLogprob | None]:
-        """A prompt's tokens as the decoder expected them, and the likeliest behind it; none for slots.
+    def prompt_logprobs(
+        self, prompt: PromptInput, top_count: int, adapter: str | None = None
+    ) -> list[TokenLogprob | None]:
+        """Log-probabilities of a prompt's S tokens, each with ``top_count`` alternatives: S + 1 entries.
+
+        None for the first token, which has nothing before it, and for slots. The last entry is the likeliest
+        token behind the prompt.
 
         Raises:
-            LlinkError: it cannot be read here.
+            LlinkError: an impossible prompt, an unknown adapter, or output that is not finite.
+            TooLong: the prompt exceeds :attr:`max_model_len`.
         """
 
-    def states(self, texts: Sequence[str]) -> torch.Tensor:
-        """The decoder's own vectors of English texts, (N, d), float32."""
+    def teacher_states(self, texts: Sequence[str], teacher: TeacherSettings | None = None) -> FloatArray:
+        """(N, d): the base decoder's vectors of English texts (paper, section 3.2), read as ``teacher`` says.
 
-    def put(self, name: str, folder: Path | str) -> None:
-        """Add or replace an adapter, from a bundle's ``lora/``.
+        Without ``teacher``, as the decoder's own settings say.
+        """
+
+    # Adapters
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the loaded adapters, in alphabetical order."""
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Load a LoRA adapter in PEFT format while others decode.
+
+        A name and a folder stand for one version of one adapter, so that engines may cache by either;
+        loading it again is allowed.
 
         Raises:
-            LlinkError: not one that this engine can serve.
+            LlinkError: not an adapter that this engine can serve; nothing changed.
         """
 
-    def remove(self, name: str) -> None:
-        """Take an adapter out; requests that have it finish with it.
+    def unload_adapter(self, name: str) -> None:
+        """Unload an adapter; requests that were submitted with it finish with it.
 
         Raises:
             LlinkError: no adapter of that name.
         """
-
-    @property
-    def alive(self) -> bool:
-        """Whether it works through what is submitted."""
-
-    @property
-    def adapters(self) -> list[str]:
-        """Names that a request can ask for."""
-
-    def snapshot(self) -> Snapshot:
-        """Counters."""

@@ -1,4 +1,4 @@
-"""A request while it is waiting or running: its tokens so far and what of them was said."""
+"""A request while it waits or runs: its tokens so far and what of them was emitted."""
 
 from __future__ import annotations
 
@@ -8,84 +8,83 @@ from llink_ray.engine.handle import RequestHandle
 from llink_ray.engine.sampling import Sampler, token_logprob
 from llink_ray.engine.text_stream import TextStream
 from llink_ray.engine.token_alignment import TokenAligner
-from llink_ray.engine.types import (
-    EngineRequest,
-    FinishInfo,
-    FinishReason,
-    StreamEvent,
-    TokenLogprob,
-    Usage,
-)
+from llink_ray.engine.types import EngineRequest, FinishInfo, FinishReason, StreamEvent, TokenLogprob, Usage
 from llink_ray.engine.vocabulary import Vocabulary
 
 
 class RequestState:
-    """One row of the batch."""
+    """One row of the batch; ``adapter`` is its row in the pool, ``deadline`` a time of the engine's clock."""
 
     def __init__(
         self,
         request: EngineRequest,
         handle: RequestHandle,
         vocabulary: Vocabulary,
+        *,
         adapter: int,
-        budget: int,
-        deadline: float | None,
+        max_tokens: int,
+        end_ids: frozenset[int],
+        deadline: float | None = None,
     ) -> None:
         self.request, self.handle, self.adapter, self.deadline = request, handle, adapter, deadline
-        self.budget = budget
-        """Tokens that may be made."""
-        self.fed = 0
-        """Prompt tokens that were read."""
-        self.made = 0
-        """Tokens that were made."""
-        self.last = 0
+        self.max_tokens, self._end_ids = max_tokens, end_ids
+        self.prompt_tokens = 0
+        """Prompt tokens processed."""
+        self.completion_tokens = 0
+        """Tokens generated."""
+        self.last_token = 0
         """The newest of them, to be fed next."""
-        self.choose = Sampler(request.sampling)
+        self.sampler = Sampler(request.sampling)
         self._vocabulary = vocabulary
         sampling = request.sampling
-        self._spoken = None if sampling.logprobs is None else TokenAligner(sampling.strip)
-        self._text = TextStream(vocabulary, sampling.stop, sampling.strip and self._spoken is None)
+        self._aligner = None if sampling.logprobs is None else TokenAligner(sampling.strip)
+        self._text = TextStream(vocabulary, sampling.stop, sampling.strip and self._aligner is None)
 
     @property
-    def reserve(self) -> int:
-        """Columns that this row can come to need."""
-        return self.request.prompt.length + self.budget
+    def max_length(self) -> int:
+        """Key/value positions that it can come to need."""
+        return self.request.prompt.length + self.max_tokens
 
-    def overdue(self, now: float) -> bool:
-        """Whether its time is up."""
-        return self.deadline is not None and now >= self.deadline
+    def ending(self, now: float) -> FinishReason | None:
+        """Why it has to end before its next token."""
+        if self.handle.cancelled:
+            return "cancelled"
+        return "deadline" if self.deadline is not None and now >= self.deadline else None
 
-    def advance(self, token: int, logits: torch.Tensor, ends: frozenset[int]) -> bool:
-        """Take in the next token, chosen from logits (V,), and say what is new. True while it goes on."""
-        self.made += 1
-        self.last = token
-        if token in ends:
-            self._finish("stop", self._text.end(cut=False), whole=True)
+    def advance(self, token_id: int, logits: torch.Tensor) -> bool:
+        """Take the next token, chosen from logits (V,), and emit what is new. True while it goes on."""
+        self.completion_tokens += 1
+        self.last_token = token_id
+        if token_id in self._end_ids:
+            self._finish("stop", self._text.end(cut=False), complete=True)
             return False
-        new, stopped = self._text.push(token)
-        if self._spoken is not None:
-            count = self.request.sampling.logprobs or 0
-            seen = self._text.seen if self._text.whole else None
-            self._spoken.push(token_logprob(logits, token, count, self._vocabulary), seen)
+        text, stopped = self._text.push(token_id)
+        if self._aligner is not None:
+            top_count = self.request.sampling.logprobs or 0
+            end = self._text.decoded if self._text.complete else None
+            self._aligner.push(token_logprob(logits, token_id, top_count, self._vocabulary), end)
         if stopped:
-            self._finish("stop", new, whole=True)
+            self._finish("stop", text, complete=True)
             return False
-        if self.made >= self.budget:
-            self._finish("length", new + self._text.end(cut=True))
+        if self.completion_tokens >= self.max_tokens:
+            self._finish("length", text + self._text.end(cut=True))
             return False
-        new, tokens = self._spoken.ready(new, self._text.safe) if self._spoken else (new, ())
-        if new or tokens:
-            self.handle.publish(StreamEvent(new, tokens))
+        text, tokens = self._aligner.ready(text, self._text.safe) if self._aligner else (text, ())
+        if text or tokens:
+            self.handle.publish(StreamEvent(text, tokens))
         return True
 
     def end(self, reason: FinishReason, error: str | None = None) -> None:
-        """End it from outside, once; out of time, what was held back for a stop string is still said."""
+        """End it from outside, once; at a deadline, text held back for a stop string is still emitted."""
         if self.handle.finish is None:
             self._finish(reason, self._text.end(cut=True) if reason == "deadline" else "", error)
 
-    def _finish(self, reason: FinishReason, text: str, error: str | None = None, whole: bool = False) -> None:
-        """Say the last of it; one that is not ``whole`` was cut."""
+    def _finish(
+        self, reason: FinishReason, text: str, error: str | None = None, complete: bool = False
+    ) -> None:
+        """Emit the last event; without ``complete`` the answer was cut."""
         tokens: tuple[TokenLogprob, ...] = ()
-        if self._spoken is not None:
-            text, tokens = self._spoken.last(text, self._text.safe, whole)
-        self.handle.publish(StreamEvent(text, tokens, FinishInfo(reason, Usage(self.fed, self.made), error)))
+        if self._aligner is not None:
+            text, tokens = self._aligner.last(text, self._text.safe, complete)
+        usage = Usage(self.prompt_tokens, self.completion_tokens)
+        self.handle.publish(StreamEvent(text, tokens, FinishInfo(reason, usage, error)))

@@ -1,4 +1,4 @@
-"""From logits to a token: greedy or drawn, and what the decoder thought of it."""
+"""From logits to a token: greedy or sampled, and its log-probability."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from llink_ray.engine.types import SamplingParams, TokenLogprob
 from llink_ray.engine.vocabulary import Vocabulary
 
-COLDEST = 1e-6
-"""Temperatures below take the likeliest token: what they would divide by is lost in the logits' rounding."""
+GREEDY_BELOW = 1e-6
+"""Temperatures below are greedy: division by them overflows float32 logits."""
 
 
 class Sampler:
-    """Chooses the tokens of one request with a generator of its own."""
+    """Chooses the tokens of one request, with a random generator of its own."""
 
     def __init__(self, sampling: SamplingParams) -> None:
         self.sampling = sampling
-        self.greedy = sampling.temperature < COLDEST
+        self.greedy = sampling.temperature < GREEDY_BELOW
         self._generator = torch.Generator()
         if not self.greedy:
             self._generator.manual_seed(secrets.randbits(62) if sampling.seed is None else sampling.seed)
@@ -26,29 +26,30 @@ class Sampler:
     def __call__(self, logits: torch.Tensor) -> int:
         """Logits (V,), float32 -> a token id.
 
-        One number is drawn a token and looked up in the cumulated probabilities in the order of the
-        vocabulary: the rounding of another batch size moves the borders by 1e-6 and never their order.
+        One uniform number a token is looked up in the cumulative probabilities in vocabulary order: rounding
+        that differs with the batch size moves the borders by 1e-6 and never their order.
         """
         if self.greedy:
             return int(logits.argmax())
-        chances = (logits.double() / self.sampling.temperature).softmax(-1)  # (V,)
+        probabilities = (logits.double() / self.sampling.temperature).softmax(-1)  # (V,)
         if self.sampling.top_p < 1:
-            ordered, ids = chances.sort(descending=True, stable=True)
+            ordered, ids = probabilities.sort(descending=True, stable=True)
             before = ordered.cumsum(-1) - ordered
-            chances[ids[before >= self.sampling.top_p]] = 0.0  # the first stays: nothing is before it
-        cumulated = chances.cumsum(-1)
-        drawn = torch.rand((), generator=self._generator, dtype=torch.float64).item() * float(cumulated[-1])
-        found = int(torch.searchsorted(cumulated, drawn, right=True))
-        return found if found < len(chances) else int(chances.argmax())
+            probabilities[ids[before >= self.sampling.top_p]] = 0.0  # never the first: nothing is before it
+        cumulative = probabilities.cumsum(-1)
+        uniform = torch.rand((), generator=self._generator, dtype=torch.float64).item()
+        token = int(torch.searchsorted(cumulative, uniform * float(cumulative[-1]), right=True))
+        return token if token < len(probabilities) else int(probabilities.argmax())
 
 
-def token_logprob(logits: torch.Tensor, chosen: int, count: int, vocabulary: Vocabulary) -> TokenLogprob:
-    """The chosen token and the ``count`` likeliest by logits (V,), float32."""
+def token_logprob(
+    logits: torch.Tensor, token_id: int, top_count: int, vocabulary: Vocabulary
+) -> TokenLogprob:
+    """A token and the ``top_count`` likeliest by logits (V,), float32."""
     logprobs = logits.log_softmax(-1)
 
-    def token(i: int, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+    def entry(i: int, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
         return TokenLogprob(i, vocabulary.name_of(i), logprob, vocabulary.bytes_of(i), top)
 
-    values, ids = logprobs.topk(min(count, len(logprobs)))
-    top = tuple(map(token, ids.tolist(), values.tolist()))
-    return token(chosen, float(logprobs[chosen]), top)
+    values, ids = logprobs.topk(min(top_count, len(logprobs)))
+    return entry(token_id, float(logprobs[token_id]), tuple(map(entry, ids.tolist(), values.tolist())))

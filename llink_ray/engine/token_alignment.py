@@ -1,4 +1,4 @@
-"""Tokens with their log-probabilities beside the text: what is said is what the tokens are, byte for byte."""
+"""Tokens with log-probabilities beside the text: the bytes of the emitted tokens are the emitted text."""
 
 from __future__ import annotations
 
@@ -9,82 +9,85 @@ from dataclasses import replace
 from llink_ray.engine.types import TokenLogprob
 from llink_ray.engine.vocabulary import display_name
 
-Part = tuple[str, tuple[TokenLogprob, ...]]
+Chunk = tuple[str, tuple[TokenLogprob, ...]]
 """Text and the tokens that it is made of."""
 
 
 class TokenAligner:
-    """Holds text and tokens back until a letter ends where a token does.
+    """Holds text and tokens back until a character ends where a token does.
 
-    Of a token within which a stop string begins, or which has blanks that are stripped around the answer, the
-    bytes are those that are said of it: none, where it is blank.
+    Of a token within which a stop string begins, or with white space that is stripped around the answer, only
+    the emitted bytes are kept: none, where it is white space alone.
     """
 
     def __init__(self, strip: bool) -> None:
         self._strip = strip
         self._text = ""
-        self._given = 0  # letters that left, blanks before the answer included
-        self._begun = False
-        self._tokens: deque[tuple[TokenLogprob, int | None]] = (
-            deque()
-        )  # letters behind it; None inside of one
+        self._emitted = 0  # characters, leading white space included
+        self._started = False
+        self._tokens: deque[tuple[TokenLogprob, int | None]] = deque()  # with ``end`` as in ``push``
 
-    def push(self, token: TokenLogprob, seen: int | None) -> None:
-        """A token, and how many letters the answer has with it; None where it ends inside of one."""
-        self._tokens.append((token, seen))
+    def push(self, token: TokenLogprob, end: int | None) -> None:
+        """A token and how many characters the answer has with it; None where it ends inside of one."""
+        self._tokens.append((token, end))
 
-    def ready(self, text: str, safe: int) -> Part:
-        """What can be said now; ``text`` is new, ``safe`` letters no stop string takes back."""
+    def ready(self, text: str, safe: int) -> Chunk:
+        """What can be emitted; ``text`` is new, ``safe`` characters no stop string can take back."""
         self._text += text
-        ends = [i for i, (_, seen) in enumerate(self._tokens) if seen is not None and self._ends(seen, safe)]
+        ends = [i for i, (_, end) in enumerate(self._tokens) if end is not None and self._can_end(end, safe)]
         if not ends:
             return "", ()
-        found = [self._tokens.popleft() for _ in range(ends[-1] + 1)]
-        letters = (found[-1][1] or 0) - self._given
-        said, self._text = self._text[:letters], self._text[letters:]
-        self._given += letters
-        return self._stripped(said, [token for token, _ in found])
+        tokens = [self._tokens.popleft() for _ in range(ends[-1] + 1)]
+        length = (tokens[-1][1] or 0) - self._emitted
+        chunk, self._text = self._text[:length], self._text[length:]
+        self._emitted += length
+        return self._stripped(chunk, [token for token, _ in tokens])
 
-    def _ends(self, seen: int, safe: int) -> bool:
-        """Whether something may be said up to there: blanks wait for what follows them."""
-        blank = self._strip and self._text[: max(0, seen - self._given)][-1:].isspace()
-        return seen <= safe and not blank
+    def _can_end(self, end: int, safe: int) -> bool:
+        """Whether text up to there can be emitted: white space waits for what follows it."""
+        blank = self._strip and self._text[: max(0, end - self._emitted)][-1:].isspace()
+        return end <= safe and not blank
 
-    def last(self, text: str, safe: int, whole: bool) -> Part:
-        """The rest; of an answer that is not ``whole``, tokens that end within a letter are left out."""
-        said, tokens = self.ready(text, safe)
+    def last(self, text: str, safe: int, complete: bool) -> Chunk:
+        """The rest; without ``complete``, tokens that end inside a character are left out."""
+        chunk, tokens = self.ready(text, safe)
         rest = self._text
-        if not whole:
-            ends = [seen for _, seen in self._tokens if seen is not None and seen <= safe]
-            rest = rest[: max(ends) - self._given] if ends else ""
-        more = self._stripped(rest, [token for token, _ in self._tokens], last=True)
-        return said + more[0], (*tokens, *more[1])
+        if not complete:
+            ends = [end for _, end in self._tokens if end is not None and end <= safe]
+            rest = rest[: max(ends) - self._emitted] if ends else ""
+        rest, more = self._stripped(rest, [token for token, _ in self._tokens], last=True)
+        return chunk + rest, (*tokens, *more)
 
-    def _stripped(self, said: str, tokens: Sequence[TokenLogprob], last: bool = False) -> Part:
-        """Tokens as far as ``said`` goes, which they begin with, both without blanks around the answer."""
-        bare = said if self._begun or not self._strip else said.lstrip()
-        begin = len(said[: len(said) - len(bare)].encode())  # blanks are whole letters
+    def _stripped(self, chunk: str, tokens: Sequence[TokenLogprob], last: bool = False) -> Chunk:
+        """Text and the tokens that begin with it, without white space around the answer."""
+        text = chunk if self._started or not self._strip else chunk.lstrip()
+        start = len(chunk[: len(chunk) - len(text)].encode())  # white space is whole characters
         if self._strip and last:
-            bare = bare.rstrip()
-        self._begun = self._begun or bool(bare)
-        raw = b"".join(token.bytes for token in tokens)
-        spoken = raw[begin:]
-        ends = [n for n in range(len(spoken) + 1) if spoken[:n].decode(errors="replace") == bare]
-        until = max(n for n in range(len(raw) + 1) if raw[:n].decode(errors="replace") == said)
-        return bare, tuple(_cut(tokens, begin, begin + max(ends, default=0), until))
+            text = text.rstrip()
+        self._started = self._started or bool(text)
+        utf8 = b"".join(token.bytes for token in tokens)
+        return text, tuple(_clipped(tokens, start, start + _prefix(utf8[start:], text), _prefix(utf8, chunk)))
 
 
-def _cut(tokens: Sequence[TokenLogprob], begin: int, end: int, until: int) -> Iterator[TokenLogprob]:
-    """Tokens that start before byte ``until``, with those of their bytes from ``begin`` to ``end``."""
-    place = 0
+def _prefix(utf8: bytes, text: str) -> int:
+    """Length of the longest prefix that decodes to ``text``."""
+    return max((n for n in range(len(utf8) + 1) if utf8[:n].decode(errors="replace") == text), default=0)
+
+
+def _clipped(tokens: Sequence[TokenLogprob], start: int, end: int, until: int) -> Iterator[TokenLogprob]:
+    """Tokens that begin before byte ``until``, with those of their bytes from ``start`` to ``end``."""
+    offset = 0
     for token in tokens:
-        if token.bytes and place >= until:
+        if token.bytes and offset >= until:
             return
-        piece = token.bytes[max(0, begin - place) : max(0, end - place)]
-        place += len(token.bytes)
+        piece = token.bytes[max(0, start - offset) : max(0, end - offset)]
+        offset += len(token.bytes)
         if piece == token.bytes:
             yield token
             continue
-        text = display_name(piece)
-        top = tuple(replace(one, text=text, bytes=piece) if one.id == token.id else one for one in token.top)
-        yield replace(token, text=text, bytes=piece, top=top)
+        name = display_name(piece)
+        top = tuple(
+            replace(entry, text=name, bytes=piece) if entry.id == token.id else entry
+            for entry in token.top_logprobs
+        )
+        yield replace(token, text=name, bytes=piece, top_logprobs=top)

@@ -1,89 +1,90 @@
-"""What is asked of an engine and what it says: plain values, nothing that runs."""
+"""What goes into a decoder engine and what comes out: plain values, with numpy arrays for embeddings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from llink_ray.errors import LlinkError
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 
-if TYPE_CHECKING:
-    import torch
-
+FloatArray = npt.NDArray[np.float32]
 FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
-"""Why it ended: the answer's end or a stop string, ``max_tokens`` or the context, cancelled, late, failed."""
+"""End token or stop string; ``max_tokens`` or the context; cancelled; out of time; failed."""
 
 
 class QueueFull(LlinkError):
-    """The queue is full: nothing is wrong with the request, ask again later."""
+    """The engine's queue is full: nothing is wrong with the request, try again later."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True, eq=False)
 class PromptInput:
-    """One prompt: token ids with slots in their places, or ready embeddings."""
+    """One prompt: token ids, with embeddings in place of some of them."""
 
-    ids: tuple[int, ...] = ()
+    ids: tuple[int, ...]
     """S token ids; ``SLOT_ID`` where a row of ``slots`` goes, in order."""
-    slots: torch.Tensor | None = None
-    """(R, d): a row for each ``SLOT_ID`` of ``ids``, in order, as ``SlotModule.prompt_rows`` gives them."""
-    embedded: torch.Tensor | None = None
-    """(S, d) input embeddings, instead of ``ids``."""
+    slots: FloatArray | None = None
+    """(R, d) float32: a row for each ``SLOT_ID`` of ``ids``, in order."""
 
     @property
     def length(self) -> int:
-        """S: the prompt tokens that are really fed."""
-        return len(self.ids) if self.embedded is None else len(self.embedded)
+        """S."""
+        return len(self.ids)
 
-    def check(self, dim: int, vocabulary: int) -> None:
-        """Refuse what the decoder could not read.
+    @property
+    def token_mask(self) -> npt.NDArray[np.bool_]:
+        """(S,): True at tokens, False where ``slots`` go."""
+        return np.not_equal(self.ids, SLOT_ID)
+
+    def check(self, hidden_size: int, vocab_size: int) -> None:
+        """Refuse what a decoder of these sizes cannot read.
 
         Raises:
-            LlinkError: empty, both kinds at once, another width, an unknown id, places and slots differ.
+            LlinkError: empty, an unknown id, slots of another width or number, or not finite.
         """
-        if (self.embedded is None) == (not self.ids):
-            raise LlinkError(
-                "a prompt is token ids or embeddings, one of the two: give one that is not empty"
-            )
-        if self.embedded is not None:
-            if self.embedded.ndim != 2 or self.embedded.shape[1] != dim or not len(self.embedded):
-                shape = tuple(self.embedded.shape)
-                raise LlinkError(f"prompt embeddings are of shape {shape}: this decoder reads (S, {dim})")
-            return
-        places = sum(i == SLOT_ID for i in self.ids)
-        if any(not 0 <= i < vocabulary for i in self.ids if i != SLOT_ID):
-            raise LlinkError(f"a prompt's token ids are 0 to {vocabulary - 1}: one of them is not")
-        if self.slots is not None and (self.slots.ndim != 2 or self.slots.shape[1] != dim):
-            shape = tuple(self.slots.shape)
-            raise LlinkError(f"slots are of shape {shape}: this decoder reads (R, {dim})")
-        given = 0 if self.slots is None else len(self.slots)
-        if places != given:
-            raise LlinkError(f"the prompt has {places} slot places and {given} slots: they belong together")
+        if not self.ids:
+            raise LlinkError("a prompt is empty: give at least one token id")
+        if any(not 0 <= i < vocab_size for i in self.ids if i != SLOT_ID):
+            raise LlinkError(f"a prompt's token ids are 0 to {vocab_size - 1}: one of them is not")
+        places, rows = self.ids.count(SLOT_ID), 0
+        if self.slots is not None:
+            if self.slots.ndim != 2 or self.slots.shape[1] != hidden_size:
+                raise LlinkError(
+                    f"slots are of shape {self.slots.shape}: this decoder reads (R, {hidden_size})"
+                )
+            if not np.isfinite(self.slots).all():
+                raise LlinkError("slots are not finite numbers: their bundle is damaged, train it again")
+            rows = len(self.slots)
+        if places != rows:
+            raise LlinkError(f"the prompt has {places} slot places and {rows} slots: they belong together")
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the answer is chosen; the defaults are greedy."""
+    """How tokens are chosen; greedy by default."""
 
     max_tokens: int = 256
-    """Completion tokens at most, the one that ends the answer included."""
+    """Completion tokens at most, the end token included."""
     temperature: float = 0.0
     """0 is greedy."""
     top_p: float = 1.0
-    """The likeliest tokens that together have this probability are kept."""
+    """Nucleus sampling: the likeliest tokens that together have this probability are kept."""
     seed: int | None = None
-    """Same seed, same answer, whatever else runs; without one it is drawn."""
+    """The same seed gives the same answer whatever else runs; None draws one."""
     stop: tuple[str, ...] = ()
-    """The answer ends before the first of these; nothing of it is emitted."""
+    """The answer ends before the first of these strings; nothing of it is emitted."""
     logprobs: int | None = None
-    """How many likeliest alternatives come with each token; None: no log-probabilities at all."""
+    """Number of likeliest alternatives reported with each token; None: no log-probabilities."""
     strip: bool = True
-    """Leave out blanks around the answer, as ``LlinkPipeline.answer`` does."""
+    """Leave out white space around the answer, as ``LlinkPipeline.answer`` does."""
 
     def __post_init__(self) -> None:
-        wrong = (
+        checks = (
             (self.max_tokens < 1, f"max_tokens is {self.max_tokens}: at least 1"),
             (not 0 <= self.temperature < float("inf"), f"temperature is {self.temperature}: 0 or more"),
             (not 0 < self.top_p <= 1, f"top_p is {self.top_p}: above 0, at most 1"),
@@ -94,50 +95,50 @@ class SamplingParams:
                 f"seed is {self.seed}: it has to fit in 64 bits",
             ),
         )
-        for is_wrong, why in wrong:
+        for is_wrong, message in checks:
             if is_wrong:
-                raise LlinkError(why)
+                raise LlinkError(message)
 
 
 @dataclass(frozen=True, eq=False)
 class EngineRequest:
-    """One answer that is asked for."""
+    """One answer to generate."""
 
     prompt: PromptInput
     adapter: str | None = None
-    """Name in the pool; None is the decoder as it came."""
+    """Name of a loaded adapter; None is the base decoder."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
-    seconds: float | None = None
-    """Deadline, from the moment it is submitted."""
+    timeout: float | None = None
+    """Seconds from submission after which it ends with reason ``deadline``."""
 
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """A token of the answer with what the decoder thought of it."""
+    """A token with its log-probability."""
 
     id: int
     text: str
-    """A name: its text, ``bytes:\\xe0\\xbd`` for pieces of letters, or what a special token is called."""
+    """Its text, ``bytes:\\xe0\\xbd`` for part of a character, or the name of a special token."""
     logprob: float
     """Natural logarithm, of the decoder's own distribution: before temperature and top_p."""
     bytes: bytes = b""
-    """What is said of it, in UTF-8, also where that is a piece of a letter."""
-    top: tuple[TokenLogprob, ...] = ()
-    """The likeliest, best first, without others of their own."""
+    """UTF-8 that it adds to the answer, possibly part of a character."""
+    top_logprobs: tuple[TokenLogprob, ...] = ()
+    """The likeliest tokens at its place, best first, without alternatives of their own."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that were really fed and made."""
+    """Tokens really processed."""
 
     prompt_tokens: int
     completion_tokens: int
-    """The token that ended the answer included."""
+    """The end token included."""
 
 
 @dataclass(frozen=True)
 class FinishInfo:
-    """The end of a request; nothing comes after it."""
+    """How a request ended."""
 
     reason: FinishReason
     usage: Usage
@@ -147,7 +148,7 @@ class FinishInfo:
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """What is new: text, tokens (where log-probabilities were asked for), the end."""
+    """New text, its tokens (where log-probabilities were requested), and the end; nothing follows the end."""
 
     text: str = ""
     tokens: tuple[TokenLogprob, ...] = ()

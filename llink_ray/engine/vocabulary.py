@@ -1,4 +1,4 @@
-"""The bytes that a token stands for: those are its identity, since its text may be a piece of a letter."""
+"""The bytes that each token adds to a text: a token's text alone may be part of a character."""
 
 from __future__ import annotations
 
@@ -18,79 +18,78 @@ class Vocabulary:
         self._special = {i for i, token in added.items() if token.special} | set(tokenizer.all_special_ids)
         self.bytes_of = lru_cache(maxsize=65_536)(self._bytes_of)
 
-    def is_special(self, token: int) -> bool:
-        """Whether it is no text."""
-        return token in self._special
+    def is_special(self, token_id: int) -> bool:
+        """Whether it is a special token, which adds no text."""
+        return token_id in self._special
 
-    def name_of(self, token: int) -> str:
-        """What it is called: a special token's own name, else as :func:`display_name`."""
-        if token in self._special:
-            return str(self.tokenizer.convert_ids_to_tokens(token))
-        return display_name(self.bytes_of(token)) or f"token_id:{token}"
+    def name_of(self, token_id: int) -> str:
+        """A display name: a special token's own, else :func:`display_name` of its bytes."""
+        if token_id in self._special:
+            return str(self.tokenizer.convert_ids_to_tokens(token_id))
+        return display_name(self.bytes_of(token_id)) or f"token_id:{token_id}"
 
-    def _bytes_of(self, token: int) -> bytes:
-        """What it adds to a text: nothing where it is special or no token at all."""
-        written = None if token in self._special else self.tokenizer.convert_ids_to_tokens(token)
-        if written is None:
+    def _bytes_of(self, token_id: int) -> bytes:
+        """UTF-8 that a token adds to a text; empty for special tokens and unknown ids."""
+        token = None if token_id in self._special else self.tokenizer.convert_ids_to_tokens(token_id)
+        if token is None:
             return b""
         if self._byte_level:
             try:
-                return bytes(map(self._letters.__getitem__, written))
-            except KeyError:  # added by hand, as it stands
-                return str(written).encode()
-        if self._byte_fallback and (byte := _BYTE.fullmatch(written)):
+                return bytes(map(self._byte_of_letter.__getitem__, token))
+            except KeyError:  # an added token, which is stored as plain text
+                return str(token).encode()
+        if self._byte_fallback and (byte := _BYTE.fullmatch(token)):
             return bytes([int(byte[1], 16)])
-        return self._between(written).encode()
+        return self._inside_text(token).encode()
 
-    def _between(self, written: str) -> str:
-        """Its text between two others: some tokenizers write a blank before a token, some behind it."""
-        if not self._decoded("a", written, "a").endswith("a"):
-            return str(self.tokenizer.decode([self.tokenizer.convert_tokens_to_ids(written)]))
-        apart = self._decoded("a", "a")[1:-1]
-        return self._decoded("a", written, "a")[1:-1].removesuffix(apart)
+    def _inside_text(self, token: str) -> str:
+        """Its text between two other tokens: some tokenizers put a blank before a token, some behind it."""
+        if not self._decode("a", token, "a").endswith("a"):
+            return str(self.tokenizer.decode([self.tokenizer.convert_tokens_to_ids(token)]))
+        separator = self._decode("a", "a")[1:-1]
+        return self._decode("a", token, "a")[1:-1].removesuffix(separator)
 
-    def _decoded(self, *written: str) -> str:
-        return str(self.tokenizer.convert_tokens_to_string(list(written)))
+    def _decode(self, *tokens: str) -> str:
+        return str(self.tokenizer.convert_tokens_to_string(list(tokens)))
 
     @cached_property
     def _byte_level(self) -> bool:
-        """Whether every byte is written as a letter of its own (GPT-2 and most since)."""
-        return self._decoded("a", "Ġ", "a") == "a a"
+        """Whether every byte is written as one letter (byte-level BPE)."""
+        return self._decode("a", "Ġ", "a") == "a a"
 
     @cached_property
     def _byte_fallback(self) -> bool:
-        """Whether bytes of letters that it lacks are written as ``<0xE0>`` (SentencePiece)."""
-        return self._decoded("a", "<0x41>", "a") == "aAa"
+        """Whether bytes of characters outside the vocabulary are written ``<0xE0>`` (SentencePiece)."""
+        return self._decode("a", "<0x41>", "a") == "aAa"
 
     @cached_property
-    def _letters(self) -> dict[str, int]:
+    def _byte_of_letter(self) -> dict[str, int]:
         from transformers.convert_slow_tokenizer import bytes_to_unicode
 
         return {letter: byte for byte, letter in bytes_to_unicode().items()}
 
 
-def display_name(spoken: bytes) -> str:
-    """Bytes as text; where they are no whole letters, as ``bytes:\\xe0\\xbd``, so that no two look alike."""
+def display_name(utf8: bytes) -> str:
+    """Bytes as text, or ``bytes:\\xe0\\xbd`` where they are no whole characters: no two look alike."""
     try:
-        return spoken.decode()
+        return utf8.decode()
     except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spoken)
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in utf8)
 
 
-def character_starts(spoken: bytes) -> list[int]:
-    """Where each letter of ``spoken.decode(errors="replace")`` begins, in bytes."""
-    starts, begun = list[int](), 0
-    while begun < len(spoken):
+def character_starts(utf8: bytes) -> list[int]:
+    """Byte offset of each character of ``utf8.decode(errors="replace")``."""
+    starts, offset = list[int](), 0
+    while offset < len(utf8):
         try:
-            whole, end = spoken[begun:].decode(), len(spoken)
-            broken = None
+            valid, invalid_at, following = utf8[offset:].decode(), None, len(utf8)
         except UnicodeDecodeError as error:
-            whole, broken = spoken[begun : begun + error.start].decode(), begun + error.start
-            end = begun + error.end
-        for letter in whole:
-            starts.append(begun)
-            begun += len(letter.encode())
-        if broken is not None:
-            starts.append(broken)
-        begun = end
+            valid = utf8[offset : offset + error.start].decode()
+            invalid_at, following = offset + error.start, offset + error.end
+        for character in valid:
+            starts.append(offset)
+            offset += len(character.encode())
+        if invalid_at is not None:
+            starts.append(invalid_at)
+        offset = following
     return starts

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from model_zoo import PAIRS, small_settings
+from prompt_inputs import prompt_input
 
 from llink_ray.bundles.pipeline import LORA, LlinkPipeline, save_parts
 from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
@@ -17,9 +18,7 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import Slots
 from llink_ray.prompts.instructions import TRANSLATE
-from llink_ray.text.languages import find
 
 WIDTH = 24
 ASKED = [
@@ -45,12 +44,6 @@ class Ear:
         return Encoded(tokens.mean(1), tokens, mask) if with_tokens else Encoded(tokens.mean(1), None, None)
 
 
-def bare_slots(prompt: PromptInput, count: int) -> Slots:
-    """The slots of a prompt's texts, ``count`` each, without their delimiters."""
-    assert prompt.slots is not None
-    return Slots(prompt.slots.unflatten(0, (-1, count + 2))[:, 1:-1])
-
-
 @dataclass(frozen=True)
 class Speaker:
     """A language, as it was taught and as it lies on disk."""
@@ -65,15 +58,7 @@ class Speaker:
         return EngineRequest(self.input(instruction, text), self.name, given)
 
     def input(self, instruction: str, text: str) -> PromptInput:
-        taught = self.taught
-        parts = taught.parts(text)
-        ids = taught.decoder.prompt.slot_prompt(
-            instruction, parts, taught.settings.slots, find(taught.language)
-        )
-        foreign = [part.text for part in parts if part.foreign]
-        with torch.inference_mode():
-            slots = taught.model.slots.prompt_rows(taught.model.soft_slots(taught.sources(foreign)))
-        return PromptInput(tuple(ids), slots)
+        return prompt_input(self.taught, instruction, text)
 
 
 def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: Any) -> Speaker:
@@ -100,7 +85,7 @@ def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:
     """An engine on a plain decoder with all their adapters."""
     engine = BatchedEngine(Decoder.load(speakers[0].taught.settings.decoder), EngineLimits(**limits))
     for one in speakers:
-        engine.put(one.name, one.lora)
+        engine.load_adapter(one.name, one.lora)
     return engine
 
 

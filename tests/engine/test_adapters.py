@@ -44,8 +44,8 @@ def test_rows_are_as_with_peft(spoken: Spoken, family: str) -> None:
     alone = [logits(model), *(logits(one.taught.model.decoder) for one in speakers)]
     pool = AdapterPool(model)
     for one in speakers:
-        pool.put(one.name, one.lora)
-    with pool.using([pool.hold(name) for name in ("am", None, "bo", "km", "bo")]):
+        pool.load(one.name, one.lora)
+    with pool.activate([pool.acquire(name) for name in ("am", None, "bo", "km", "bo")]):
         together = logits(model, 5)
     for row, place in zip(together, (3, 0, 1, 2, 1), strict=True):
         assert (row - alone[place][0]).abs().max() < 1e-4
@@ -59,16 +59,16 @@ def test_layers_that_nobody_targets_are_plain(speakers: list[Speaker], tmp_path:
     model = plain(few).model
     pool = AdapterPool(model)
     assert hooked(model) == []
-    pool.put("few", few.lora)
+    pool.load("few", few.lora)
     some = hooked(model)
     assert some and {name.split(".")[-1] for name in some} == {"q_proj", "v_proj"}
-    pool.put("bo", speakers[0].lora)
+    pool.load("bo", speakers[0].lora)
     assert set(some) < set(hooked(model))
-    with pool.using([pool.hold("few"), pool.hold("bo")]):
+    with pool.activate([pool.acquire("few"), pool.acquire("bo")]):
         made = logits(model, 2)
     assert (made[0] - logits(few.taught.model.decoder)[0]).abs().max() < 1e-4
     assert (made[1] - logits(speakers[0].taught.model.decoder)[0]).abs().max() < 1e-4
-    pool.remove("bo")
+    pool.unload("bo")
     assert set(some) < set(hooked(model))  # it is held
     pool.release(2)
     assert hooked(model) == some
@@ -80,15 +80,15 @@ def test_the_output_layer_only_where_it_is_named(tmp_path: Path) -> None:
     model = plain(one).model
     assert model.config.tie_word_embeddings
     pool = AdapterPool(model)
-    pool.put("one", one.lora)
-    with pool.using([pool.hold("one")]):
+    pool.load("one", one.lora)
+    with pool.activate([pool.acquire("one")]):
         assert (logits(model) - logits(one.taught.model.decoder)).abs().max() < 1e-4
     assert "lm_head" in hooked(model)
     tensors = load_file(one.lora / WEIGHTS)
     own = next(key for key in tensors if "base_layer" in key)
     save_file(tensors | {own: tensors[own] + 1}, one.lora / WEIGHTS)
     with pytest.raises(LlinkError, match=r"holds .*base_layer"):
-        pool.put("other", one.lora)
+        pool.load("other", one.lora)
 
 
 def test_rank_stabilised_scaling(tmp_path: Path, speakers: list[Speaker]) -> None:
@@ -97,8 +97,8 @@ def test_rank_stabilised_scaling(tmp_path: Path, speakers: list[Speaker]) -> Non
     (folder / CONFIG).write_text(json.dumps(config | {"use_rslora": True}))
     model = plain(speakers[0]).model
     pool = AdapterPool(model)
-    pool.put("rs", folder)
-    with pool.using([pool.hold("rs")]):
+    pool.load("rs", folder)
+    with pool.activate([pool.acquire("rs")]):
         made = logits(model)
     wanted = logits(PeftModel.from_pretrained(plain(speakers[0]).model, str(folder)))
     assert (made - wanted).abs().max() < 1e-4
@@ -109,15 +109,15 @@ def test_who_holds_an_adapter_keeps_it(speakers: list[Speaker]) -> None:
     bo, km, _ = speakers
     model = plain(bo).model
     pool = AdapterPool(model)
-    pool.put("x", bo.lora)
-    old = pool.hold("x")
-    pool.put("x", km.lora)
-    new = pool.hold("x")
-    pool.remove("x")
+    pool.load("x", bo.lora)
+    old = pool.acquire("x")
+    pool.load("x", km.lora)
+    new = pool.acquire("x")
+    pool.unload("x")
     assert pool.names == []
     with pytest.raises(LlinkError, match=r"no adapter 'x' here \(there are: none\)"):
-        pool.hold("x")
-    with pool.using([old, new]):
+        pool.acquire("x")
+    with pool.activate([old, new]):
         made = logits(model, 2)
     assert (made[0] - logits(bo.taught.model.decoder)[0]).abs().max() < 1e-4
     assert (made[1] - logits(km.taught.model.decoder)[0]).abs().max() < 1e-4
@@ -132,11 +132,11 @@ def test_places_are_used_again(speakers: list[Speaker]) -> None:
     pool = AdapterPool(model)
     for _ in range(10):
         for name, one in (("x", speakers[0]), ("y", speakers[2])):
-            pool.put(name, one.lora)
-            row = pool.hold(name)
+            pool.load(name, one.lora)
+            row = pool.acquire(name)
             assert row <= 3
             pool.release(row)
-    with pool.using([pool.hold("x"), pool.hold("y")]):
+    with pool.activate([pool.acquire("x"), pool.acquire("y")]):
         made = logits(model, 2)
     assert (made[0] - logits(speakers[0].taught.model.decoder)[0]).abs().max() < 1e-4
     assert (made[1] - logits(speakers[2].taught.model.decoder)[0]).abs().max() < 1e-4
@@ -194,14 +194,14 @@ def test_what_cannot_be_honoured_is_refused(
     model = plain(speakers[0]).model
     pool = AdapterPool(model)
     with pytest.raises(LlinkError, match=said) as error:
-        pool.put("bad", folder)
+        pool.load("bad", folder)
     assert "\n" not in str(error.value)
     assert pool.names == [] and hooked(model) == []
 
 
 def test_another_decoder_s_adapter_is_refused(spoken: Spoken, speakers: list[Speaker]) -> None:
     with pytest.raises(LlinkError, match="another decoder"):
-        AdapterPool(plain(speakers[0]).model).put("x", spoken("gemma")[0].lora)
+        AdapterPool(plain(speakers[0]).model).load("x", spoken("gemma")[0].lora)
 
 
 def test_a_decoder_with_adapters_on_it_is_refused(speakers: list[Speaker]) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from decoding_zoo import ASKED, LONGEST, Speaker, bare_slots, base, drain, engine_for, same
+from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
 from model_zoo import FAMILIES
+from prompt_inputs import nll, peft_logprobs
 
 from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
 from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
-from llink_ray.models.llink import collate
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.prompts.instructions import TRANSLATE
 
 Spoken = Callable[[str], list[Speaker]]
@@ -67,14 +67,10 @@ def test_logits_are_those_of_peft_alone(spoken: Spoken, family: str) -> None:
     for one, request, answer in zip(speakers * 2, requests, answers, strict=True):
         made = [token.id for token in answer.tokens]
         assert len(made) > 1
-        prompts = collate([[*request.prompt.ids, *made]])
-        with torch.inference_mode():
-            slots = bare_slots(request.prompt, one.taught.settings.slots.count)
-            fed = one.taught.model.embed(prompts, slots)
-            logprobs = one.taught.model.decode(fed, prompts.mask, len(made) + 1)[0].log_softmax(-1)
+        logprobs = peft_logprobs(one.taught, request.prompt, made)[-len(made) - 1 :]
         for token, wanted in zip(answer.tokens, logprobs, strict=False):
             assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
-            assert [one.logprob for one in token.top] == pytest.approx(
+            assert [one.logprob for one in token.top_logprobs] == pytest.approx(
                 wanted.topk(3).values.tolist(), abs=1e-3
             )
 
@@ -98,15 +94,13 @@ def test_limits_change_the_batch_and_not_the_answers(speakers: list[Speaker], li
 
 
 def test_embeddings_are_read_like_tokens(engine: BatchedEngine, speakers: list[Speaker]) -> None:
-    bo = speakers[0]
-    request = bo.ask(*ASKED[0])
+    request = speakers[0].ask(*ASKED[0])
     with torch.inference_mode():
-        ids = torch.tensor(request.prompt.ids)
-        embedded = bo.taught.decoder.model.get_input_embeddings()(ids.clamp(min=0))
-        assert request.prompt.slots is not None
-        embedded[ids == -1] = request.prompt.slots
-    ready = EngineRequest(PromptInput(embedded=embedded), "bo", request.sampling)
-    first, second = staggered(engine, [request, ready])
+        ids = torch.tensor(request.prompt.ids).clamp(min=0)
+        rows = engine.decoder.model.get_input_embeddings()(ids).numpy()
+    rows[~request.prompt.token_mask] = request.prompt.slots
+    ready = PromptInput((SLOT_ID,) * len(rows), rows)
+    first, second = staggered(engine, [request, EngineRequest(ready, "bo", request.sampling)])
     assert first == second and first.text
 
 
@@ -163,21 +157,15 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
     prompts = [bo.input(*ASKED[i]) for i in range(3)]
     bare = PromptInput(tuple(i for i in prompts[0].ids if i >= 0))
     answer = bo.taught.answer(*ASKED[0])
-    scores = engine.score([*prompts, bare], answer, ["bo", "bo", "km", None])
     ids = bo.taught.decoder.prompt.answer(answer)
-    loss = torch.nn.functional.cross_entropy
-    with torch.inference_mode():
-        slots = bo.taught.model.soft_slots(bo.taught.sources([ASKED[0][1]]))
-        whole_prompt = collate([prompts[0].ids], [ids])
-        embedded = bo.taught.model.embed(whole_prompt, slots)
-        logits = bo.taught.model.decode(embedded, whole_prompt.mask, len(ids) + 1)[0, :-1]
-    assert scores[0] == pytest.approx(float(loss(logits, torch.tensor(ids))), abs=1e-3)
+    scores = engine.score([*prompts, bare], ids, ["bo", "bo", "km", None])
+    assert scores[0] == pytest.approx(nll(bo.taught, prompts[0], ids), abs=1e-3)
     assert scores[0] < min(scores[1:3])  # its own answer, not another prompt's or another adapter's
     assert engine.score([prompts[0]], ids, ["bo"]) == pytest.approx(scores[:1], abs=1e-4)
     narrow = BatchedEngine(
         Decoder.load(bo.taught.settings.decoder), EngineLimits(tokens=prompts[0].length + 60)
     )
-    narrow.put("bo", bo.lora)
+    narrow.load_adapter("bo", bo.lora)
     assert narrow.score([prompts[0], prompts[1]], ids, ["bo"] * 2) == pytest.approx(scores[:2], abs=1e-4)
     assert engine.score([], ids, []) == []
 
@@ -187,15 +175,12 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
 def test_a_prompt_is_expected_as_peft_alone_expects_it(
     spoken: Spoken, family: str, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llink_ray.engine.batched_engine._PART", part)
+    monkeypatch.setattr("llink_ray.engine.batched_engine._LOGITS_CHUNK", part)
     one = spoken(family)[0]
     engine = engine_for([one])
     prompt = one.input(*ASKED[0])
-    found = engine.read(prompt, 2, one.name)
-    prompts = collate([[*prompt.ids]])
-    with torch.inference_mode():
-        fed = one.taught.model.embed(prompts, bare_slots(prompt, one.taught.settings.slots.count))
-        logprobs = one.taught.model.decode(fed, prompts.mask, prompt.length)[0].log_softmax(-1)
+    found = engine.prompt_logprobs(prompt, 2, one.name)
+    logprobs = peft_logprobs(one.taught, prompt)
     assert len(found) == prompt.length + 1 and found[0] is None
     for place, (token, wanted) in enumerate(zip(found[1:], logprobs, strict=True), 1):
         if place < prompt.length and prompt.ids[place] == SLOT_ID:
@@ -204,8 +189,10 @@ def test_a_prompt_is_expected_as_peft_alone_expects_it(
         assert token is not None
         assert token.id == (prompt.ids[place] if place < prompt.length else int(wanted.argmax()))
         assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
-        assert [t.logprob for t in token.top] == pytest.approx(wanted.topk(2).values.tolist(), abs=1e-3)
+        assert [t.logprob for t in token.top_logprobs] == pytest.approx(
+            wanted.topk(2).values.tolist(), abs=1e-3
+        )
     with pytest.raises(LlinkError, match="no adapter"):
-        engine.read(prompt, 2, "nobody")
+        engine.prompt_logprobs(prompt, 2, "nobody")
     with pytest.raises(TooLong, match="shorten"):
-        engine.read(PromptInput((1,) * (engine.longest + 1)), 0)
+        engine.prompt_logprobs(PromptInput((1,) * (engine.max_model_len + 1)), 0)

@@ -26,7 +26,7 @@ def row(held: PaddedCache, i: int) -> torch.Tensor:
 
 def test_select_and_merge() -> None:
     left, right = cache(3, 7, 5), cache(2, 9)
-    both = left.merged(right)
+    both = left.concat(right)
     assert both.width == 9 and both.lengths == (3, 7, 5, 2, 9)
     for i in range(5):
         assert torch.equal(row(both, i), row(left, i) if i < 3 else row(right, i - 3))
@@ -38,10 +38,10 @@ def test_select_and_merge() -> None:
 def test_growing_leaves_the_old_one_whole() -> None:
     held = cache(3, 2)
     before = [row(held, i).clone() for i in range(2)]
-    grown = held.dynamic()
+    grown = held.to_dynamic()
     for i in range(3):
         grown.update(torch.ones(2, 2, 1, 4), torch.ones(2, 2, 1, 4), i)
-    more = PaddedCache.taken(grown, [4, 3])
+    more = PaddedCache.from_dynamic(grown, [4, 3])
     assert more.width == 4 and held.width == 3
     assert all(torch.equal(row(held, i), before[i]) for i in range(2))
     assert all(torch.equal(row(more, i)[..., :-1, :], before[i]) for i in range(2))

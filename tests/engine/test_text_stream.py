@@ -25,7 +25,7 @@ def test_letters_come_whole(name: str, text: str) -> None:
     stream = Detokenizer(Vocabulary(made))
     pieces = [stream.push(token) for token in made(text, add_special_tokens=False)["input_ids"]]
     assert not any("\ufffd" in piece for piece in pieces)
-    assert "".join(pieces) + stream.rest() == text
+    assert "".join(pieces) + stream.flush() == text
 
 
 def test_a_letter_comes_with_its_last_byte() -> None:
@@ -41,7 +41,7 @@ def test_bytes_that_are_no_letter_do_not_hold_up_the_rest() -> None:
     said = "".join(stream.push(token) for token in [*half, *ids_of("a river")])
     assert said == "\ufffda river"
     stream.push(half[0])
-    assert stream.rest() == "\ufffd"
+    assert stream.flush() == "\ufffd"
 
 
 @given(
@@ -55,7 +55,7 @@ def test_a_stop_string_never_shows(pieces: list[str], stops: list[str]) -> None:
         said += safe
         if stopped:
             break
-    said += "" if stopped else finder.rest()
+    said += "" if stopped else finder.flush()
     text = "".join(pieces)
     assert text.startswith(said)
     assert not any(stop in said for stop in stops)

@@ -24,11 +24,16 @@ def answered(tokens: list[int], **sampling: Any) -> tuple[Answer, list[str]]:
     given = SamplingParams(**{"max_tokens": len(tokens), "logprobs": 2} | sampling)
     handle = RequestHandle()
     row = RequestState(
-        EngineRequest(PromptInput((1,)), None, given), handle, KNOWN, 0, given.max_tokens, None
+        EngineRequest(PromptInput((1,)), None, given),
+        handle,
+        KNOWN,
+        adapter=0,
+        max_tokens=given.max_tokens,
+        end_ids=frozenset({END}),
     )
     logits = torch.zeros(len(BYTES))
     for token in tokens:
-        if not row.advance(token, logits, frozenset({END})):
+        if not row.advance(token, logits):
             break
     events = list(handle.events(timeout=0))
     for event in events:

@@ -16,7 +16,6 @@ import httpx2
 from serve_zoo import BO
 
 from llink_ray.bundles.bundle import INDEX, parse_info
-from llink_ray.engine.batched_engine import BatchedEngine
 
 ADMIN = "the-admins-key-of-the-tests"
 ADMINS = {"authorization": f"Bearer {ADMIN}"}
@@ -73,50 +72,6 @@ def resealed(source: Path, folder: Path, **changes: Any) -> Path:
 
 LONG = {"temperature": 1.5, "seed": 1, "max_tokens": 120}
 """A chat that goes on for as many tokens, where answers are ``endless``."""
-
-
-@contextmanager
-def endless(engine: BatchedEngine) -> Iterator[None]:
-    """No token ends an answer: the small decoders of the tests say little."""
-    batch: Any = engine._batch
-    ends, batch._ends = batch._ends, frozenset()
-    try:
-        yield
-    finally:
-        batch._ends = ends
-
-
-@contextmanager
-def paced(engine: BatchedEngine, seconds: float = 0.05) -> Iterator[None]:
-    """Every token takes so long."""
-    step = engine.step
-
-    def slow() -> bool:
-        time.sleep(seconds)
-        return step()
-
-    engine.step = slow  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del engine.step  # type: ignore[method-assign]
-
-
-@contextmanager
-def held(engine: BatchedEngine) -> Iterator[Callable[[], None]]:
-    """No token is made until the block ends or what it is given is called."""
-    gate, step = threading.Event(), engine.step
-
-    def waiting() -> bool:
-        gate.wait(60)
-        return step()
-
-    engine.step = waiting  # type: ignore[method-assign]
-    try:
-        yield gate.set
-    finally:
-        gate.set()
-        del engine.step  # type: ignore[method-assign]
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from listening import listening
 from model_zoo import learn, small_settings, write_taught
+from steered_engine import SteeredEngine
 
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
-from llink_ray.engine import EngineLimits
-from llink_ray.models.decoder import load_tokenizer
+from llink_ray.engine import DecoderEngine, EngineLimits
+from llink_ray.models.decoder import Decoder, load_tokenizer
 from llink_ray.prompts.builder import PromptBuilder
 from serve.api import create_app
 from serve.backend import LocalBackend
@@ -66,7 +67,9 @@ def talkers(folder: Path, code: str, instruction: str, text: str, tokens: int, c
     raise AssertionError(f"of 24 seeds {len(found)} gave a bundle that answers at length")
 
 
-def create_service(settings: ServeSettings) -> Service:
+def create_service(
+    settings: ServeSettings, create: Callable[[Decoder, EngineLimits], DecoderEngine] = SteeredEngine
+) -> Service:
     """The service with its models in this process."""
     decoder, encoders = required_models(
         current_bundles(Registry(settings.registry)), settings.decoder, settings.encoders
@@ -74,12 +77,14 @@ def create_service(settings: ServeSettings) -> Service:
     encoder_servers = {
         name: EncoderServer(one, settings.registry, settings.cache_bytes) for name, one in encoders.items()
     }
-    decoder_server = DecoderServer(decoder, settings.registry, EngineLimits(**settings.engine.model_dump()))
+    prompts = PromptBuilder(load_tokenizer(decoder))
+    engine = create(Decoder.load(decoder), EngineLimits(**settings.engine.model_dump()))
+    decoder_server = DecoderServer(engine, prompts, settings.registry)
     return Service(
         settings,
         LocalBackend(encoder_servers, decoder_server),
         list(encoder_servers),
-        PromptBuilder(load_tokenizer(decoder)),
+        prompts,
         decoder,
     )
 
@@ -91,6 +96,11 @@ class Running:
         self.service, self.url = service, url
 
     @property
+    def engine(self) -> Any:
+        """A ``SteeredEngine``, unless the API was started over another."""
+        return self.decoder_server.engine
+
+    @property
     def decoder_server(self) -> DecoderServer:
         backend: Any = self.service.backend
         decoder_server: DecoderServer = backend.decoder_server
@@ -98,13 +108,18 @@ class Running:
 
 
 @contextmanager
-def up(registry: Path, *assignments: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
+def up(
+    registry: Path,
+    *assignments: str,
+    environment: dict[str, str] | None = None,
+    create: Callable[[Decoder, EngineLimits], DecoderEngine] = SteeredEngine,
+) -> Iterator[Running]:
     """The API over a registry, ready."""
     given = (f"registry={registry}", "poll_seconds=0.1", *assignments)
     settings = resolve(None, given, environment or {})
-    service = create_service(settings)
+    service = create_service(settings, create)
     try:
         with listening(create_app(service), lambda: service.ready) as url:
             yield Running(service, url)
     finally:
-        service.backend.decoder_server.engine.stop()  # type: ignore[attr-defined]
+        Running(service, "").engine.stop()

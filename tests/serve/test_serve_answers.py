@@ -57,9 +57,9 @@ def test_the_two_languages_differ(lessons: Lessons) -> None:
 
 
 def test_usage_is_what_was_fed_and_made(client: openai.OpenAI, api: Running) -> None:
-    before = api.decoder_server.engine.snapshot()
+    before = api.engine.snapshot()
     response = ask(client, f"How many? {BO}", max_tokens=5)
-    after = api.decoder_server.engine.snapshot()
+    after = api.engine.snapshot()
     assert after.prompt_tokens - before.prompt_tokens == response.usage.prompt_tokens
     assert after.tokens - before.tokens == response.usage.completion_tokens
     assert response.usage.total_tokens == response.usage.prompt_tokens + response.usage.completion_tokens
@@ -257,7 +257,7 @@ def test_grounding_is_told_on_request(client: openai.OpenAI) -> None:
 def test_an_answer_that_was_cut_where_nothing_more_fits_has_its_grounding(
     client: openai.OpenAI, api: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, more = api.decoder_server.engine, {"extra_body": {"llink": {"grounding": True}}}
+    engine, more = api.engine, {"extra_body": {"llink": {"grounding": True}}}
     prompt = ask(client, f"How many?\n{BO}").usage.prompt_tokens
     monkeypatch.setattr(engine, "limits", replace(engine.limits, tokens=prompt + 2))
     response = ask(client, f"How many?\n{BO}", **more)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,14 +104,9 @@ def test_openai_s_asynchronous_client(api: Running, lessons: Lessons) -> None:
     asyncio.run(ask())
 
 
-def test_openai_s_asynchronous_client_goes_away(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_s_asynchronous_client_goes_away(api: Running) -> None:
     """Its place in the batch is free soon after."""
-    engine = api.decoder_server.engine
-    step = engine.step
-
-    def slow() -> bool:
-        time.sleep(0.2)
-        return step()
+    engine = api.engine
 
     async def gone() -> None:
         async with openai.AsyncOpenAI(base_url=f"{api.url}/v1", api_key="none", max_retries=0) as client:
@@ -120,7 +114,7 @@ def test_openai_s_asynchronous_client_goes_away(api: Running, monkeypatch: pytes
             whole = await client.chat.completions.create(**asked)
             assert whole.usage.completion_tokens > 5, "long enough to leave it"
             before = engine.snapshot()
-            monkeypatch.setattr(engine, "step", slow)
+            engine.pace = 0.2
             events = await client.chat.completions.create(**asked, stream=True)
             async for event in events:
                 if event.choices and event.choices[0].delta.content:
@@ -134,4 +128,7 @@ def test_openai_s_asynchronous_client_goes_away(api: Running, monkeypatch: pytes
             await asyncio.sleep(0.05)
         pytest.fail("its place is still taken")
 
-    asyncio.run(gone())
+    try:
+        asyncio.run(gone())
+    finally:
+        engine.pace = 0.0

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import torch
-from serve_zoo import BO, KM, Running
+from prompt_inputs import prompt_input
+from sequential_engine import SequentialEngine
+from serve_zoo import BO, KM, Running, up
+from steered_engine import SteeredEngine
 
 from llink_ray.engine import PromptInput
 from llink_ray.models.decoder import Decoder, load_tokenizer
 from llink_ray.settings import DecoderSettings
 
+ENGINES = {"batched": SteeredEngine, "sequential": SequentialEngine}
 ENGLISH = "<|user|>Who sold it?\nThe cook sold 30 apples.<|end|><|assistant|> the cook"
 EMBEDDED = DecoderSettings(model="embedded")
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def api(request: pytest.FixtureRequest, registry: Path) -> Iterator[Running]:
+    """The API over either engine."""
+    with up(registry, create=ENGINES[request.param]) as running:
+        yield running
 
 
 def complete(api: Running, prompt: str | list[str], **more: Any) -> Any:
@@ -73,11 +86,10 @@ def test_tokens_that_slots_stand_for_have_no_figure_and_those_behind_them_have(a
 def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> None:
     taught = lessons["bo"][1]
     prompt = taught.decoder.prompt.slot_prompt("How many?", BO, taught.settings.slots)
-    with torch.inference_mode():
-        slots = taught.model.slots.prompt_rows(taught.model.soft_slots(taught.sources([BO])))
+    slots = prompt_input(taught, "How many?", BO).slots
     ids = taught.decoder.prompt.answer("560")
-    name = next(single for single in api.decoder_server.engine.adapters if single.startswith("bo@"))
-    expected = api.decoder_server.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]
+    name = next(single for single in api.engine.adapters if single.startswith("bo@"))
+    expected = api.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]
     text = f"<s><|user|> How many?\n{BO}<|end|><|assistant|> 560<|end|>"
     (choice,) = complete(api, text).json()["choices"]
     scores = choice["logprobs"]["token_logprobs"][-len(ids) :]

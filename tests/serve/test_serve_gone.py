@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 import pytest
-from serve_load import LONG, body, chat, endless, held, paced, said, until
+from serve_load import LONG, body, chat, said, until
 from serve_zoo import BO, Running, up
+from steered_engine import endless, held, paced
 
 _MARK = "zebra-7319"
 
@@ -34,7 +35,7 @@ def small(registry: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def talker(registry: Path) -> Iterator[Running]:
     """An API whose answers come to no end by themselves."""
-    with up(registry) as running_api, endless(running_api.decoder_server.engine):
+    with up(registry) as running_api, endless(running_api.engine):
         yield running_api
 
 
@@ -57,7 +58,7 @@ def client_of(api: Running) -> openai.OpenAI:
 
 
 def running(api: Running) -> int:
-    now = api.decoder_server.engine.snapshot()
+    now = api.engine.snapshot()
     return now.running + now.waiting
 
 
@@ -72,7 +73,7 @@ def outcomes(api: Running, outcome: str) -> float:
 
 @pytest.mark.parametrize(("stream", "events"), [(True, 1), (True, 6), (False, 0)])
 def test_who_hangs_up_frees_the_place_within_a_token(talker: Running, stream: bool, events: int) -> None:
-    engine = talker.decoder_server.engine
+    engine = talker.engine
     with paced(engine, 0.1):
         before, running_api = engine.snapshot(), outcomes(talker, "cancelled")
         if stream:
@@ -89,7 +90,7 @@ def test_who_hangs_up_frees_the_place_within_a_token(talker: Running, stream: bo
 
 
 def test_who_hangs_up_before_the_first_token_leaves_nothing_behind(api: Running) -> None:
-    engine = api.decoder_server.engine
+    engine = api.engine
     before = engine.snapshot().cancels
     with held(engine):
         for _ in range(3):
@@ -100,12 +101,12 @@ def test_who_hangs_up_before_the_first_token_leaves_nothing_behind(api: Running)
 
 
 def test_a_client_that_closes_its_stream_early(talker: Running) -> None:
-    before = talker.decoder_server.engine.snapshot().cancels
-    with client_of(talker) as client, paced(talker.decoder_server.engine, 0.05):
+    before = talker.engine.snapshot().cancels
+    with client_of(talker) as client, paced(talker.engine, 0.05):
         with client.chat.completions.create(**body(stream=True, **LONG)) as chunks:
             for _ in zip(range(4), chunks, strict=False):
                 continue
-        until(lambda: talker.decoder_server.engine.snapshot().cancels == before + 1, "the cancel", 2)
+        until(lambda: talker.engine.snapshot().cancels == before + 1, "the cancel", 2)
     until(lambda: running(talker) == 0 and open_requests(talker) == 0, "an empty batch", 2)
 
 
@@ -137,7 +138,7 @@ def streamed(api: Running, **more: Any) -> list[str]:
 
 
 def test_a_deadline_is_504_and_in_mid_stream_an_event(small: Running) -> None:
-    with paced(small.decoder_server.engine, 0.25), endless(small.decoder_server.engine):
+    with paced(small.engine, 0.25), endless(small.engine):
         with ThreadPoolExecutor(2) as pool:
             url = f"{small.url}/v1/chat/completions"
             whole = pool.submit(httpx2.post, url, json=body(**LONG), timeout=20)
@@ -149,13 +150,13 @@ def test_a_deadline_is_504_and_in_mid_stream_an_event(small: Running) -> None:
         assert len(texts) > 3 and "[DONE]" not in stream.result().text
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "deadline_exceeded"
     until(lambda: running(small) == 0 and open_requests(small) == 0, "an empty batch", 2)
-    with held(small.decoder_server.engine):  # even where the decoder says nothing any more
+    with held(small.engine):  # even where the decoder says nothing any more
         assert httpx2.post(url, json=body(stream=True), timeout=20).status_code == 504
 
 
 def test_a_full_queue_is_429(small: Running) -> None:
     url = f"{small.url}/v1/chat/completions"
-    with ThreadPoolExecutor(6) as pool, held(small.decoder_server.engine) as release:
+    with ThreadPoolExecutor(6) as pool, held(small.engine) as release:
         first = [pool.submit(httpx2.post, url, json=body(), timeout=30) for _ in range(2)]
         until(lambda: running(small) == 2, "two that wait")
         full = httpx2.post(url, json=body())
@@ -169,7 +170,7 @@ def test_a_full_queue_is_429(small: Running) -> None:
 
 def test_a_full_house_is_503(registry: Path) -> None:
     with up(registry, "limits.in_flight=1") as running_api:
-        with ThreadPoolExecutor(1) as pool, held(running_api.decoder_server.engine) as release:
+        with ThreadPoolExecutor(1) as pool, held(running_api.engine) as release:
             first = pool.submit(chat, running_api.url)
             until(lambda: running(running_api) == 1, "one that runs")
             refused = httpx2.post(f"{running_api.url}/v1/chat/completions", json=body())
@@ -182,7 +183,7 @@ def test_a_full_house_is_503(registry: Path) -> None:
 
 def test_a_decoder_that_stops_in_mid_stream_is_an_error_event(registry: Path) -> None:
     with up(registry) as running_api:
-        url, engine = f"{running_api.url}/v1/chat/completions", running_api.decoder_server.engine
+        url, engine = f"{running_api.url}/v1/chat/completions", running_api.engine
         with ThreadPoolExecutor(2) as pool, paced(engine, 0.05), endless(engine):
             whole = pool.submit(httpx2.post, url, json=body(**LONG), timeout=30)
             stream = pool.submit(httpx2.post, url, json=body(stream=True, **LONG), timeout=30)
@@ -240,7 +241,7 @@ def ask(running_api: Running, key: str, admin: str) -> None:
     httpx2.post(f"{running_api.url}/v1/detect", json={"input": _MARK}, headers=headers)
     httpx2.get(f"{running_api.url}/admin/bundles", headers={"authorization": f"Bearer {admin}"})
     httpx2.get(f"{running_api.url}/admin/bundles", headers=headers)
-    running_api.decoder_server.engine.stop()
+    running_api.engine.stop()
     httpx2.post(url, json=body(prompt), headers=headers)
     backend: Any = running_api.service.backend
     backend.encoder_servers = {}  # a defect of ours: logged in full, and still without the prompt

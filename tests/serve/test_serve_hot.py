@@ -11,20 +11,9 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from serve_load import (
-    ADMIN,
-    ADMINS,
-    LoadGenerator,
-    body,
-    chat,
-    held,
-    resealed,
-    said,
-    serving,
-    until,
-    version_of,
-)
+from serve_load import ADMIN, ADMINS, LoadGenerator, body, chat, resealed, said, serving, until, version_of
 from serve_zoo import BO, KM, Running, teach, up
+from steered_engine import held
 
 from llink_ray.bundles.bundle import INDEX, read_bundle
 from llink_ray.bundles.pipeline import LlinkPipeline
@@ -111,16 +100,16 @@ def test_a_new_version_is_switched_to_without_failing_a_request(
 def test_a_request_that_has_begun_ends_with_the_version_it_began_with(
     live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
-    with ThreadPoolExecutor(1) as pool, held(live.decoder_server.engine):
+    with ThreadPoolExecutor(1) as pool, held(live.engine):
         running = pool.submit(chat, live.url, max_tokens=256)
-        until(lambda: live.decoder_server.engine.snapshot().waiting == 1, "the request")
+        until(lambda: live.engine.snapshot().waiting == 1, "the request")
         for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long evicted
             Registry(registry_path).publish(bundle)
             version = Registry(registry_path).resolve("bo").name
             until(lambda wanted=version: serving(live.url, "bo") == wanted, "the switch")
     completion = running.result(30)
     assert (version_of(completion), said(completion)) == ("v0001", lessons["bo"][1].answer("Who?", BO))
-    assert len([name for name in live.decoder_server.engine.adapters if name.startswith("bo@")]) == 3
+    assert len([name for name in live.engine.adapters if name.startswith("bo@")]) == 3
     assert version_of(chat(live.url)) == "v0005"
 
 
@@ -235,7 +224,7 @@ def test_a_bundle_that_is_damaged_after_it_was_loaded_is_no_fault_of_the_request
     reader = next(iter(live.service.backend.encoder_servers.values()))  # type: ignore[attr-defined]
     (
         reader if half == "encoder" else live.decoder_server
-    ).bundles._kept.clear()  # as in a replica that was started anew
+    ).bundles.clear()  # as in a replica that was started anew
     answer = httpx2.post(f"{live.url}/v1/chat/completions", json=body())
     assert answer.status_code == 503 and str(registry_path) not in answer.text
     (registry_path / "bo" / "v0001" / "projector.safetensors").write_bytes(whole)
@@ -270,7 +259,7 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
     live: Running, registry_path: Path, lessons: Lessons, second: tuple[Path, LlinkPipeline]
 ) -> None:
     registry, process = Registry(registry_path), psutil.Process(os.getpid())
-    pool, cached = live.decoder_server.engine.pool, live.decoder_server.bundles
+    pool, cached = live.engine.pool, live.decoder_server.bundles
     sizes, handles = [], []
     with LoadGenerator(live.url, clients=4, streams=1).running() as load:
         for turn in range(20):
@@ -281,8 +270,8 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
     print(f"{load.outcomes} {load.endings}, MiB {sizes}, handles {handles}, slowest {load.slowest:.2f} s")
     assert set(load.outcomes) == {"200"} and set(load.endings) == {"[DONE]"}
     assert load.outcomes["200"] >= 20 and len({version for version, _ in load.answers}) >= 10
-    assert len(cached._kept) == 3 and len(live.decoder_server.engine.adapters) == 3
-    assert pool._size <= 1 + 3 + 3, "rows of the pool: three versions, and those that requests still held"
-    assert all(len(reader.bundles._kept) == 3 for reader in live.service.backend.encoder_servers.values())  # type: ignore[attr-defined]
+    assert len(cached.refs) == 3 and len(live.engine.adapters) == 3
+    assert pool.size <= 1 + 3 + 3, "rows of the pool: three versions, and those that requests still held"
+    assert all(len(reader.bundles.refs) == 3 for reader in live.service.backend.encoder_servers.values())  # type: ignore[attr-defined]
     assert sizes[-1] - sizes[4] < 40, sizes
     assert handles[-1] - handles[4] < 10, handles

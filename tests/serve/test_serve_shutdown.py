@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from serve_load import body, endless, until
+from serve_load import body, until
 from serve_zoo import Running, up
+from steered_engine import endless
 
 CHAT = "/v1/chat/completions"
 
@@ -20,7 +21,7 @@ CHAT = "/v1/chat/completions"
 @pytest.fixture
 def talker(registry: Path) -> Iterator[Running]:
     """Its answers come to no end by themselves."""
-    with up(registry) as made, endless(made.decoder_server.engine):
+    with up(registry) as made, endless(made.engine):
         yield made
 
 
@@ -46,7 +47,7 @@ def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Runn
     with ThreadPoolExecutor(4) as pool:
         streams = [pool.submit(ask, talker, stream=True) for _ in range(2)]
         whole = pool.submit(ask, talker)
-        until(lambda: talker.decoder_server.engine.snapshot().running == 3, "three that run")
+        until(lambda: talker.engine.snapshot().running == 3, "three that run")
         ending = drain(talker, 0.5)
         until(lambda: talker.service.shutdown.started, "the end begins")
         late = ask(talker)
@@ -58,7 +59,7 @@ def test_streams_end_with_an_error_event_and_whole_answers_with_503(talker: Runn
             assert json.loads(last.removeprefix("data: "))["error"]["code"] == "stopping"
             assert len(events) > 2 and "[DONE]" not in stream.result().text
         ending.result(5)
-    until(lambda: talker.decoder_server.engine.snapshot().running == 0, "an empty batch")
+    until(lambda: talker.engine.snapshot().running == 0, "an empty batch")
 
 
 def test_what_ends_in_time_ends_as_ever(registry: Path) -> None:

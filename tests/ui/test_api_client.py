@@ -82,7 +82,7 @@ def test_who_leaves_ends_the_request(service: Running) -> None:
             await asyncio.sleep(0.02)
 
     before = cancelled()
-    with paced(service.decoder_server.engine, 0.5):  # so that he leaves before the end
+    with paced(service.engine, 0.5):  # so that he leaves before the end
         asked(service.url, leave)
     assert cancelled() == before + 1
 

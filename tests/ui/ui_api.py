@@ -54,8 +54,8 @@ def main(folder: Path, port: int, assignments: list[str]) -> None:
     """Serve until killed; says so on stdout once it answers."""
     import torch
     import uvicorn
-    from serve_load import paced
     from serve_zoo import Running, create_service
+    from steered_engine import paced
 
     from serve.api import create_app
     from serve.settings import resolve
@@ -74,7 +74,7 @@ def main(folder: Path, port: int, assignments: list[str]) -> None:
         print("ready", flush=True)
 
     threading.Thread(target=told, daemon=True).start()
-    with paced(running.decoder_server.engine, PACE):
+    with paced(running.engine, PACE):
         server.run()
 
 

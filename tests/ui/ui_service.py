@@ -21,8 +21,8 @@ _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS / "serve")]
 
 from listening import listening  # noqa: E402
-from serve_load import paced  # noqa: E402
 from serve_zoo import BO, Running, teach, up  # noqa: E402
+from steered_engine import paced  # noqa: E402
 
 from llink_ray.bundles.registry import Registry  # noqa: E402
 

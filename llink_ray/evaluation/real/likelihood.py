@@ -101,7 +101,7 @@ def _batch(causal: Causal, trials: Sequence[Trial], batch_tokens: int) -> list[l
         use_cache=True,
         logits_to_keep=keep,
     ).logits[:, -keep:]  # (B, keep, V)
-    remembered = PaddedCache.taken(cache, mask.sum(1).tolist())
+    remembered = PaddedCache.from_dynamic(cache, mask.sum(1).tolist())
     opening = [logits[i, keep - 1 - n :].float().log_softmax(-1) for i, n in enumerate(shared)]  # (n+1, V)
     rows = [(i, c[n:]) for i, (t, n) in enumerate(zip(trials, shared, strict=True)) for c in t.candidates]
     firsts = [
@@ -139,7 +139,7 @@ def _behind(
         inputs_embeds=causal.tokens_embedded(ids),
         attention_mask=mask,
         position_ids=positions(mask)[:, -width:],
-        past_key_values=cache.dynamic(),
+        past_key_values=cache.to_dynamic(),
         use_cache=True,
     ).logits  # (R, T, V)
     found = []
