@@ -41,9 +41,9 @@ OURS = "127.0.0.1,localhost,::1"
     ],
 )
 def test_what_a_proxy_is_not_for(given: dict[str, str], wanted: dict[str, str]) -> None:
-    found = no_proxy_variables(given)
-    assert wanted.items() <= found.items()
-    assert no_proxy_variables(given | found) == found
+    result = no_proxy_variables(given)
+    assert wanted.items() <= result.items()
+    assert no_proxy_variables(given | result) == result
 
 
 async def answers(scope: object, receive: object, send: object) -> None:

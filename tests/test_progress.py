@@ -31,11 +31,11 @@ def test_rate_and_time_left(lines: list[str]) -> None:
     *so_far, last = lines
     assert len(so_far) >= 3
     for line in so_far[1:]:
-        found = re.fullmatch(
+        result = re.fullmatch(
             r"answers: (\d+) of 40 questions, ([\d.]+)/s, about (\d+) s left, loss 0\.5", line
         )
-        assert found, line
-        done, rate, left = map(float, found.groups())
+        assert result, line
+        done, rate, left = map(float, result.groups())
         assert left == pytest.approx((40 - done) / rate, abs=0.7)
     assert re.fullmatch(r"answers: 20 questions, done in \d s, loss 0\.5", last)
 

@@ -38,9 +38,9 @@ def cleaned(pairs: list[Pair], name: str = "khmer", **settings: object) -> Clean
     ],
 )
 def test_reason(foreign: str, english: str, reason: str) -> None:
-    found = cleaned([Pair(foreign, english, line=5), DOG])
-    assert found.dropped == {reason: Dropped(1, [5])}
-    assert found.kept == [DOG]
+    result = cleaned([Pair(foreign, english, line=5), DOG])
+    assert result.dropped == {reason: Dropped(1, [5])}
+    assert result.kept == [DOG]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_reason(foreign: str, english: str, reason: str) -> None:
     ],
 )
 def test_kept(foreign: str, english: str) -> None:
-    found = cleaned([Pair(foreign, english)])
-    assert [(pair.foreign, pair.english) for pair in found.kept] == [(foreign, english)]
+    result = cleaned([Pair(foreign, english)])
+    assert [(pair.foreign, pair.english) for pair in result.kept] == [(foreign, english)]
 
 
 def test_limits_come_from_the_settings() -> None:
@@ -73,39 +73,39 @@ def test_limits_come_from_the_settings() -> None:
 
 def test_what_is_kept_is_tidy() -> None:
     asked = Question("who", "Who  came?", " the\u200b dog ")
-    found = cleaned([Pair(" ខ្ញុំ\u200bមាន\tឆ្កែ\u0007មួយ", "I\u00a0have a dog.\ufeff", (asked,), 3)])
+    result = cleaned([Pair(" ខ្ញុំ\u200bមាន\tឆ្កែ\u0007មួយ", "I\u00a0have a dog.\ufeff", (asked,), 3)])
     tidied = Question("who", "Who came?", "the dog")
-    assert found.kept == [Pair("ខ្ញុំមាន ឆ្កែមួយ", "I have a dog.", (tidied,), 3)]
+    assert result.kept == [Pair("ខ្ញុំមាន ឆ្កែមួយ", "I have a dog.", (tidied,), 3)]
 
 
 def test_duplicates_differ_in_case_and_marks_at_most() -> None:
     again = Pair("ខ្ញុំមាន ឆ្កែមួយ។", "I have a DOG", line=2)
     other_english = Pair(DOG.foreign, "I own a dog.", line=3)
     other_foreign = Pair("ឆ្កែមួយជារបស់ខ្ញុំ", DOG.english, line=4)
-    found = cleaned([DOG, again, other_english, other_foreign])
-    assert found.kept == [DOG, other_english, other_foreign]
-    assert found.dropped == {"duplicate": Dropped(1, [2])}
+    result = cleaned([DOG, again, other_english, other_foreign])
+    assert result.kept == [DOG, other_english, other_foreign]
+    assert result.dropped == {"duplicate": Dropped(1, [2])}
 
 
 def test_questions_of_a_duplicate_are_not_lost() -> None:
     who, what = Question("who", "Who?", "I"), Question("what", "What?", "a dog")
     rows = [Pair(DOG.foreign, DOG.english, asked, n) for n, asked in enumerate([(who,), (who, what), ()], 1)]
-    found = cleaned(rows)
-    assert found.kept == [Pair(DOG.foreign, DOG.english, (who, what), 1)]
-    assert found.dropped["duplicate"].count == 2
+    result = cleaned(rows)
+    assert result.kept == [Pair(DOG.foreign, DOG.english, (who, what), 1)]
+    assert result.dropped["duplicate"].count == 2
 
 
 def test_first_three_lines_of_each_reason() -> None:
     rows = [Pair("", "x", line=n) for n in range(1, 6)] + [Pair("ក", "dog", line=9), DOG]
-    found = cleaned(rows)
-    assert found.dropped == {"empty side": Dropped(5, [1, 2, 3]), "too short": Dropped(1, [9])}
-    assert describe(found.dropped) == "empty side 5 (lines 1, 2, 3 …), too short 1 (line 9)"
+    result = cleaned(rows)
+    assert result.dropped == {"empty side": Dropped(5, [1, 2, 3]), "too short": Dropped(1, [9])}
+    assert describe(result.dropped) == "empty side 5 (lines 1, 2, 3 …), too short 1 (line 9)"
 
 
 def test_pairs_from_no_file_have_no_lines() -> None:
-    found = cleaned([Pair("", "x"), Pair("", "y")])
-    assert found.dropped == {"empty side": Dropped(2, [])}
-    assert describe(found.dropped) == "empty side 2"
+    result = cleaned([Pair("", "x"), Pair("", "y")])
+    assert result.dropped == {"empty side": Dropped(2, [])}
+    assert describe(result.dropped) == "empty side 2"
 
 
 # Dzongkha and Tibetan share a script; the sentence is said here of a school, in Dzongkha.
@@ -130,8 +130,8 @@ ZAWGYI = "ကၽြန္ေတာ္ မေန႔က ေစ်းကို သ�
 
 def test_burmese_in_zawgyi_is_dropped_or_converted() -> None:
     rows = [Pair(text, "Yesterday I went to the market and bought 3 fish.") for text in (ZAWGYI, BURMESE)]
-    found = cleaned(rows, "burmese", detect_language=False)
-    assert found.kept == rows[1:] and found.dropped == {"Zawgyi, not Unicode": Dropped(1)}
+    result = cleaned(rows, "burmese", detect_language=False)
+    assert result.kept == rows[1:] and result.dropped == {"Zawgyi, not Unicode": Dropped(1)}
     assert cleaned(rows[:1], "burmese", zawgyi="convert").kept == rows[1:]
 
 

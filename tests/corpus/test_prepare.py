@@ -36,26 +36,26 @@ def refusal(settings: CorpusSettings) -> str:
     return message
 
 
-def assert_adds_up(found: Prepared, read: int) -> None:
-    splits = found.splits
-    assert found.kept == len(splits.train) + len(splits.validation) + len(splits.test)
-    assert found.kept + found.dropped_count == read
+def assert_adds_up(result: Prepared, read: int) -> None:
+    splits = result.splits
+    assert result.kept == len(splits.train) + len(splits.validation) + len(splits.test)
+    assert result.kept + result.dropped_count == read
 
 
 def test_a_file(tmp_path: Path) -> None:
     rows = ["foreign\tenglish", *good(300), "\tNothing to read here.", good(1)[0]]
-    found = prepare(KHMER, write(tmp_path, rows), 0)
-    assert found.kept == 300
-    assert found.dropped == {"empty side": Dropped(1, [302]), "duplicate": Dropped(1, [303])}
-    assert_adds_up(found, 302)
+    result = prepare(KHMER, write(tmp_path, rows), 0)
+    assert result.kept == 300
+    assert result.dropped == {"empty side": Dropped(1, [302]), "duplicate": Dropped(1, [303])}
+    assert_adds_up(result, 302)
 
 
 def test_a_tab_inside_a_sentence_costs_its_line_alone(tmp_path: Path) -> None:
     rows = good(300)
     rows[7] = rows[7].replace("មាន", "មាន\t")
-    found = prepare(KHMER, write(tmp_path, rows), 0)
-    assert found.kept == 299 and found.dropped == {"another number of columns": Dropped(1, [8])}
-    assert_adds_up(found, 300)
+    result = prepare(KHMER, write(tmp_path, rows), 0)
+    assert result.kept == 299 and result.dropped == {"another number of columns": Dropped(1, [8])}
+    assert_adds_up(result, 300)
     message = refusal(write(tmp_path, ["foreign\tenglish", *(f"{row}\t0.7" for row in rows[:3])]))
     assert "another number of columns 3 (lines 2, 3, 4)" in message and "one tab between" in message
 
@@ -96,8 +96,8 @@ def sourced(tmp_path: Path, *held_out: str) -> CorpusSettings:
 
 
 def test_sources_are_counted_by_split(tmp_path: Path) -> None:
-    found = prepare(KHMER, sourced(tmp_path), 0)
-    account = found.account()
+    result = prepare(KHMER, sourced(tmp_path), 0)
+    account = result.account()
     assert set(account["sources"]) == {"news", "health"}
     for name in SPLITS:
         assert sum(counts[name] for counts in account["sources"].values()) == account[name]
@@ -106,13 +106,13 @@ def test_sources_are_counted_by_split(tmp_path: Path) -> None:
 
 
 def test_held_out_sources_are_apart(tmp_path: Path) -> None:
-    found = prepare(KHMER, sourced(tmp_path, "health"), 0)
-    assert {pair.source for pair in found.splits.unseen} == {"health"}
-    assert found.dropped == {CROSSING: Dropped(1, [202])}
-    assert found.account()["sources"]["health"] == {"train": 0, "validation": 0, "test": 0, "unseen": 50}
-    assert found.kept == 200
-    rest = [pair for name in SPLITS for pair in getattr(found.splits, name)]
-    assert found.corpus_hash == corpus_hash(rest)
+    result = prepare(KHMER, sourced(tmp_path, "health"), 0)
+    assert {pair.source for pair in result.splits.unseen} == {"health"}
+    assert result.dropped == {CROSSING: Dropped(1, [202])}
+    assert result.account()["sources"]["health"] == {"train": 0, "validation": 0, "test": 0, "unseen": 50}
+    assert result.kept == 200
+    rest = [pair for name in SPLITS for pair in getattr(result.splits, name)]
+    assert result.corpus_hash == corpus_hash(rest)
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
@@ -136,14 +136,14 @@ def test_a_source_for_every_line_is_no_flood(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", phrasebook.languages())
 def test_phrasebook_is_clean_and_without_loss(code: str) -> None:
     settings = CorpusSettings(pairs=200)
-    found = prepare(languages.find(code), settings, 0)
-    assert found.dropped == {}
-    assert_adds_up(found, 200)
-    train = {sentence_key(pair.english) for pair in found.splits.train}
-    assert not train & {sentence_key(pair.english) for pair in found.splits.test}
-    assert all(phrasebook.part_of(pair.english) == "bundle" for pair in found.splits.train)
-    assert prepare(languages.find(code), settings, 0) == found
-    assert prepare(languages.find(code), settings, 1).corpus_hash != found.corpus_hash
+    result = prepare(languages.find(code), settings, 0)
+    assert result.dropped == {}
+    assert_adds_up(result, 200)
+    train = {sentence_key(pair.english) for pair in result.splits.train}
+    assert not train & {sentence_key(pair.english) for pair in result.splits.test}
+    assert all(phrasebook.part_of(pair.english) == "bundle" for pair in result.splits.train)
+    assert prepare(languages.find(code), settings, 0) == result
+    assert prepare(languages.find(code), settings, 1).corpus_hash != result.corpus_hash
 
 
 def test_language_without_a_phrasebook() -> None:
@@ -194,20 +194,20 @@ real = pytest.mark.skipif(
 def test_real_text(code: str, reasons: set[str], kept: float) -> None:
     file = Path(os.environ["LLINK_DATA"]) / "parallel" / f"{code}.tsv"
     lines = file.read_bytes().count(b"\n") - 1
-    found = prepare(languages.find(code), CorpusSettings(path=str(file)), 0)
-    assert_adds_up(found, lines)
-    assert set(found.dropped) - {"wrong language"} == reasons
-    assert found.kept / lines > kept
-    assert all(entry.first_lines for entry in found.dropped.values())
-    splits = [found.splits.train, found.splits.validation, found.splits.test]
+    result = prepare(languages.find(code), CorpusSettings(path=str(file)), 0)
+    assert_adds_up(result, lines)
+    assert set(result.dropped) - {"wrong language"} == reasons
+    assert result.kept / lines > kept
+    assert all(entry.first_lines for entry in result.dropped.values())
+    splits = [result.splits.train, result.splits.validation, result.splits.test]
     keys = [{sentence_key(text) for pair in part for text in (pair.foreign, pair.english)} for part in splits]
     assert not keys[0] & keys[1] and not keys[0] & keys[2] and not keys[1] & keys[2]
-    assert len(splits[2]) / found.kept == pytest.approx(0.1, abs=0.02)
+    assert len(splits[2]) / result.kept == pytest.approx(0.1, abs=0.02)
 
 
 @real
 def test_real_text_of_a_neighbour_is_noticed(tmp_path: Path) -> None:
     dzongkha = Path(os.environ["LLINK_DATA"]) / "parallel" / "dz.tsv"
     rows = dzongkha.read_text("utf-8").split("\n")[:801]
-    found = prepare(languages.find("bo"), write(tmp_path, rows), 0)
-    assert found.dropped["wrong language"].count > 400  # of shorter sentences it cannot be sure
+    result = prepare(languages.find("bo"), write(tmp_path, rows), 0)
+    assert result.dropped["wrong language"].count > 400  # of shorter sentences it cannot be sure

@@ -40,11 +40,11 @@ shared = st.lists(st.builds(Pair, words, words), max_size=8)
 def test_no_sentence_of_either_side_crosses(tied: list[Pair], seed: int) -> None:
     pairs = [*numbered(100), *tied]
     random.Random(seed).shuffle(pairs)
-    found = split(pairs, 0.3, 0.2)
-    assert len(found.train) + len(found.validation) + len(found.test) == len(pairs)
-    assert not sides(found.train) & sides(found.test)
-    assert not sides(found.train) & sides(found.validation)
-    assert not sides(found.validation) & sides(found.test)
+    result = split(pairs, 0.3, 0.2)
+    assert len(result.train) + len(result.validation) + len(result.test) == len(pairs)
+    assert not sides(result.train) & sides(result.test)
+    assert not sides(result.train) & sides(result.validation)
+    assert not sides(result.validation) & sides(result.test)
 
 
 @settings(deadline=None)
@@ -64,36 +64,36 @@ sourced = st.lists(st.builds(Pair, words, words, source=st.sampled_from(["a", "b
 def test_no_sentence_crosses_to_the_held_out_sources(tied: list[Pair], held: set[str], seed: int) -> None:
     pairs = [*numbered(100), *tied]
     random.Random(seed).shuffle(pairs)
-    found = split(pairs, 0.3, 0.2, held)
-    parts = [getattr(found, name) for name in SPLITS]
-    assert sorted(map(repr, [*chain(*parts), *found.left_out])) == sorted(map(repr, pairs))
+    result = split(pairs, 0.3, 0.2, held)
+    parts = [getattr(result, name) for name in SPLITS]
+    assert sorted(map(repr, [*chain(*parts), *result.left_out])) == sorted(map(repr, pairs))
     for i, part in enumerate(parts):
         assert all(not sides(part) & sides(other) for other in parts[i + 1 :])
-    assert {pair.source for pair in found.unseen} <= held
+    assert {pair.source for pair in result.unseen} <= held
     assert not {pair.source for part in parts[:3] for pair in part} & held
     # Who is left out is tied to an unseen pair, and nobody else is missing from the ordinary splits.
-    if not found.unseen:
-        assert found == split(pairs, 0.3, 0.2)
-    if found.left_out:
-        joined = split([*found.unseen, *found.left_out, *numbered(50)], 0.3, 0.2, held)
-        assert len(joined.left_out) == len(found.left_out)
+    if not result.unseen:
+        assert result == split(pairs, 0.3, 0.2)
+    if result.left_out:
+        joined = split([*result.unseen, *result.left_out, *numbered(50)], 0.3, 0.2, held)
+        assert len(joined.left_out) == len(result.left_out)
 
 
 def test_other_pairs_stay_where_they_are_without_the_held_out_source() -> None:
     pairs = [replace(pair, source="mine") for pair in numbered(400)]
     apart = [Pair(f"ខ {n}", f"apart {n}", source="other") for n in range(50)]
     tied = [Pair("ខ 7", "the seventh", source="mine"), Pair("ខ ៩៩", "the seventh", source="mine")]
-    found = split([*pairs, *apart, *tied], 0.2, 0.1, ("other",))
-    assert len(found.unseen) == 50
-    assert sorted(pair.english for pair in found.left_out) == ["the seventh"] * 2
+    result = split([*pairs, *apart, *tied], 0.2, 0.1, ("other",))
+    assert len(result.unseen) == 50
+    assert sorted(pair.english for pair in result.left_out) == ["the seventh"] * 2
     plain = split(pairs, 0.2, 0.1)
-    assert (found.train, found.validation, found.test) == (plain.train, plain.validation, plain.test)
+    assert (result.train, result.validation, result.test) == (plain.train, plain.validation, plain.test)
 
 
 def test_a_web_with_a_held_out_pair_does_not_train() -> None:
     web = [Pair(f"ខ {n}", "one meaning", source="a") for n in range(MAX_HELD_OUT_GROUP + 1)]
-    found = split([*numbered(100), *web, Pair("គ", "one meaning", source="b")], 0.3, 0.2, ("b",))
-    assert len(found.unseen) == 1 and len(found.left_out) == len(web)
+    result = split([*numbered(100), *web, Pair("គ", "one meaning", source="b")], 0.3, 0.2, ("b",))
+    assert len(result.unseen) == 1 and len(result.left_out) == len(web)
 
 
 def test_nothing_left_to_train_on() -> None:
@@ -117,9 +117,9 @@ def test_a_chain_of_shared_sentences_stays_together() -> None:
 def test_shares_are_met_also_by_pairs_in_groups() -> None:
     # Three sentences a group: were the smallest hash itself the place, test would get about .49 here.
     pairs = [Pair(f"ខ {n} {m}", f"group {n}") for n in range(3_000) for m in range(2)]
-    found = split(pairs, 0.2, 0.1)
-    assert len(found.test) / len(pairs) == pytest.approx(0.2, abs=0.03)
-    assert len(found.validation) / len(pairs) == pytest.approx(0.1, abs=0.03)
+    result = split(pairs, 0.2, 0.1)
+    assert len(result.test) / len(pairs) == pytest.approx(0.2, abs=0.03)
+    assert len(result.validation) / len(pairs) == pytest.approx(0.1, abs=0.03)
 
 
 def test_a_large_group_trains() -> None:

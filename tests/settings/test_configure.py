@@ -44,11 +44,11 @@ def test_every_preset_resolves_and_survives_being_stored(name: str) -> None:
 
 
 def leaves(tree: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+    result = []
     for name, value in tree.items():
         inner = isinstance(value, dict)
-        found += leaves(value, f"{prefix}{name}.") if inner else [prefix + name]
-    return found
+        result += leaves(value, f"{prefix}{name}.") if inner else [prefix + name]
+    return result
 
 
 def test_there_are_the_presets_that_people_are_told_of() -> None:
@@ -279,10 +279,10 @@ def test_quotes_are_taken_off_text_and_nothing_stays_nothing() -> None:
     ],
 )
 def test_numbers_lists_booleans_and_nothing(given: str, value: object) -> None:
-    found: Any = resolve(assignment(given))
+    result: Any = resolve(assignment(given))
     for name in given.partition("=")[0].split("."):
-        found = getattr(found, name)
-    assert found == value and type(found) is type(value)
+        result = getattr(result, name)
+    assert result == value and type(result) is type(value)
 
 
 @pytest.mark.parametrize("given", ["seed=yes", "seed=1.5", "seed=12:30", "stage_a.enabled=maybe", "slots=4"])

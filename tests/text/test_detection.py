@@ -48,11 +48,11 @@ SENTENCES = {
 
 @pytest.mark.parametrize("code", SENTENCES)
 def test_a_sentence_of(code: str) -> None:
-    found = detect(SENTENCES[code])
-    assert found.code == code
-    assert 0.5 < found.confidence <= 1.0
+    result = detect(SENTENCES[code])
+    assert result.code == code
+    assert 0.5 < result.confidence <= 1.0
     if code != "en":
-        assert found.script == find(code).script
+        assert result.script == find(code).script
 
 
 def test_scripts_of_one_language_are_settled_by_a_letter() -> None:
@@ -89,8 +89,8 @@ NOT_TAUGHT = {
 @pytest.mark.parametrize("name", NOT_TAUGHT)
 def test_languages_that_the_table_lacks_have_their_names(name: str) -> None:
     for text in NOT_TAUGHT[name]:
-        found = detect(text)
-        assert (found.code, found.other, found.script) == (None, name, "Latn"), text
+        result = detect(text)
+        assert (result.code, result.other, result.script) == (None, name, "Latn"), text
         assert [span.other for span in spans(f"{text} ང་རང་དེ་རིང་སློབ་གྲྭར་འགྲོ།")] == [name, None]
 
 
@@ -107,9 +107,9 @@ def test_short_english_is_never_taken_for_another_language(text: str) -> None:
 
 def test_most_letters_decide_and_share_confidence() -> None:
     foreign = SENTENCES["km"]
-    found = detect(f"{foreign} (Phnom Penh)")
-    assert found.code == "km"
-    assert found.confidence < detect(foreign).confidence
+    result = detect(f"{foreign} (Phnom Penh)")
+    assert result.code == "km"
+    assert result.confidence < detect(foreign).confidence
     assert detect(f"Please tell me in a few words what this word means: {foreign[:4]}").code == "en"
 
 
@@ -149,17 +149,17 @@ def test_letters_that_nobody_sees_change_no_language(mark: str) -> None:
 
 def test_decomposed_text_is_found_in_its_own_places() -> None:
     text = unicodedata.normalize("NFD", "Où est l'école? ወደ ቤት እሄዳለሁ።")
-    found = spans(text)
-    assert "".join(text[span.start : span.end] for span in found) == text
-    assert text[found[-1].start :] == "ወደ ቤት እሄዳለሁ።"
+    result = spans(text)
+    assert "".join(text[span.start : span.end] for span in result) == text
+    assert text[result[-1].start :] == "ወደ ቤት እሄዳለሁ።"
 
 
 ZAWGYI = "ကၽြန္ေတာ္ မေန႔က ေစ်းကို သြားၿပီး ငါး ၃ ေကာင္ ဝယ္ခဲ့တယ္။"
 
 
 def test_burmese_in_zawgyi_is_named_as_such() -> None:
-    found = detect(ZAWGYI)
-    assert (found.code, found.script) == ("my", "Qaag") and found.confidence > 0.5
+    result = detect(ZAWGYI)
+    assert (result.code, result.script) == ("my", "Qaag") and result.confidence > 0.5
     assert [(span.code, span.script) for span in spans(f"Who? {ZAWGYI} {SENTENCES['shn']}")][:2] == [
         ("en", "Latn"), ("my", "Qaag"),
     ]  # fmt: skip
@@ -208,18 +208,18 @@ PIECES = [*SENTENCES.values(), "30", " ", "(", "”", "\0", "\ud800", "x", "ཀ"
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
 def test_spans_cover_any_text_in_order(text: str) -> None:
-    found = spans(text)
-    assert "".join(text[span.start : span.end] for span in found) == text
-    assert all(span.start < span.end for span in found)
-    assert all((a.code, a.script) != (b.code, b.script) for a, b in itertools.pairwise(found))
+    result = spans(text)
+    assert "".join(text[span.start : span.end] for span in result) == text
+    assert all(span.start < span.end for span in result)
+    assert all((a.code, a.script) != (b.code, b.script) for a, b in itertools.pairwise(result))
 
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_string_has_an_answer(text: str) -> None:
-    found = detect(text)
-    assert 0.0 <= found.confidence <= 1.0
-    assert found.code in {None, "en", *(language.code for language in TABLE)}
+    result = detect(text)
+    assert 0.0 <= result.confidence <= 1.0
+    assert result.code in {None, "en", *(language.code for language in TABLE)}
 
 
 DATA = os.environ.get("LLINK_DATA")

@@ -69,6 +69,6 @@ def test_conversations_count_a_sentence_with_a_name_once() -> None:
 
 @given(st.text(alphabet="aB T.?\n(1)“” គទ។ก", max_size=40))
 def test_stretches_cover_the_text_in_order(text: str) -> None:
-    found = language_runs(text)
-    assert "".join(text[one.start : one.end] for one in found) == text
-    assert all(one.start < one.end for one in found)
+    result = language_runs(text)
+    assert "".join(text[one.start : one.end] for one in result) == text
+    assert all(one.start < one.end for one in result)

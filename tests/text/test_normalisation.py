@@ -122,11 +122,11 @@ def test_the_form_is_stable_and_can_be_written(text: str) -> None:
 @settings(deadline=None)
 @given(any_text)
 def test_places_lead_back(text: str) -> None:
-    found = visible_with_offsets(text)
-    assert found.text == visible(text)
-    places = [found.original_offset(i) for i in range(len(found.text) + 1)]
+    result = visible_with_offsets(text)
+    assert result.text == visible(text)
+    places = [result.original_offset(i) for i in range(len(result.text) + 1)]
     assert places == sorted(places) and places[-1] == len(text)
-    for letter, original_offset in zip(found.text, places, strict=False):
+    for letter, original_offset in zip(result.text, places, strict=False):
         if letter in text and letter not in " \n-" and unicodedata.is_normalized("NFC", text):
             assert text[original_offset] == letter
 

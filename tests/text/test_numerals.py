@@ -214,6 +214,6 @@ def test_any_soup_of_signs_gives_ascii(text: str, language: Language | None) -> 
 
 
 def check_ascii(text: str, language: Language | None) -> None:
-    found = numerals(text, language)
-    assert all(numeral.isascii() and any(sign.isdigit() for sign in numeral) for numeral in found)
-    assert numerals(" ".join(found)) == found
+    result = numerals(text, language)
+    assert all(numeral.isascii() and any(sign.isdigit() for sign in numeral) for numeral in result)
+    assert numerals(" ".join(result)) == result

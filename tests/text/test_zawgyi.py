@@ -38,5 +38,5 @@ def test_a_message_in_it_is_refused_in_a_sentence() -> None:
     assert ConversationParser({"bo": SLOTS}, unknown="text").parse([("user", zawgyi)]).messages == (
         ("user", zawgyi),
     )
-    found = ConversationParser({"my": SLOTS}).parse([("user", convert_zawgyi(f"How many?\n{zawgyi}"))])
-    assert [one.text for one in found.sentences] == [burmese] and found.spans[-1].numerals == ["3"]
+    result = ConversationParser({"my": SLOTS}).parse([("user", convert_zawgyi(f"How many?\n{zawgyi}"))])
+    assert [one.text for one in result.sentences] == [burmese] and result.spans[-1].numerals == ["3"]

@@ -144,9 +144,9 @@ def test_all_patterns_and_word_orders_are_drawn(code: str) -> None:
     for pattern, spec in patterns.items():
         kinds = {*spec["questions"], "summarise", "title"}
         alike = [p for p in patterns if {*patterns[p]["questions"], "summarise", "title"} == kinds]
-        found = [pair for pair in sample(code) if {q.kind for q in pair.questions} == kinds]
+        result = [pair for pair in sample(code) if {q.kind for q in pair.questions} == kinds]
         share = sum(patterns[p]["share"] for p in alike)
-        assert len(found) / len(sample(code)) == pytest.approx(share, abs=0.05), pattern
+        assert len(result) / len(sample(code)) == pytest.approx(share, abs=0.05), pattern
 
 
 @pytest.mark.parametrize("code", CODES)
