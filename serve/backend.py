@@ -1,4 +1,4 @@
-"""What the ingress asks of the models, in this process or through Ray Serve."""
+"""Calls of the models, in this process or through Ray Serve's deployment handles."""
 
 from __future__ import annotations
 
@@ -10,48 +10,47 @@ from typing import Any, Protocol, TypeVar
 from llink_ray.engine import Answer, StreamEvent, TokenLogprob
 from llink_ray.errors import LlinkError
 from serve.decoder_server import DecoderServer
-from serve.encoder_server import EncoderServer
+from serve.encoder_server import BundleText, EncoderServer
 from serve.rpc_types import BundleRef, DecoderStats, EmbeddingBatch, EncodedBatch, Floats, GenerationRequest
 
 T = TypeVar("T", covariant=True)
-Wanted = Sequence[tuple[BundleRef, str]]
-_TRIES = 5
-_PAUSE = 0.2
-"""Seconds before the second try; doubled with each."""
+_ATTEMPTS = 5
+_BACKOFF = 0.2
+"""Seconds before the second attempt; doubled with each."""
 
 
 class DeploymentResponse(Protocol[T]):
-    """What a deployment handle gives back."""
+    """What a call of a deployment handle returns."""
 
     def __await__(self) -> Generator[Any, None, T]:
-        """Its outcome."""
+        """The call's result."""
 
     def cancel(self) -> object:
-        """Nobody wants it any more."""
+        """Cancel the call in its replica."""
 
 
 class Overloaded(LlinkError):
-    """More is asked at once than the deployments take."""
+    """More concurrent requests than the deployments take."""
 
     exit_code = 1
 
 
-class Lost(LlinkError):
-    """A replica went away, and so did the ones that were asked instead."""
+class ReplicaLost(LlinkError):
+    """A replica went away during a call, and so did those that it was repeated on."""
 
     exit_code = 1
 
 
 class Backend(Protocol):
-    """Every call may raise LlinkError (``QueueFull`` where the decoder's queue is), Overloaded or Lost."""
+    """Calls raise LlinkError, ``QueueFull`` among them, Overloaded or ReplicaLost."""
 
     async def prepare(self, encoder: str, ref: BundleRef) -> None:
-        """Load a bundle's two halves."""
+        """Load a bundle in the encoder's and in the decoder's deployment."""
 
-    async def read(self, encoder: str, wanted: Wanted) -> EncodedBatch:
+    async def read(self, encoder: str, texts: Sequence[BundleText]) -> EncodedBatch:
         """Slots of texts."""
 
-    async def project(self, encoder: str, wanted: Wanted) -> EmbeddingBatch:
+    async def project(self, encoder: str, texts: Sequence[BundleText]) -> EmbeddingBatch:
         """Vectors of foreign texts in the decoder's space."""
 
     async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
@@ -61,10 +60,10 @@ class Backend(Protocol):
         """The decoder's own vectors of English texts, comparable with a bundle's of foreign ones."""
 
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
-        """A whole answer and its grounding; asked again elsewhere if a replica goes away."""
+        """A whole answer and its grounding; repeated on another replica if one goes away."""
 
     def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
-        """An answer as it comes; asked again elsewhere only while nothing has come."""
+        """Events of an answer; repeated on another replica only before the first."""
 
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
         """See ``DecoderServer.grounding``."""
@@ -73,11 +72,11 @@ class Backend(Protocol):
         """See ``DecoderServer.prompt_logprobs``."""
 
     async def load(self) -> DecoderStats:
-        """What a decoder replica is at."""
+        """Counters of a decoder replica."""
 
 
 class LocalBackend:
-    """The deployments' objects themselves, in this process."""
+    """The deployments' objects, in this process."""
 
     def __init__(self, encoder_servers: Mapping[str, EncoderServer], decoder_server: DecoderServer) -> None:
         self.encoder_servers, self.decoder_server = encoder_servers, decoder_server
@@ -86,11 +85,11 @@ class LocalBackend:
         await self.encoder_servers[encoder].prepare(ref)
         await self.decoder_server.prepare(ref)
 
-    async def read(self, encoder: str, wanted: Wanted) -> EncodedBatch:
-        return await self.encoder_servers[encoder].read(wanted)
+    async def read(self, encoder: str, texts: Sequence[BundleText]) -> EncodedBatch:
+        return await self.encoder_servers[encoder].read(texts)
 
-    async def project(self, encoder: str, wanted: Wanted) -> EmbeddingBatch:
-        return await self.encoder_servers[encoder].project(wanted)
+    async def project(self, encoder: str, texts: Sequence[BundleText]) -> EmbeddingBatch:
+        return await self.encoder_servers[encoder].project(texts)
 
     async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
         return await self.encoder_servers[encoder].vectors(texts)
@@ -115,90 +114,90 @@ class LocalBackend:
 
 
 class RayBackend:
-    """Through deployment handles."""
+    """Deployment handles of Ray Serve."""
 
     def __init__(self, encoder_servers: Mapping[str, Any], decoder_server: Any) -> None:
         self._encoder_servers, self._decoder_server = encoder_servers, decoder_server
 
     async def prepare(self, encoder: str, ref: BundleRef) -> None:
         await asyncio.gather(
-            again(lambda: self._encoder_servers[encoder].prepare.remote(ref)),
-            again(lambda: self._decoder_server.prepare.remote(ref)),
+            with_retries(lambda: self._encoder_servers[encoder].prepare.remote(ref)),
+            with_retries(lambda: self._decoder_server.prepare.remote(ref)),
         )
 
-    async def read(self, encoder: str, wanted: Wanted) -> EncodedBatch:
-        return await again(lambda: self._encoder_servers[encoder].read.remote(wanted))
+    async def read(self, encoder: str, texts: Sequence[BundleText]) -> EncodedBatch:
+        return await with_retries(lambda: self._encoder_servers[encoder].read.remote(texts))
 
-    async def project(self, encoder: str, wanted: Wanted) -> EmbeddingBatch:
-        return await again(lambda: self._encoder_servers[encoder].project.remote(wanted))
+    async def project(self, encoder: str, texts: Sequence[BundleText]) -> EmbeddingBatch:
+        return await with_retries(lambda: self._encoder_servers[encoder].project.remote(texts))
 
     async def vectors(self, encoder: str, texts: Sequence[str]) -> EmbeddingBatch:
-        return await again(lambda: self._encoder_servers[encoder].vectors.remote(texts))
+        return await with_retries(lambda: self._encoder_servers[encoder].vectors.remote(texts))
 
     async def teacher_states(self, texts: Sequence[str], ref: BundleRef | None) -> Floats:
-        return await again(lambda: self._decoder_server.teacher_states.remote(texts, ref))
+        return await with_retries(lambda: self._decoder_server.teacher_states.remote(texts, ref))
 
     async def answer(self, ask: GenerationRequest) -> tuple[Answer, float | None]:
-        return await again(lambda: self._decoder_server.answer.remote(ask))
+        return await with_retries(lambda: self._decoder_server.answer.remote(ask))
 
     async def stream(self, ask: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
-        for left in reversed(range(_TRIES)):
-            begun = ended = False
+        for attempt in range(_ATTEMPTS):
+            started = ended = False
             events = self._decoder_server.stream.options(stream=True).remote(ask)
             try:
                 async for event in events:
-                    begun = True
+                    started = True
                     ended = event.finish is not None
                     yield event
                 return
             except Exception as error:
-                told, ended = explained(error), True
-                if begun or not left or not isinstance(told, Lost):
-                    raise told from None
+                translated, ended = translate(error), True
+                if started or attempt == _ATTEMPTS - 1 or not isinstance(translated, ReplicaLost):
+                    raise translated from None
             finally:
                 if not ended:
-                    events.cancel()  # whoever listened has gone: its place in the batch is free at once
-            await asyncio.sleep(_pause(left))
+                    events.cancel()  # the listener has gone: free its place in the batch at once
+            await asyncio.sleep(_backoff(attempt))
 
     async def grounding(self, ask: GenerationRequest, text: str) -> float | None:
-        return await again(lambda: self._decoder_server.grounding.remote(ask, text))
+        return await with_retries(lambda: self._decoder_server.grounding.remote(ask, text))
 
     async def prompt_logprobs(self, ask: GenerationRequest) -> list[TokenLogprob | None]:
-        return await again(lambda: self._decoder_server.prompt_logprobs.remote(ask))
+        return await with_retries(lambda: self._decoder_server.prompt_logprobs.remote(ask))
 
     async def load(self) -> DecoderStats:
-        return await again(lambda: self._decoder_server.load.remote())
+        return await with_retries(lambda: self._decoder_server.load.remote())
 
 
-async def again(call: Callable[[], DeploymentResponse[T]]) -> T:
-    """The outcome of a call; made again, elsewhere, where a replica went away under it.
+async def with_retries(call: Callable[[], DeploymentResponse[T]]) -> T:
+    """The result of a call, repeated on another replica where one went away during it.
 
-    Where nobody waits for it any more the replica is told so: Ray lets it work on otherwise.
+    A cancelled wait cancels the call in its replica, which Ray does not do by itself.
 
     Raises:
-        LlinkError: as the replica did; Overloaded; Lost.
+        LlinkError: as the replica did; Overloaded; ReplicaLost.
     """
-    for left in reversed(range(_TRIES)):
-        calling = call()
+    for attempt in range(_ATTEMPTS):
+        response = call()
         try:
-            return await calling
+            return await response
         except asyncio.CancelledError:
-            calling.cancel()
+            response.cancel()
             raise
         except Exception as error:
-            told = explained(error)
-            if not left or not isinstance(told, Lost):
-                raise told from None
-        await asyncio.sleep(_pause(left))
-    raise AssertionError("the last try returns or raises")
+            translated = translate(error)
+            if attempt == _ATTEMPTS - 1 or not isinstance(translated, ReplicaLost):
+                raise translated from None
+        await asyncio.sleep(_backoff(attempt))
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _pause(left: int) -> float:
-    return _PAUSE * 2.0 ** (_TRIES - 1 - left) * random.uniform(0.8, 1.2)
+def _backoff(attempt: int) -> float:
+    return _BACKOFF * 2.0**attempt * random.uniform(0.8, 1.2)
 
 
-def explained(error: Exception) -> Exception:
-    """What happened, in our own words where we know it."""
+def translate(error: Exception) -> Exception:
+    """Ray's errors as ours; others as they are."""
     from grpc.aio import AioRpcError
     from ray.exceptions import (
         NodeDiedError,
@@ -213,9 +212,9 @@ def explained(error: Exception) -> Exception:
         error = error.cause
     if isinstance(error, BackPressureError):
         return Overloaded("too much is asked at once: try again in a moment")
-    # The first has a replica that died and one that cannot be reached under it; what is large and was made
-    # by one that died a moment later is an object that is lost.
+    # RayActorError covers a replica that died and one that cannot be reached; a large result of a replica
+    # that died before it was fetched is a lost object.
     gone = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, AioRpcError)
     if isinstance(error, (*gone, DeploymentUnavailableError, ReplicaUnavailableError)):
-        return Lost("a replica went away: try again")
+        return ReplicaLost("a replica went away: try again")
     return error

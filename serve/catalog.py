@@ -18,12 +18,12 @@ from llink_ray.engine import QueueFull
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
 from llink_ray.text.languages import Language, find
-from serve.backend import Backend, Lost, Overloaded
+from serve.backend import Backend, Overloaded, ReplicaLost
 from serve.base_models import encoder_name
 from serve.rpc_types import BundleRef
 
 _log = logging.getLogger("llink_ray.serve")
-RETRYABLE = (JobFailed, Lost, Overloaded, QueueFull)
+RETRYABLE = (JobFailed, ReplicaLost, Overloaded, QueueFull)
 """Failures that may pass, unlike a damaged bundle."""
 _RETRY_REFUSED_SECONDS = 60.0
 """``reload`` reaches one of several ingress replicas, so all try refused bundles again by themselves."""

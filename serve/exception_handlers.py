@@ -80,7 +80,7 @@ def _converters() -> Mapping[type, Callable[[Any], ApiError]]:
     """By class; derived classes are included, as in ``except``."""
     from llink_ray.engine.types import QueueFull
     from llink_ray.prompts.conversation import LanguageNotServed
-    from serve.backend import Lost, Overloaded
+    from serve.backend import Overloaded, ReplicaLost
     from serve.service import ModelNotFound
 
     return {
@@ -91,7 +91,7 @@ def _converters() -> Mapping[type, Callable[[Any], ApiError]]:
         LanguageNotServed: lambda error: ApiError(422, str(error), param="messages"),
         QueueFull: lambda error: ApiError(429, str(error)),
         Overloaded: lambda error: ApiError(503, str(error)),
-        Lost: lambda error: ApiError(503, str(error)),
+        ReplicaLost: lambda error: ApiError(503, str(error)),
         JobFailed: _unavailable,
         TooLong: lambda error: ApiError(400, str(error), code="context_length_exceeded"),
         LlinkError: lambda error: ApiError(400, without_paths(str(error))),

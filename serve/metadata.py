@@ -12,7 +12,7 @@ from llink_ray.prompts.conversation import LanguageSpan as ParsedSpan
 from llink_ray.text.languages import language_of
 from serve.catalog import ServedLanguage
 from serve.echo_prompt import EchoPrompt
-from serve.grounding import in_words, unlike_training
+from serve.grounding import describe_grounding, describe_outside
 from serve.responses import BundleVersion, Grounding, LanguageSpan, LlinkMetadata, Notice
 from serve.rpc_types import GenerationRequest
 
@@ -64,12 +64,12 @@ class ResponseMetadata:
         cut, outside = self._cut_characters(), self._outside_counts()
         notices = [*request.notices, *([text_cut(cut, "stretches")] if any(cut) else ())]
         if far := sum(filter(None, outside)):
-            message = unlike_training(far, len(conversation.sentences))
+            message = describe_outside(far, len(conversation.sentences))
             notices.append(Notice(code="outside_training", message=message))
         grounding = None
         if self.grounding is not None:
             has_numerals = any(span.numerals for span in conversation.spans)
-            sentence = in_words(self.grounding, has_numerals, any(outside))
+            sentence = describe_grounding(self.grounding, has_numerals, any(outside))
             grounding = Grounding(nats=round(self.grounding, 4), sentence=sentence)
         return LlinkMetadata(
             spans=[

@@ -16,7 +16,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from llink_ray.engine import FinishInfo, QueueFull, StreamEvent, Usage
 from llink_ray.errors import LlinkError
 from serve import backend
-from serve.backend import Lost, Overloaded, RayBackend, again
+from serve.backend import Overloaded, RayBackend, ReplicaLost, with_retries
 from serve.rpc_types import GenerationRequest
 
 _ASK = GenerationRequest((1, 2))
@@ -26,7 +26,7 @@ _GONE = [ActorDiedError(), ActorUnavailableError("away", None)]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "_PAUSE", 0.0)
+    monkeypatch.setattr(backend, "_BACKOFF", 0.0)
 
 
 class Call:
@@ -95,12 +95,12 @@ def calls(*outcomes: Any) -> tuple[Callable[[], Call], list[Call]]:
 def test_a_call_is_made_again_where_a_replica_went_away() -> None:
     lost = ObjectLostError("00", None, "here")
     call, attempts = calls(*_GONE, DeploymentUnavailableError(None), lost, "answer")
-    assert asyncio.run(again(call)) == "answer" and len(attempts) == 5
+    assert asyncio.run(with_retries(call)) == "answer" and len(attempts) == 5
     call, attempts = calls(AioRpcError(StatusCode.UNKNOWN, Metadata(), Metadata()), "answer")
-    assert asyncio.run(again(call)) == "answer" and len(attempts) == 2
+    assert asyncio.run(with_retries(call)) == "answer" and len(attempts) == 2
     call, attempts = calls(*_GONE * 9)
-    with pytest.raises(Lost):
-        asyncio.run(again(call))
+    with pytest.raises(ReplicaLost):
+        asyncio.run(with_retries(call))
     assert len(attempts) == 5
 
 
@@ -110,14 +110,14 @@ def test_what_a_replica_says_is_said_as_it_is_and_once(error: Exception) -> None
     for raised in (error, wrapped):
         call, attempts = calls(raised)
         with pytest.raises(type(error)) as caught:
-            asyncio.run(again(call))
+            asyncio.run(with_retries(call))
         assert caught.value is error and len(attempts) == 1
 
 
 def test_too_much_at_once_is_told_and_not_asked_again() -> None:
     call, attempts = calls(BackPressureError(num_queued_requests=3, max_queued_requests=3))
     with pytest.raises(Overloaded):
-        asyncio.run(again(call))
+        asyncio.run(with_retries(call))
     assert len(attempts) == 1
 
 
@@ -127,7 +127,7 @@ def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
     async def run() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await again(lambda: call)
+                await with_retries(lambda: call)
 
     asyncio.run(run())
     assert call.cancelled
@@ -151,7 +151,7 @@ def test_a_stream_is_asked_for_again_only_while_nothing_of_it_came() -> None:
     decoder_server = DecoderServer(Events(_GONE[0]), Events(_GONE[1]), Events(StreamEvent("a"), _END))
     assert heard(decoder_server) == [StreamEvent("a"), _END] and decoder_server.calls == 3
     begun = DecoderServer(Events(StreamEvent("a"), _GONE[0]), Events(StreamEvent("a"), _END))
-    with pytest.raises(Lost):
+    with pytest.raises(ReplicaLost):
         heard(begun)
     assert begun.calls == 1
     full = DecoderServer(Events(QueueFull("wait")))
