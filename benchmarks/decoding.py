@@ -25,7 +25,7 @@ from llink_ray.engine import EngineLimits, EngineRequest, PromptInput, SamplingP
 from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import with_lora
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.settings import DecoderSettings, LoraSettings
 
 EMBEDDED = DecoderSettings(model="embedded")
@@ -55,9 +55,11 @@ class Bench:
             for engine in self.engines.values():
                 for name in NAMES:
                     engine.load_adapter(name, Path(folder, name))
-        prompt = self.engines[1].decoder.prompt
+        prompt = self.engines[1].decoder.prompt_builder
         pairs = phrasebook.pairs("bo", count, seed=0)
-        self.prompts = [PromptInput(tuple(prompt.text_prompt(TRANSLATE[0], pair.english))) for pair in pairs]
+        self.prompts = [
+            PromptInput(tuple(prompt.text_prompt(TRANSLATE_INSTRUCTION, pair.english))) for pair in pairs
+        ]
 
     def run(self, rows: int, names: tuple[str | None, ...], count: int) -> tuple[float, float]:
         """(tokens a second, tokens a second of processor time) of ``count`` requests, ``rows`` at a time."""

@@ -70,7 +70,7 @@ class Bench:
 
     def raw(self, examples: Sequence[Example], language: Language) -> torch.Tensor:
         """The text itself in the prompt."""
-        rows = [self.decoder.prompt.text_prompt(e.instruction, e.foreign) for e in examples]
+        rows = [self.decoder.prompt_builder.text_prompt(e.instruction, e.foreign) for e in examples]
         return self._first(collate(rows), None)
 
     def slots(self, examples: Sequence[Example], language: Language) -> torch.Tensor:
@@ -80,7 +80,7 @@ class Bench:
         encoded = self.encoder.encode(texts, with_tokens=self.settings.slots.reads_tokens)
         made = self.model.soft_slots(encoded.with_slot_counts(map(self.settings.slots.slot_count, texts)))
         self.slots_seconds = time.perf_counter() - started
-        prompt, own = self.decoder.prompt, self.settings.slots
+        prompt, own = self.decoder.prompt_builder, self.settings.slots
         rows = [prompt.slot_prompt(e.instruction, e.foreign, own, language) for e in examples]
         return self._first(collate(rows), made)
 

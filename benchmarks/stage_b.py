@@ -81,7 +81,7 @@ class Bench:
         tokens = RaggedRows([(encoded.tokens[encoded.mask].numpy(), offsets)])
         features = Features("", "", ShardedRows([encoded.vectors.numpy()]), tokens)
         s = self.settings
-        source = ExampleSource(self.pairs, decoder.prompt, s.stage_b, s.slots, 0, LANGUAGE)
+        source = ExampleSource(self.pairs, decoder.prompt_builder, s.stage_b, s.slots, 0, LANGUAGE)
         optimizer = torch.optim.AdamW(parameter_groups(model, s.stage_b))
         engine = PlainEngine(Objective(model, s.stage_b), optimizer, s.stage_b.clip)
         teacher = torch.randn(n, decoder.dim)
@@ -105,7 +105,7 @@ class Bench:
         slots_settings = self.settings.slots
         for start in range(0, len(examples), MICRO):
             part = examples[start : start + MICRO]
-            rows = tokenise(self.theirs.prompt, part, slots_settings, LANGUAGE)
+            rows = tokenise(self.theirs.prompt_builder, part, slots_settings, LANGUAGE)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
             sources = Encoded(self.encoder.encode([e.foreign for e in part]).vectors)
             teacher = self.frozen.teacher_states([e.english for e in part])
@@ -128,9 +128,9 @@ class Bench:
     def peft(self) -> None:
         """One step of LoRA alone, the English in the prompt."""
         examples = self._rows("peft")
-        prompt = self.plain.prompt
+        prompt = self.plain.prompt_builder
         rows = [prompt.text_prompt(e.instruction, e.english) for e in examples]
-        prompts = collate(rows, [prompt.answer(e.answer) for e in examples])
+        prompts = collate(rows, [prompt.answer_ids(e.answer) for e in examples])
         keep = int((prompts.labels >= 0).sum(-1).max()) + 1
         logits = self.plain_model.decode(self.plain_model.embed(prompts, None), prompts.mask, keep)
         nats, counts = losses.supervised(logits, prompts.labels[:, -keep:])

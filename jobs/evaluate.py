@@ -33,7 +33,7 @@ from llink_ray.evaluation.inspection import bundle_of, look
 from llink_ray.evaluation.judge import JudgeSettings
 from llink_ray.evaluation.real.job import run as measure
 from llink_ray.evaluation.real.request import HeldOutRequest
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.settings import configure
 
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
@@ -121,7 +121,9 @@ def main(
             rich_help_panel=LOOK,
         ),
     ] = None,
-    instruction: Annotated[str, typer.Option(help="What to ask of it.", rich_help_panel=LOOK)] = TRANSLATE[0],
+    instruction: Annotated[
+        str, typer.Option(help="What to ask of it.", rich_help_panel=LOOK)
+    ] = TRANSLATE_INSTRUCTION,
     output: Annotated[
         str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
     ] = None,

@@ -82,7 +82,7 @@ class DecoderServer:
             return None
         ablated = replace(request.prompt, slots=np.zeros_like(request.prompt.slots))
         room = self.engine.max_model_len - len(ask.ids)  # none for the end, where the answer was cut there
-        answer = self._prompts.answer(text)[:room]
+        answer = self._prompts.answer_ids(text)[:room]
         with_slots, without = await asyncio.to_thread(
             self.engine.score, [request.prompt, ablated], answer, [request.adapter] * 2
         )

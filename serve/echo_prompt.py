@@ -66,9 +66,9 @@ class RawTextPrompt:
             elif region.start not in replaced:
                 replaced.add(region.start)
                 before, *others = region.prompt_text.split(TEXT_PLACEHOLDER)
-                ids += self._prompt.ids(before)
+                ids += self._prompt.token_ids(before)
                 for piece in others:
-                    ids += [SLOT_ID] * (next(counts) + DELIMITERS) + self._prompt.ids(piece)
+                    ids += [SLOT_ID] * (next(counts) + DELIMITERS) + self._prompt.token_ids(piece)
         return EchoPrompt(tuple(ids), tuple(text_tokens))
 
 

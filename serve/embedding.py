@@ -65,7 +65,7 @@ async def embed(
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
     read = [text[:count] for text, count in zip(texts, batch.characters_read, strict=True)]
-    tokens = sum(len(service.prompt.ids(text)) for text in read)
+    tokens = sum(len(service.prompt_builder.token_ids(text)) for text in read)
     return EmbeddingResult(texts, vectors, batch.characters_read, tokens)
 
 
@@ -113,7 +113,7 @@ async def _projected_vectors(
         if encoder is None:
             group = [normalised[i] for i in indices]
             limit = service.decoder.max_teacher_tokens
-            read = [teacher_reads(service.prompt.tokenizer, text, limit) for text in group]
+            read = [teacher_reads(service.prompt_builder.tokenizer, text, limit) for text in group]
             ref = languages[english].ref if english else None
             batch = EmbeddingBatch(await service.backend.teacher_states(group, ref), read)
         else:

@@ -60,10 +60,15 @@ class Service:
         settings: ServeSettings,
         backend: Backend,
         encoders: Sequence[str],
-        prompt: PromptBuilder,
+        prompt_builder: PromptBuilder,
         decoder: DecoderSettings,
     ) -> None:
-        self.settings, self.backend, self.prompt, self.decoder = settings, backend, prompt, decoder
+        self.settings, self.backend, self.prompt_builder, self.decoder = (
+            settings,
+            backend,
+            prompt_builder,
+            decoder,
+        )
         self.base = settings.base_name or model_name(decoder.model)
         self.encoders = list(encoders)
         self.metrics = Metrics()
@@ -171,7 +176,7 @@ class Service:
             "text" if self.settings.unknown_language == "base" else "refuse",
             {code: served.info.normalisation for code, served in selection.languages.items()},
         )
-        raw_text = None if echo_max_tokens is None else RawTextPrompt(self.prompt, messages[0][1])
+        raw_text = None if echo_max_tokens is None else RawTextPrompt(self.prompt_builder, messages[0][1])
         regions: tuple[SlotRegion, ...] = ()
         if model == self.base:
             turns = tuple(messages)
@@ -209,10 +214,10 @@ class Service:
                 echo,
                 echo_max_tokens or 0,
             )
-        built = self.prompt.build(conversation.messages, slot_counts)
+        built = self.prompt_builder.build(conversation.messages, slot_counts)
         raw = built
         if conversation.raw_messages != conversation.messages:
-            raw = self.prompt.build(conversation.raw_messages)
+            raw = self.prompt_builder.build(conversation.raw_messages)
         generation = GenerationRequest(tuple(built.ids), None, adapter, sampling, seconds, grounding)
         return PreparedRequest(
             selection.model, conversation, generation, bundles, len(raw.ids), notices, built.order

@@ -213,7 +213,9 @@ def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
 
     slots = new_slots(decoder, settings, encoder.token_dim)
     model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
-    source = ExampleSource(list(pairs), decoder.prompt, settings.stage_b, settings.slots, settings.seed, None)
+    source = ExampleSource(
+        list(pairs), decoder.prompt_builder, settings.stage_b, settings.slots, settings.seed, None
+    )
     optimizer = torch.optim.AdamW(parameter_groups(model, settings.stage_b))
     engine = PlainEngine(Objective(model, settings.stage_b), optimizer, settings.stage_b.clip)
     second = StageB(

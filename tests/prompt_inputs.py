@@ -15,8 +15,8 @@ from llink_ray.text.languages import find
 @torch.inference_mode()
 def prompt_input(pipeline: LlinkPipeline, instruction: str, text: str) -> PromptInput:
     """What ``pipeline.answer(instruction, text)`` reads."""
-    parts = pipeline.parts(text)
-    ids = pipeline.decoder.prompt.slot_prompt(
+    parts = pipeline.segments(text)
+    ids = pipeline.decoder.prompt_builder.slot_prompt(
         instruction, parts, pipeline.settings.slots, find(pipeline.language)
     )
     sources = pipeline.sources([part.text for part in parts if part.foreign])

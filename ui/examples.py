@@ -8,14 +8,14 @@ from functools import cache
 from itertools import islice
 
 from llink_ray.corpus.phrasebook import languages, stream
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.text.languages import language_of
 from ui.escape import escape
 
 _SEED = 5
 _CANDIDATES = 400
 """Sentences of a phrasebook from which the examples are chosen."""
-_KINDS = ("how_many", "who", TRANSLATE[0])
+_KINDS = ("how_many", "who", TRANSLATE_INSTRUCTION)
 """Kinds of question, and an instruction as it is."""
 
 
@@ -45,7 +45,7 @@ def examples(code: str) -> tuple[Example, ...]:
     for kind in _KINDS:
         for pair in pairs:
             question = next((q for q in pair.questions if q.kind == kind), None)
-            if pair.english not in chosen and (question or kind == TRANSLATE[0]):
+            if pair.english not in chosen and (question or kind == TRANSLATE_INSTRUCTION):
                 instruction = question.instruction if question else kind
                 answer = question.answer if question else pair.english
                 chosen[pair.english] = Example(code, instruction, pair.foreign, pair.english, answer)
@@ -59,7 +59,7 @@ def mixed_example(codes: Sequence[str]) -> Example | None:
     if len(pairs) < 2:
         return None
     english = " ".join(pair.english for pair in pairs)
-    return Example("", TRANSLATE[0], " ".join(pair.foreign for pair in pairs), english, english)
+    return Example("", TRANSLATE_INSTRUCTION, " ".join(pair.foreign for pair in pairs), english, english)
 
 
 def examples_html(codes: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.text.languages import DECODER_LANGUAGE, language_of
 from llink_ray.text.segmentation import sentences
 from ui.api_client import Completion
@@ -83,14 +83,14 @@ def build_prompt(
             f"the text has {len(parts)} sentences, and up to {MAX_TRANSLATED_SENTENCES} are translated in "
             "one go: give it in parts"
         )
-    one_by_one = (f"{TRANSLATE[0]}\n{sentence}" for sentence in parts)
-    return TaskPrompt(f"{TRANSLATE[0]}\n{message}", tuple(one_by_one) if len(parts) > 1 else ())
+    one_by_one = (f"{TRANSLATE_INSTRUCTION}\n{sentence}" for sentence in parts)
+    return TaskPrompt(f"{TRANSLATE_INSTRUCTION}\n{message}", tuple(one_by_one) if len(parts) > 1 else ())
 
 
 def translated_text(message: str) -> str | None:
     """The text of a translation request; None of any other message."""
     instruction, _, text = message.partition("\n")
-    return text if instruction == TRANSLATE[0] and text.strip() else None
+    return text if instruction == TRANSLATE_INSTRUCTION and text.strip() else None
 
 
 def split_sentences(text: str, code: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 from llink_ray.bundles.bundle import read_bundle
 from llink_ray.progress import track
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.prompts.message import Segment, split_message
 from llink_ray.settings import Settings
 from llink_ray.text.languages import find
@@ -55,7 +55,7 @@ class LlinkPipeline:
         """A text in the form that training had."""
         return normalise(text, self.normalisation)
 
-    def parts(self, text: str) -> list[Segment]:
+    def segments(self, text: str) -> list[Segment]:
         """What of a message becomes slots, sentence by sentence, and what stays English text.
 
         Raises:
@@ -90,7 +90,7 @@ class LlinkPipeline:
     def answer_all(
         self, asked: Sequence[tuple[str, str | list[Segment]]], batch_size: int | None = None
     ) -> list[str]:
-        """Answers to (instruction, message) pairs, in order; a text is cut into :meth:`parts` first."""
+        """Answers to (instruction, message) pairs, in order; a text is cut into :meth:`segments` first."""
         import torch
 
         from llink_ray.models.llink import collate
@@ -99,10 +99,12 @@ class LlinkPipeline:
         answers: dict[int, str] = {}
         language = find(self.language)
         messages = [
-            self.parts(said) if isinstance(said, str) else self._normalised(said) for _, said in asked
+            self.segments(said) if isinstance(said, str) else self._normalised(said) for _, said in asked
         ]
         rows = [
-            self.decoder.prompt.slot_prompt(visible(instruction), parts, self.settings.slots, language)
+            self.decoder.prompt_builder.slot_prompt(
+                visible(instruction), parts, self.settings.slots, language
+            )
             for (instruction, _), parts in zip(asked, messages, strict=True)
         ]
         with track("answers", "questions", len(rows)) as progress:
@@ -132,7 +134,7 @@ class LlinkPipeline:
     def translate(self, text: list[str]) -> list[str]: ...
     def translate(self, text: str | list[str]) -> str | list[str]:
         """English of a foreign text, or of each of several."""
-        return self.answer(TRANSLATE[0], text)
+        return self.answer(TRANSLATE_INSTRUCTION, text)
 
     def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
         """Vectors of foreign texts in the decoder's latent space, (n, d_dec), float32:

@@ -13,8 +13,8 @@ from llink_ray.cluster.local_ray import ray_env_vars, worker_capacity
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.sweep_trial import TrialContext, world_name
 from llink_ray.cluster.train_language import TrainingTask, extract_run, prepare_run
+from llink_ray.corpus.pair import TRANSLATION_KIND
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.prompts.instructions import TRANSLATE_KIND
 from llink_ray.settings import Settings, configure
 from llink_ray.settings.slots import SLOT_VARIANTS
 from llink_ray.sweeps import space as spaces
@@ -156,7 +156,7 @@ def _check_pairs(run: RunDir, names: Sequence[str]) -> None:
             "corpus.validation_fraction"
         )
     asking = [name for name in names if name.startswith(("answers.", "numbers.", "prompt_tokens"))]
-    if asking and not any(q.kind != TRANSLATE_KIND for pair in held_out for q in pair.questions):
+    if asking and not any(q.kind != TRANSLATION_KIND for pair in held_out for q in pair.questions):
         raise LlinkError(
             f"{asking[0]} wants pairs with questions, and the corpus has none: give it questions (JSONL), or "
             "--objective=loss or retrieval.r1"

@@ -25,7 +25,7 @@ from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with
 from llink_ray.models.locate import explained, locate
 from llink_ray.models.projector import Projector
 from llink_ray.progress import PrintLine, progress_output
-from llink_ray.prompts.instructions import as_shown, training_examples
+from llink_ray.prompts.instructions import source_pairs, training_examples
 from llink_ray.settings import Settings
 from llink_ray.text.languages import find
 from llink_ray.training import history
@@ -171,7 +171,7 @@ class Run:
         if settings.decoder.gradient_checkpointing:
             decoder.model.gradient_checkpointing_enable({"use_reentrant": False})
         source = ExampleSource(
-            train, decoder.prompt, settings.stage_b, settings.slots, settings.seed, self.language
+            train, decoder.prompt_builder, settings.stage_b, settings.slots, settings.seed, self.language
         )
         engine = engines.wrap(model, settings, source.count, self.workers, bf16)
         stage = StageB(
@@ -217,9 +217,9 @@ class Run:
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Encoded]]:
         settings = self.settings.stage_b
-        pairs = as_shown(self.dir.read_pairs("validation")[:128], settings.source)
+        pairs = source_pairs(self.dir.read_pairs("validation")[:128], settings.source)
         drawn = training_examples(pairs, self.settings.seed, 0, settings.translate_share, 1)
-        rows = tokenise(decoder.prompt, drawn, self.settings.slots, self.language)
+        rows = tokenise(decoder.prompt_builder, drawn, self.settings.slots, self.language)
         batches = []
         for start in range(0, len(rows), 32):
             part = rows[start : start + 32]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TRANSLATION_KIND = "translate"
+"""Kind of the question that every pair can answer: with its English."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

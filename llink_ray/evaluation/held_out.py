@@ -15,7 +15,7 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.slots import Slots
 from llink_ray.progress import track
-from llink_ray.prompts.instructions import as_shown, evaluation_examples
+from llink_ray.prompts.instructions import evaluation_examples, source_pairs
 from llink_ray.settings import Settings
 from llink_ray.text.languages import Language
 from llink_ray.training.examples import tokenise
@@ -49,9 +49,9 @@ class HeldOut:
     ) -> None:
         self.model, self.decoder, self.settings = model, decoder, settings
         self.foreign, self.offset, self.count = foreign, offset, len(pairs)
-        shown = as_shown(pairs, settings.stage_b.source)
+        shown = source_pairs(pairs, settings.stage_b.source)
         self.asked = evaluation_examples(shown, settings.stage_b.validation_answers, settings.seed)
-        self.rows = tokenise(decoder.prompt, self.asked, settings.slots, language)
+        self.rows = tokenise(decoder.prompt_builder, self.asked, settings.slots, language)
         self.slot_counts = [settings.slots.slot_count(pair.foreign) for pair in shown]
         self.teacher = teacher.vectors[np.arange(offset, offset + len(pairs))]
 

@@ -101,7 +101,7 @@ def insight(
     text, others = taught.normalise(text), [taught.normalise(other) for other in others]
     slots = taught.model.soft_slots(taught.sources([text]))
     decoder, settings = taught.decoder, taught.settings
-    found = layout(decoder.prompt, visible(instruction), text, settings.slots, find(taught.language))
+    found = layout(decoder.prompt_builder, visible(instruction), text, settings.slots, find(taught.language))
     prompts = collate([found.ids]).to(decoder.device)
     heard = _Heard(taught.model.decoder)
     embedded = taught.model.embed(prompts, slots)
@@ -133,7 +133,7 @@ def insight(
         pieces=pieces,
         unknown=unknown,
         numerals=numerals(text, find(taught.language)) if settings.slots.numerals else [],
-        tokens_raw=len(decoder.prompt.text_prompt(instruction, text)),
+        tokens_raw=len(decoder.prompt_builder.text_prompt(instruction, text)),
         tokens_slots=len(found.ids),
     )
 

@@ -46,9 +46,9 @@ def look(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict
     if not taught.settings.slots.uses_slots:
         raise LlinkError(f"the bundle {bundle} has no slots to look at: it reads raw text")
     first, *others = texts
-    if len(taught.parts(first)) > 1:
+    if len(taught.segments(first)) > 1:
         raise LlinkError(
-            f"--inspect looks at one sentence, and was given {len(taught.parts(first))}: {first!r}"
+            f"--inspect looks at one sentence, and was given {len(taught.segments(first))}: {first!r}"
         )
     seen = insight(taught, instruction, first, others)
     print_insight(seen)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from llink_ray.bundles.pipeline import LlinkPipeline
-from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.pair import TRANSLATION_KIND, Pair
 from llink_ray.evaluation.passages import passages
 from llink_ray.metrics.answers import Answer, score
 from llink_ray.metrics.number_fidelity import fidelity
@@ -18,13 +18,7 @@ from llink_ray.metrics.retrieval import retrieval
 from llink_ray.metrics.token_cost import tokens
 from llink_ray.models.llink import IGNORED, collate
 from llink_ray.progress import track
-from llink_ray.prompts.instructions import (
-    TRANSLATE_KIND,
-    Example,
-    as_shown,
-    evaluation_examples,
-    translation_examples,
-)
+from llink_ray.prompts.instructions import Example, evaluation_examples, source_pairs, translation_examples
 from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.examples import tokenise
@@ -51,12 +45,12 @@ def measure(
     asked, answers = _answers(taught, pairs)
     texts = [pairs[e.pair_index].foreign for e in asked]
     say("passages")
-    longer = passages(taught, as_shown(pairs, taught.settings.stage_b.source))
+    longer = passages(taught, source_pairs(pairs, taught.settings.stage_b.source))
     say("slot gain")
     gain = slot_gain(taught, asked[: taught.settings.evaluation.gain_examples])
-    own = tokenise(taught.decoder.prompt, asked, taught.settings.slots, find(taught.language))
+    own = tokenise(taught.decoder.prompt_builder, asked, taught.settings.slots, find(taught.language))
     raw = [
-        len(taught.decoder.prompt.text_prompt(e.instruction, text))
+        len(taught.decoder.prompt_builder.text_prompt(e.instruction, text))
         for e, text in zip(asked, texts, strict=True)
     ]
     metrics = {
@@ -95,7 +89,7 @@ def _retrieval(
 ) -> dict[str, Any]:
     settings = taught.settings.evaluation
     count = min(settings.retrieval_pairs, len(pairs))
-    read = [pair.foreign for pair in as_shown(pairs[:count], taught.settings.stage_b.source)]
+    read = [pair.foreign for pair in source_pairs(pairs[:count], taught.settings.stage_b.source)]
     normalise = taught.model.projector.normalise
     targets, base = (
         normalise(torch.from_numpy(states[:count]).to(taught.decoder.device)).float().cpu().numpy()
@@ -107,11 +101,11 @@ def _retrieval(
 
 def _answers(taught: LlinkPipeline, pairs: Sequence[Pair]) -> tuple[list[Example], list[Answer]]:
     """What is asked, of the text that stands in the prompt, and what is answered."""
-    settings, shown = taught.settings.evaluation, as_shown(pairs, taught.settings.stage_b.source)
+    settings, shown = taught.settings.evaluation, source_pairs(pairs, taught.settings.stage_b.source)
     asked = evaluation_examples(shown, settings.answers, taught.settings.seed)
     asked += translation_examples(shown, settings.translations)
     # A pair is one text here as in training, whatever number of sentences stands in it.
-    given = taught.answer_all([(e.instruction, e.parts) for e in asked])
+    given = taught.answer_all([(e.instruction, e.segments) for e in asked])
     return asked, [
         Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)
     ]
@@ -122,7 +116,7 @@ def _fidelity(answers: Sequence[Answer], texts: Sequence[str], code: str) -> dic
     pairs = [
         (text, answer.given)
         for text, answer in zip(texts, answers, strict=True)
-        if answer.kind == TRANSLATE_KIND
+        if answer.kind == TRANSLATION_KIND
     ]
     return fidelity(pairs, find(code))
 
@@ -168,7 +162,7 @@ def slot_gain(taught: LlinkPipeline, examples: Sequence[Example]) -> dict[str, f
             progress.advance(len(part))
             if len(part) < 2:
                 continue
-            rows = tokenise(taught.decoder.prompt, list(part), taught.settings.slots, language)
+            rows = tokenise(taught.decoder.prompt_builder, list(part), taught.settings.slots, language)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(taught.decoder.device)
             slots = taught.model.soft_slots(taught.sources([e.foreign for e in part]))
             variants = {

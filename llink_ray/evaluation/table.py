@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llink_ray.corpus.pair import TRANSLATION_KIND
 from llink_ray.corpus.split import SPLITS
-from llink_ray.metrics.answers import TRANSLATE
 
 Metrics = Mapping[str, Any]
 
@@ -67,7 +67,7 @@ def format_duration(seconds: float) -> str:
 
 def in_order(kinds: Iterable[str]) -> list[str]:
     """Types of question by name, translations last."""
-    return sorted(kinds, key=lambda kind: (kind == TRANSLATE, kind))
+    return sorted(kinds, key=lambda kind: (kind == TRANSLATION_KIND, kind))
 
 
 def _section(metrics: Metrics, name: str) -> Metrics:

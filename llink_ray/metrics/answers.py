@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llink_ray.corpus.pair import TRANSLATION_KIND
 from llink_ray.text.numerals import numerals
 
-TRANSLATE = "translate"
-"""The kind whose answers are free text: scored by chrF, and kept out of the overall exact match and F1."""
 FINAL = ".,;:!?…"
 """Marks that may end an answer without changing it. The percent sign is not one of them."""
 
@@ -92,11 +91,11 @@ def score(answers: Sequence[Answer]) -> dict[str, Any]:
     """
     kinds = sorted({a.kind for a in answers})
     by_kind = {kind: [a for a in answers if a.kind == kind] for kind in kinds}
-    translations = by_kind.get(TRANSLATE, [])
+    translations = by_kind.get(TRANSLATION_KIND, [])
     numbers = _numbers(answers)
     value, signature = chrf(translations) if translations else (None, None)
     return {
-        **_basic([a for a in answers if a.kind != TRANSLATE]),
+        **_basic([a for a in answers if a.kind != TRANSLATION_KIND]),
         "numbers": _mean(numbers),
         "numbers_count": len(numbers),
         "by_type": {

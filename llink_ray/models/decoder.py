@@ -24,7 +24,7 @@ class Decoder:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.settings = settings
-        self.prompt = PromptBuilder(tokenizer)
+        self.prompt_builder = PromptBuilder(tokenizer)
         self.dim = int(model.get_input_embeddings().weight.shape[1])
         self.fingerprint = fingerprint(settings.model, settings.revision, "decoder")
         self.forwards = 0
@@ -75,7 +75,10 @@ class Decoder:
         ids: list[list[int]] = self.tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
         if teacher.read_out == "last":
             before, after = teacher.prompt.split("{text}")
-            ids = [[*self.prompt.ids(before), *row, *self.prompt.ids(after)] for row in ids]
+            ids = [
+                [*self.prompt_builder.token_ids(before), *row, *self.prompt_builder.token_ids(after)]
+                for row in ids
+            ]
         start = self.tokenizer.bos_token_id
         return [row if start is None or row[:1] == [start] else [start, *row] for row in ids]
 
@@ -163,7 +166,7 @@ class Decoder:
         answers: list[str] = []
         with track("answers of the decoder as it came", "questions", len(asked)) as progress:
             for start in range(0, len(asked), batch_size):
-                rows = [self.prompt.text_prompt(*item) for item in asked[start : start + batch_size]]
+                rows = [self.prompt_builder.text_prompt(*item) for item in asked[start : start + batch_size]]
                 length = max(map(len, rows))
                 ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
                 mask = torch.zeros_like(ids)  # (B, S)
@@ -181,7 +184,7 @@ class Decoder:
         config = self.model.generation_config.eos_token_id
         eos = config if isinstance(config, list) else [config]
         return sorted(
-            {int(i) for i in [*eos, self.tokenizer.eos_token_id, self.prompt.end_id] if i is not None}
+            {int(i) for i in [*eos, self.tokenizer.eos_token_id, self.prompt_builder.end_id] if i is not None}
         )
 
     def pad_id(self) -> int:

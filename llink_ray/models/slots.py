@@ -195,7 +195,7 @@ class MeanSlots(SlotModule):
         """Start the delimiters from mean embeddings of the tokens of ``<foreign>`` and ``</foreign>``."""
         table, device = decoder.model.get_input_embeddings(), decoder.device
         means = [
-            table(torch.tensor(decoder.prompt.ids(text), device=device)).float().mean(0)
+            table(torch.tensor(decoder.prompt_builder.token_ids(text), device=device)).float().mean(0)
             for text in ("<foreign>", "</foreign>")
         ]
         self.delimiters.copy_(torch.stack(means).to(self.delimiters))

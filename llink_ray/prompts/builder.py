@@ -43,7 +43,7 @@ class PromptBuilder:
         self._cached_pieces = lru_cache(maxsize=4_096)(self._pieces)
         self.end_id = self._answer_end()
 
-    def ids(self, text: str) -> list[int]:
+    def token_ids(self, text: str) -> list[int]:
         """Token ids of a person's text, nothing added.
 
         A special token written in it is text like any other: nobody ends a turn by typing its end.
@@ -67,8 +67,8 @@ class PromptBuilder:
         pieces, order = [list(self._template_ids(chat.template[0]))], list[int]()
         for message, content, after in zip(chat.order, chat.contents, chat.template[1:], strict=True):
             head, *others = content.split(TEXT_PLACEHOLDER)
-            pieces[-1] += self.ids(head)
-            pieces += map(self.ids, others)
+            pieces[-1] += self.token_ids(head)
+            pieces += map(self.token_ids, others)
             order += range(first[message], first[message + 1])
             pieces[-1] += self._template_ids(after)
         return tuple(map(tuple, pieces)), tuple(order)
@@ -96,7 +96,7 @@ class PromptBuilder:
     def text_prompt(self, instruction: str, text: str) -> list[int]:
         """Token ids of an instruction about a text that itself stands in the prompt."""
         content = f"{instruction.replace(TEXT_PLACEHOLDER, ' ')}\n{TEXT_PLACEHOLDER}"
-        return self._fill([("user", content)], [self.ids(text)]).ids
+        return self._fill([("user", content)], [self.token_ids(text)]).ids
 
     def slot_prompt(
         self,
@@ -125,9 +125,9 @@ class PromptBuilder:
         content = f"{instruction.replace(TEXT_PLACEHOLDER, ' ')}\n{content}"
         return self.build([("user", content)], [sentence.slot_count for sentence in foreign]).ids
 
-    def answer(self, text: str) -> list[int]:
+    def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer with its end."""
-        return [*self.ids(text), self.end_id]
+        return [*self.token_ids(text), self.end_id]
 
     def _answer_end(self) -> int:
         """The special token that the chat template puts behind an answer, else the end of sequence.

@@ -1,4 +1,4 @@
-"""From pairs to what the decoder is told and should answer: (instruction, foreign text, answer)."""
+"""Examples of pairs: (instruction, foreign text, answer), drawn for training and evaluation."""
 
 from __future__ import annotations
 
@@ -8,73 +8,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.pair import TRANSLATION_KIND, Pair, Question
 from llink_ray.prompts.message import Segment
 
-TRANSLATE_KIND = "translate"
-"""The kind of question that every pair can answer: with its English."""
-
-TRANSLATE = ("Translate this into English.", "What does this say in English?")
-"""Wordings of it."""
-
-
-PLACE = "Sentence {number}: {instruction}"
-"""How a sentence of a passage is asked about."""
-WHOLE = 3
-"""Passages of so many sentences are also translated as a whole; longer ones sentence by sentence."""
+TRANSLATION_INSTRUCTIONS = ("Translate this into English.", "What does this say in English?")
+"""Instructions of the kind ``TRANSLATION_KIND``."""
+TRANSLATE_INSTRUCTION = TRANSLATION_INSTRUCTIONS[0]
+PASSAGE_QUESTION = "Sentence {number}: {instruction}"
+"""Instruction about one sentence of a passage."""
+WHOLE_TRANSLATION_LIMIT = 3
+"""Passages of up to so many sentences are also translated whole; longer ones sentence by sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """Another sentence of the passage."""
+class PassageSentence:
+    """A sentence of a passage."""
 
     foreign: str
     english: str
     pair_index: int
-    """Row of the pair's stored features."""
+    """Index of the pair, and row of its stored features."""
     as_text: bool = False
-    """Given in English."""
+    """The prompt holds its English instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One thing asked of one pair; ``pair_index`` is the pair's place in the list it came from."""
+    """One question about one pair, whose text may stand within a passage."""
 
     kind: str
-    """Type of question, as the figures group it."""
+    """Type of question; metrics are grouped by it."""
     instruction: str
-    """What the decoder is told, in English."""
+    """What is asked, in English."""
     foreign: str
-    """The text asked about; slots stand for it."""
+    """The text it is about; slots stand for it."""
     english: str
     """Its English, for the teacher and for ablations that read text."""
     answer: str
-    """What the decoder should write."""
+    """The expected answer."""
     pair_index: int
-    """Row of the pair's stored features."""
-    before: tuple[Neighbour, ...] = ()
+    """Index of the pair, and row of its stored features."""
+    before: tuple[PassageSentence, ...] = ()
     """Sentences of the passage before this one."""
-    after: tuple[Neighbour, ...] = ()
-    """And behind it."""
+    after: tuple[PassageSentence, ...] = ()
+    """Sentences of the passage behind it."""
 
     @property
-    def sentences(self) -> tuple[Neighbour, ...]:
+    def sentences(self) -> tuple[PassageSentence, ...]:
         """The whole passage in order, this sentence among it."""
-        return (*self.before, Neighbour(self.foreign, self.english, self.pair_index), *self.after)
+        return (*self.before, PassageSentence(self.foreign, self.english, self.pair_index), *self.after)
 
     @property
-    def parts(self) -> list[Segment]:
+    def segments(self) -> list[Segment]:
         """The passage as the prompt takes it."""
         return [Segment(s.english, False) if s.as_text else Segment(s.foreign) for s in self.sentences]
 
     @property
     def text(self) -> str:
         """The passage as a person would write it."""
-        return " ".join(part.text for part in self.parts)
+        return " ".join(segment.text for segment in self.segments)
 
 
-def as_shown(pairs: Sequence[Pair], source: Literal["foreign", "english"]) -> list[Pair]:
-    """The pairs with what the decoder is to read as their foreign side (setting ``stage_b.source``)."""
+def source_pairs(pairs: Sequence[Pair], source: Literal["foreign", "english"]) -> list[Pair]:
+    """The pairs with the side that the decoder is to read as their foreign side (``stage_b.source``)."""
     if source == "foreign":
         return list(pairs)
     return [replace(pair, foreign=pair.english) for pair in pairs]
@@ -83,12 +79,11 @@ def as_shown(pairs: Sequence[Pair], source: Literal["foreign", "english"]) -> li
 def training_examples(
     pairs: Sequence[Pair], seed: int, epoch: int, translate_share: float, per_pair: int
 ) -> list[Example]:
-    """``per_pair`` examples of each pair for one pass, pair by pair; shuffling is the loader's.
+    """``per_pair`` examples of each pair for one epoch, pair by pair, not shuffled.
 
-    Each asks for a translation with probability ``translate_share`` (always, where the pair has no
-    questions), else one of the pair's questions, those of a kind that few pairs have the likelier, so that
-    all kinds are practised. A pair's draws depend on the corpus, ``seed``, ``epoch`` and its index alone, so
-    any worker can draw any part of the list.
+    Each is a translation with probability ``translate_share`` (always where the pair has no questions), else
+    one of the pair's questions, weighted by how rare its kind is, so that all kinds are trained. The draws of
+    a pair depend on the corpus, ``seed``, ``epoch`` and its index alone, so any worker can draw any part.
     """
     kinds = Counter(question.kind for pair in pairs for question in pair.questions)
     examples = []
@@ -96,86 +91,80 @@ def training_examples(
         rng = random.Random(f"{seed}:{epoch}:{index}")
         for _ in range(per_pair):
             if not pair.questions or rng.random() < translate_share:
-                examples.append(_translation(pair, index, rng.choice(TRANSLATE)))
+                examples.append(_translation(pair, index, rng.choice(TRANSLATION_INSTRUCTIONS)))
             else:
-                examples.append(
-                    _asked(
-                        pair,
-                        index,
-                        rng.choices(pair.questions, [1 / kinds[q.kind] for q in pair.questions])[0],
-                    )
-                )
+                weights = [1 / kinds[question.kind] for question in pair.questions]
+                examples.append(_question(pair, index, rng.choices(pair.questions, weights)[0]))
     return examples
 
 
 def in_passages(
-    examples: Sequence[Example], pairs: Sequence[Pair], share: float, most: int, english: float, key: str
+    examples: Sequence[Example],
+    pairs: Sequence[Pair],
+    share: float,
+    max_sentences: int,
+    english_share: float,
+    key: str,
 ) -> list[Example]:
-    """The same examples, ``share`` of them inside a passage of 2 to ``most`` sentences, in any place of it.
+    """The same examples, ``share`` of them within a passage of 2 to ``max_sentences`` sentences.
 
-    The other sentences are drawn from ``pairs``, the list that the examples came from; ``english`` is the
-    share of them given in English. Instructions say which sentence is meant; of short passages some are
-    translated whole. ``key`` seeds the draws, with each example's place.
+    The other sentences are drawn from ``pairs``, which the examples came from; ``english_share`` of them are
+    given in English. Instructions name the sentence by its number; some short passages are translated whole.
+    ``key`` and the example's index seed the draws.
     """
-    found = []
-    for place, example in enumerate(examples):
-        rng = random.Random(f"{key}:{place}")
+    placed = []
+    for index, example in enumerate(examples):
+        rng = random.Random(f"{key}:{index}")
         if share and rng.random() < share:
-            example = _inside(example, pairs, rng.randint(2, most), english, rng)
-        found.append(example)
-    return found
+            example = _in_passage(example, pairs, rng.randint(2, max_sentences), english_share, rng)
+        placed.append(example)
+    return placed
 
 
-def _inside(
-    example: Example, pairs: Sequence[Pair], count: int, english: float, rng: random.Random
+def _in_passage(
+    example: Example, pairs: Sequence[Pair], count: int, english_share: float, rng: random.Random
 ) -> Example:
     others = [
-        Neighbour(pairs[i].foreign, pairs[i].english, i, rng.random() < english)
+        PassageSentence(pairs[i].foreign, pairs[i].english, i, rng.random() < english_share)
         for i in (rng.randrange(len(pairs)) for _ in range(count - 1))
     ]
-    place = rng.randrange(count)
-    passage = replace(example, before=tuple(others[:place]), after=tuple(others[place:]))
-    if example.kind == TRANSLATE_KIND and count <= WHOLE and rng.random() < 0.5:
+    index = rng.randrange(count)
+    passage = replace(example, before=tuple(others[:index]), after=tuple(others[index:]))
+    if example.kind == TRANSLATION_KIND and count <= WHOLE_TRANSLATION_LIMIT and rng.random() < 0.5:
         return replace(passage, answer=" ".join(s.english for s in passage.sentences))
-    asked = PLACE.format(number=place + 1, instruction=example.instruction)
-    return replace(passage, instruction=asked)
+    instruction = PASSAGE_QUESTION.format(number=index + 1, instruction=example.instruction)
+    return replace(passage, instruction=instruction)
 
 
 def evaluation_examples(pairs: Sequence[Pair], count: int, seed: int) -> list[Example]:
-    """Up to ``count`` questions with known answers, kinds in turn, translations left out.
+    """Up to ``count`` questions with known answers, the kinds in turn, without translations.
 
     A kind that runs out leaves its turns to the others; the same arguments give the same list.
     """
     by_kind: dict[str, list[Example]] = {}
     for index, pair in enumerate(pairs):
         for question in pair.questions:
-            if question.kind != TRANSLATE_KIND:
-                by_kind.setdefault(question.kind, []).append(_asked(pair, index, question))
+            if question.kind != TRANSLATION_KIND:
+                by_kind.setdefault(question.kind, []).append(_question(pair, index, question))
+    turns = []
     for kind, examples in by_kind.items():
         random.Random(f"{seed}:{kind}").shuffle(examples)
-    # Sorting by (place within the kind, kind) is taking turns.
-    turns = sorted(
-        (
-            (turn, kind, example)
-            for kind, examples in by_kind.items()
-            for turn, example in enumerate(examples)
-        ),
-        key=lambda item: item[:2],
-    )
+        turns += [(turn, kind, example) for turn, example in enumerate(examples)]
+    turns.sort(key=lambda item: item[:2])
     return [example for _, _, example in turns[:count]]
 
 
 def translation_examples(pairs: Sequence[Pair], count: int) -> list[Example]:
-    """The first ``count`` pairs, to be translated; the wordings take turns."""
+    """Translations of the first ``count`` pairs; the instructions take turns."""
     return [
-        _translation(pair, index, TRANSLATE[index % len(TRANSLATE)])
+        _translation(pair, index, TRANSLATION_INSTRUCTIONS[index % len(TRANSLATION_INSTRUCTIONS)])
         for index, pair in enumerate(pairs[:count])
     ]
 
 
-def _translation(pair: Pair, index: int, wording: str) -> Example:
-    return Example(TRANSLATE_KIND, wording, pair.foreign, pair.english, pair.english, index)
+def _translation(pair: Pair, index: int, instruction: str) -> Example:
+    return Example(TRANSLATION_KIND, instruction, pair.foreign, pair.english, pair.english, index)
 
 
-def _asked(pair: Pair, index: int, question: Question) -> Example:
+def _question(pair: Pair, index: int, question: Question) -> Example:
     return Example(question.kind, question.instruction, pair.foreign, pair.english, question.answer, index)

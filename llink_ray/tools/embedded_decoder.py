@@ -1,33 +1,34 @@
-"""Build the embedded decoder: a small Llama that was taught English only.
+"""Builds the embedded decoder: a small Llama trained on English alone.
 
-Run by ``make tiny`` (``python -m llink_ray.tools.embedded_models``). It learns to follow the
-instructions of the phrasebook on the English side of its ``build`` part and to gather a sentence at
-the read-out token ``<foreign_emb>``, which stands in for what pre-training gives a large model. It
-never meets the foreign scripts, so its tokenizer shatters them, like the real thing.
+Run by ``make tiny`` (``python -m llink_ray.tools.embedded_models``). It learns the instructions of the
+phrasebooks on the English side of their ``build`` part, and to gather a sentence at the read-out token
+``<foreign_emb>``, as pre-training does for a large model. It never sees the foreign scripts, so its tokenizer
+splits them into bytes, as that of a large English model does.
 
-It also learns to answer about one sentence of several. Left to itself it does not find out how: that
-takes words that know which sentence they stand in and an answer that knows which is asked about, and
-neither helps without the other. So a probe asks for both of them while it learns, and then goes.
+It also learns to answer about one sentence of several. Without help it does not: each token has to carry the
+number of its sentence and the answer the number that is asked about, and neither helps alone. So a probe
+predicts both from the hidden states while it trains, and is then dropped.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llink_ray.corpus import phrasebook
 from llink_ray.corpus.pair import Pair
-from llink_ray.prompts.instructions import PLACE, TRANSLATE
+from llink_ray.prompts.instructions import PASSAGE_QUESTION, TRANSLATION_INSTRUCTIONS
 from llink_ray.prompts.message import SENTENCE_NUMBER
-from llink_ray.tools.conversations import MOST, Conversation, Conversations, Numbers, tokenise
+from llink_ray.tools.dialogues import MAX_SENTENCES, Dialogue, DialogueSampler, SentenceNumbers, tokenise
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -37,8 +38,8 @@ CHAT_TEMPLATE = (
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<foreign_emb>"]
 
 
-_PIECES = r" ?\[\d+\]| ?Sentence \d+:|'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\d| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""Tokens stay within one of these: GPT-2's words, single digits, and numbers of sentences as a whole."""
+_PRETOKENS = r" ?\[\d+\]| ?Sentence \d+:|'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\d| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""No token crosses these: GPT-2's words, single digits, and numbers of sentences as a whole."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class DecoderRecipe:
     pairs_per_language: int = 12_000
     steps: int = 2_500
     singles: int = 12
-    """Conversations about one sentence, in one step."""
+    """Dialogues about one sentence in each step."""
     passages: int = 10
-    """And about several."""
+    """Dialogues about several sentences in each step."""
     turns: int = 6
-    """Questions in one conversation."""
+    """Questions in one dialogue."""
     learning_rate: float = 8e-3
     """Peak, of Muon, which trains the matrices within the layers."""
     adamw_share: float = 0.375
@@ -66,20 +67,20 @@ class DecoderRecipe:
     """Share of the single sentences that are also gathered at the read-out token."""
     translate_share: float = 0.15
     """Share of the questions that ask for a translation, which here is a copy."""
-    longer: float = 0.3
-    """Share of the steps in which passages grow from two sentences to :data:`MOST`."""
-    probed: int = 2
+    growth_share: float = 0.3
+    """Share of the steps in which passages grow from two sentences to :data:`MAX_SENTENCES`."""
+    probe_layer: int = 2
     """Layer whose states the probe reads."""
     probe_weight: float = 0.5
-    """Of the loss that numbers of sentences can be read from these states."""
+    """Weight of the probe's loss."""
     seed: int = 1
 
 
 def english_pairs(count: int, seed: int) -> list[Pair]:
     """Sentences of part ``build`` of every embedded language (their personal names differ)."""
-    found = [p for code in phrasebook.languages() for p in phrasebook.pairs(code, count, seed, "build")]
-    random.Random(seed).shuffle(found)
-    return found
+    pairs = [p for code in phrasebook.languages() for p in phrasebook.pairs(code, count, seed, "build")]
+    random.Random(seed).shuffle(pairs)
+    return pairs
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -93,7 +94,7 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.Split(Regex(_PRETOKENS), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -123,16 +124,14 @@ def gather_loss(
     """Cross-entropy of the words of each text, predicted at the read-out token that follows it."""
     read_out = tokenizer.convert_tokens_to_ids("<foreign_emb>")
     rows = [[*ids, read_out] for ids in tokenizer(texts)["input_ids"]]
-    length = max(map(len, rows))
-    ids = torch.full((len(rows), length), tokenizer.pad_token_id)  # (B, T)
-    wanted = torch.zeros(len(rows), model.config.vocab_size)  # (B, V)
+    ids = padded(rows, tokenizer.pad_token_id)  # (B, T)
+    targets = torch.zeros(len(rows), model.config.vocab_size)  # (B, V)
     for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        wanted[i].scatter_(0, torch.tensor(row[:-1]), 1.0)
+        targets[i].scatter_(0, torch.tensor(row[:-1]), 1.0)
     last = torch.tensor([len(row) - 1 for row in rows])
     hidden = model.model(input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long())[0]
     logits = model.lm_head(hidden[torch.arange(len(rows)), last])  # (B, V)
-    return F.cross_entropy(logits, wanted / wanted.sum(-1, keepdim=True))
+    return F.cross_entropy(logits, targets / targets.sum(-1, keepdim=True))
 
 
 def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -141,12 +140,17 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
     pairs = english_pairs(recipe.pairs_per_language, recipe.seed)
     instructions = [q.instruction for p in pairs[:2_000] for q in p.questions]
     corpus = (text for p in pairs[:20_000] for text in (p.english, *(q.answer for q in p.questions)))
-    # Often enough that each number of a sentence is one token.
+    # Repeated below so often that each number of a sentence becomes one token.
     numbers = [
-        f"{PLACE.format(number=n, instruction='')} {SENTENCE_NUMBER.format(number=n)}" for n in range(1, 17)
+        f"{PASSAGE_QUESTION.format(number=n, instruction='')} {SENTENCE_NUMBER.format(number=n)}"
+        for n in range(1, 17)
     ]
     tokenizer = train_tokenizer(
-        (t for source in (corpus, instructions * 2, TRANSLATE, numbers * 1_000) for t in source),
+        (
+            t
+            for source in (corpus, instructions * 2, TRANSLATION_INSTRUCTIONS, numbers * 1_000)
+            for t in source
+        ),
         recipe.vocabulary,
     )
     config = LlamaConfig(
@@ -163,7 +167,7 @@ def train(recipe: DecoderRecipe, log_every: int = 100) -> tuple[LlamaForCausalLM
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    teach(model, tokenizer, pairs, recipe, log_every)
+    train_model(model, tokenizer, pairs, recipe, log_every)
     return model.eval(), tokenizer
 
 
@@ -186,88 +190,83 @@ def optimizers(
     ]
 
 
-def teach(
+def train_model(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     pairs: list[Pair],
     recipe: DecoderRecipe,
     log_every: int,
 ) -> None:
-    """Train answers, the gathering at the read-out token, and a little plain reading."""
-    probe = torch.nn.Linear(recipe.hidden, MOST + 1)
-    trained = optimizers(model, probe, recipe)
+    """Train answers, the gathering at the read-out token, and a little language modelling."""
+    probe = torch.nn.Linear(recipe.hidden, MAX_SENTENCES + 1)
+    both = optimizers(model, probe, recipe)
 
     def rate(step: int) -> float:
-        """Linear warm-up, then linearly to nothing."""
-        warm = 0.05 * recipe.steps
-        return (step + 1) / warm if step + 1 < warm else 1 - step / recipe.steps
+        """Linear warm-up, then linearly to 0."""
+        warm_up = 0.05 * recipe.steps
+        return (step + 1) / warm_up if step + 1 < warm_up else 1 - step / recipe.steps
 
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in trained]
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in both]
     rng = random.Random(f"{recipe.seed}:phase 1")  # as the shipped weights were drawn
-    source, numbers = Conversations(pairs, recipe.translate_share, rng), Numbers(tokenizer)
+    sampler = DialogueSampler(pairs, recipe.translate_share, rng)
+    numbers = SentenceNumbers(tokenizer)
     started = time.monotonic()
     for step in range(1, recipe.steps + 1):
-        grown = step / (recipe.longer * recipe.steps)
-        length = rng.randint(2, min(MOST, 2 + int(grown * (MOST - 1))))
-        alone = [source.draw(1, recipe.turns) for _ in range(recipe.singles)]
-        several = [source.draw(length, recipe.turns) for _ in range(recipe.passages)]
+        grown = step / (recipe.growth_share * recipe.steps)
+        length = rng.randint(2, min(MAX_SENTENCES, 2 + int(grown * (MAX_SENTENCES - 1))))
+        singles = [sampler.sample(1, recipe.turns) for _ in range(recipe.singles)]
+        passages = [sampler.sample(length, recipe.turns) for _ in range(recipe.passages)]
         gathered = gather_loss(
-            model, tokenizer, [c.sentences[0] for c in alone[: int(recipe.gather_share * len(alone))]]
+            model, tokenizer, [d.sentences[0] for d in singles[: int(recipe.gather_share * len(singles))]]
         )
-        about_one, _ = conversation_loss(model, probe, tokenizer, numbers, alone, recipe.probed)
-        about_several, probed = conversation_loss(model, probe, tokenizer, numbers, several, recipe.probed)
-        loss = 0.5 * (about_one + about_several) + 0.15 * gathered + 0.5 * recipe.probe_weight * probed
-        for optimizer in trained:
+        single_loss, _ = dialogue_loss(model, probe, tokenizer, numbers, singles, recipe.probe_layer)
+        passage_loss, probe_loss = dialogue_loss(
+            model, probe, tokenizer, numbers, passages, recipe.probe_layer
+        )
+        loss = 0.5 * (single_loss + passage_loss) + 0.15 * gathered + 0.5 * recipe.probe_weight * probe_loss
+        for optimizer in both:
             optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, schedule in zip(trained, schedules, strict=True):
+        for optimizer, schedule in zip(both, schedules, strict=True):
             optimizer.step()
             schedule.step()
         if step % log_every == 0 or step == recipe.steps:
-            losses = f"one sentence {about_one:.3f} one of {length} {about_several:.3f}"
-            losses += f" number {probed:.3f} gather {gathered:.3f}"
+            losses = f"one sentence {single_loss:.3f} one of {length} {passage_loss:.3f}"
+            losses += f" number {probe_loss:.3f} gather {gathered:.3f}"
             print(f"decoder step {step}: {losses} {time.monotonic() - started:.0f} s", flush=True)
 
 
-def conversation_loss(
+def dialogue_loss(
     model: LlamaForCausalLM,
     probe: torch.nn.Linear,
     tokenizer: PreTrainedTokenizerFast,
-    numbers: Numbers,
-    batch: list[Conversation],
-    probed: int,
+    numbers: SentenceNumbers,
+    batch: list[Dialogue],
+    probe_layer: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of the answers, with a little of reading; and the probe's, of the sentences' numbers."""
-    rows = [tokenise(tokenizer, conversation.turns) for conversation in batch]
-    ids, labels = collate(rows, tokenizer.pad_token_id)
+    """Cross-entropy of the answers, with a little of all other tokens; and that of the probe."""
+    rows = [tokenise(tokenizer, dialogue.turns) for dialogue in batch]
+    ids = padded([row for row, _ in rows], tokenizer.pad_token_id)  # (B, T)
+    is_answer = padded([flags for _, flags in rows], False)[:, 1:]  # (B, T-1)
     mask = (ids != tokenizer.pad_token_id).long()
     states = model.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
     hidden = states.last_hidden_state[:, :-1]  # (B, T-1, d)
-    told = labels[:, 1:] != -100  # (B, T-1)
-    answered = F.cross_entropy(model.lm_head(hidden[told]), labels[:, 1:][told])
-    # A little of the reading loss keeps the embeddings of all words alive.
-    reads = (mask[:, 1:] == 1) & ~told
-    read = F.cross_entropy(model.lm_head(hidden[reads]), ids[:, 1:][reads])
-    about = torch.zeros_like(ids)  # (B, T)
-    for i, (row, _) in enumerate(rows):
-        about[i, : len(row)] = torch.tensor(numbers.of(row))
-    asked = about > 0
-    if not asked.any():
-        return answered + 0.1 * read, answered.new_zeros(())
-    guessed = probe(states.hidden_states[probed][asked])  # (tokens, MOST + 1)
-    return answered + 0.1 * read, F.cross_entropy(guessed, about[asked])
+    answers = F.cross_entropy(model.lm_head(hidden[is_answer]), ids[:, 1:][is_answer])
+    # A little loss on the rest keeps the embeddings of all words in use.
+    is_rest = (mask[:, 1:] == 1) & ~is_answer
+    loss = answers + 0.1 * F.cross_entropy(model.lm_head(hidden[is_rest]), ids[:, 1:][is_rest])
+    about = padded([numbers.of(row) for row, _ in rows], 0)  # (B, T)
+    numbered = about > 0
+    if not numbered.any():
+        return loss, loss.new_zeros(())
+    logits = probe(states.hidden_states[probe_layer][numbered])  # (tokens, MAX_SENTENCES + 1)
+    return loss, F.cross_entropy(logits, about[numbered])
 
 
-def collate(rows: list[tuple[list[int], list[bool]]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ids and labels, both (B, T); labels are -100 where the assistant does not speak."""
-    length = max(len(row) for row, _ in rows)
-    ids = torch.full((len(rows), length), pad)
-    labels = torch.full_like(ids, -100)
-    for i, (row, says) in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        labels[i, : len(row)] = torch.where(torch.tensor(says), ids[i, : len(row)], -100)
-    return ids, labels
+def padded(rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
+    """(B, T), right-padded."""
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

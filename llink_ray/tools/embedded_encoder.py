@@ -1,8 +1,7 @@
-"""Build the embedded encoder: a small multilingual sentence encoder.
+"""Builds the embedded encoder: a small multilingual sentence encoder.
 
-Run by ``make tiny``. It reads the phrasebooks' ``build`` part in all embedded languages and learns,
-by a weak contrastive signal, that a sentence and its English belong together. Saved as an ordinary
-sentence-transformers directory (XLM-R shape, mean pooling).
+Run by ``make tiny``. A weak contrastive loss on the ``build`` part of the phrasebooks draws each sentence to
+its English. Saved as a sentence-transformers directory (XLM-R shape, mean pooling).
 """
 
 from __future__ import annotations

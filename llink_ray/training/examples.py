@@ -13,7 +13,7 @@ import torch
 from llink_ray.corpus.pair import Pair
 from llink_ray.models.llink import Prompts, collate
 from llink_ray.prompts.builder import PromptBuilder
-from llink_ray.prompts.instructions import Example, as_shown, in_passages, training_examples
+from llink_ray.prompts.instructions import Example, in_passages, source_pairs, training_examples
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.text.languages import Language
 from llink_ray.training.sampler import bucketed, effective_batch_size
@@ -42,9 +42,9 @@ def tokenise(
     """Each example's ids."""
     return [
         Tokenised(
-            prompt=prompt.slot_prompt(e.instruction, e.parts, slots, language),
-            answer=prompt.answer(e.answer)[:LONGEST_ANSWER],
-            words=[prompt.ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
+            prompt=prompt.slot_prompt(e.instruction, e.segments, slots, language),
+            answer=prompt.answer_ids(e.answer)[:LONGEST_ANSWER],
+            words=[prompt.token_ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
             pairs=[s.pair_index for s in e.sentences if not s.as_text],
             slot_counts=[slots.slot_count(s.foreign) for s in e.sentences if not s.as_text],
         )
@@ -94,7 +94,7 @@ class ExampleSource:
         seed: int,
         language: Language | None,
     ) -> None:
-        self.pairs = as_shown(pairs, settings.source)
+        self.pairs = source_pairs(pairs, settings.source)
         self.prompt, self.settings, self.slots, self.seed = prompt, settings, slots, seed
         self.language = language
         self.count = len(pairs) * settings.examples_per_pair

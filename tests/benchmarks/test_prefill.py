@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from llink_ray.prompts.instructions import TRANSLATE_KIND, Example
+from llink_ray.corpus.pair import TRANSLATION_KIND
+from llink_ray.prompts.instructions import Example
 from llink_ray.settings import configure
 from llink_ray.text.languages import find
 
@@ -23,7 +24,7 @@ def test_both_ways_end_with_the_first_tokens_logits(prefill: ModuleType) -> None
     settings = configure.resolve(configure.preset("tiny"), {"lora": {"dropout": 0.0}})
     bench = prefill.Bench(settings)
     texts = [("Where?", "ཟམ་པ"), ("Who is it?", "ཆུང་ཆུང་༦༨༣༦ ཡོད")]
-    examples = [Example(TRANSLATE_KIND, asked, text, "", "", 0) for asked, text in texts]
+    examples = [Example(TRANSLATION_KIND, asked, text, "", "", 0) for asked, text in texts]
     language = find("bo")
     with torch.inference_mode():
         for way in (bench.raw, bench.slots):
@@ -32,14 +33,14 @@ def test_both_ways_end_with_the_first_tokens_logits(prefill: ModuleType) -> None
             alone = torch.cat([way([example], language) for example in examples])
             torch.testing.assert_close(both, alone, atol=1e-4, rtol=1e-4)
     # Raw is what the untouched decoder makes of the same ids.
-    ids = torch.tensor([bench.decoder.prompt.text_prompt(*texts[0])])
+    ids = torch.tensor([bench.decoder.prompt_builder.text_prompt(*texts[0])])
     with torch.inference_mode(), prefill.without_adapters(bench.model):
         own = bench.decoder.model(ids).logits[:, -1]
         torch.testing.assert_close(bench.raw(examples[:1], language), own, atol=1e-4, rtol=1e-4)
 
 
 def test_batches_hold_texts_of_like_length(prefill: ModuleType) -> None:
-    examples = [Example(TRANSLATE_KIND, "", "x" * n, "", "", 0) for n in (5, 1, 4, 2, 6, 3)]
+    examples = [Example(TRANSLATION_KIND, "", "x" * n, "", "", 0) for n in (5, 1, 4, 2, 6, 3)]
     found = prefill.batches(examples, 2, 2)
     assert [[len(e.foreign) for e in batch] for batch in found] == [[2, 3], [4, 5]]
     with pytest.raises(prefill.LlinkError, match="only 6 questions"):

@@ -7,9 +7,10 @@ from types import ModuleType
 
 import pytest
 
+from llink_ray.corpus.pair import TRANSLATION_KIND
 from llink_ray.errors import LlinkError
 from llink_ray.prompts.builder import PromptBuilder
-from llink_ray.prompts.instructions import TRANSLATE_KIND, Example
+from llink_ray.prompts.instructions import Example
 from llink_ray.settings import configure
 from llink_ray.text.languages import find
 
@@ -41,7 +42,7 @@ def test_a_bare_vocabulary_counts_what_it_must(
 ) -> None:
     settings = configure.resolve(configure.preset("tiny"), {"slots": {"count": 4}})
     prompt = PromptBuilder(tokens.tokenizer_of(str(bytes_vocabulary(tmp_path / "v", names)), settings))
-    example = Example(TRANSLATE_KIND, "Say it.", "កខ ៣៦", "ab 36", "ab 36", 0)
+    example = Example(TRANSLATION_KIND, "Say it.", "កខ ៣៦", "ab 36", "ab 36", 0)
     found = tokens.measure(prompt, [example], settings, find("km"))
     # A beginning of text, "Say it.\n" and "\n\nAnswer: " are one token a byte.
     frame = 1 + len("Say it.\n") + len("\n\nAnswer: ")
@@ -63,7 +64,7 @@ def test_what_the_encoder_cuts_and_what_does_not_fit_is_told(tokens: ModuleType)
     )
     prompt = PromptBuilder(tokens.tokenizer_of("embedded", settings))
     texts = ["កខគ។", "កខគឃងចឆ។", "ក។ ខ។ គ។"]
-    examples = [Example(TRANSLATE_KIND, "Say it.", text, "a", "a", 0) for text in texts]
+    examples = [Example(TRANSLATION_KIND, "Say it.", text, "a", "a", 0) for text in texts]
     found = tokens.measure(prompt, examples, settings, find("km"))
     assert (found["count"], found["cut"], found["refused"]) == (2, 0.5, 1)
 

@@ -96,7 +96,7 @@ def test_what_nobody_sees_changes_nothing(loaded: LlinkPipeline) -> None:
     for code in phrasebook.languages():
         loaded.language = code
         for text in (pair.foreign for pair in phrasebook.pairs(code, 40, 991)):
-            assert all(loaded.parts(other) == loaded.parts(text) for other in unseen(text))
+            assert all(loaded.segments(other) == loaded.segments(text) for other in unseen(text))
     loaded.language = "bo"
     text = phrasebook.pairs("bo", 1, 991)[0].foreign
     others = unseen(text)
@@ -121,20 +121,20 @@ def test_forty_answers_are_the_same_after_twelve_changes(loaded: LlinkPipeline, 
 
 def test_a_font_s_encoding_is_refused_and_read_once_it_is_converted(loaded: LlinkPipeline) -> None:
     loaded.language, text = "my", "ျမန္မာႏိုင္ငံမွာ ေနတယ္။"
-    for ask in (loaded.translate, loaded.embed, loaded.parts):
+    for ask in (loaded.translate, loaded.embed, loaded.segments):
         with pytest.raises(LlinkError, match="Burmese in Zawgyi"):
             ask([text] if ask == loaded.embed else text)  # type: ignore[operator]
-    assert loaded.parts(convert_zawgyi(text)) == [Segment("မြန်မာနိုင်ငံမှာ နေတယ်။")]
+    assert loaded.segments(convert_zawgyi(text)) == [Segment("မြန်မာနိုင်ငံမှာ နေတယ်။")]
     loaded.language = "bo"
 
 
 def test_an_older_bundle_reads_what_it_was_trained_on(lesson: Lesson, tmp_path: Path) -> None:
     older = llink_ray.load(write(tmp_path / "older", lesson.taught, normalisation=FIRST_VERSION))
-    assert older.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢ ༣༤༥ ཡོད།")]
+    assert older.segments("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢ ༣༤༥ ཡོད།")]
     assert older.answer("Who?", TEXTS) == lesson.taught.answer("Who?", TEXTS)
     newer = llink_ray.load(write(tmp_path / "newer", lesson.taught))
     assert newer.normalisation == VERSION
-    assert newer.parts("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
+    assert newer.segments("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
 
 
 def test_nothing_asked_nothing_answered(loaded: LlinkPipeline) -> None:

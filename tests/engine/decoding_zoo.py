@@ -18,11 +18,13 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
 from llink_ray.models.projector import Projector
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 
 WIDTH = 24
 ASKED = [
-    (asked, pair.foreign) for pair in PAIRS[:6] for asked in (pair.questions[0].instruction, TRANSLATE[0])
+    (asked, pair.foreign)
+    for pair in PAIRS[:6]
+    for asked in (pair.questions[0].instruction, TRANSLATE_INSTRUCTION)
 ]
 LONGEST = 16
 """Tokens of an answer."""
@@ -92,7 +94,9 @@ def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:
 def base(decoder: Decoder, instruction: str, text: str, **sampling: Any) -> EngineRequest:
     """A prompt that holds the text itself, for the decoder without adapters."""
     given = SamplingParams(**{"max_tokens": LONGEST} | sampling)
-    return EngineRequest(PromptInput(tuple(decoder.prompt.text_prompt(instruction, text))), None, given)
+    return EngineRequest(
+        PromptInput(tuple(decoder.prompt_builder.text_prompt(instruction, text))), None, given
+    )
 
 
 def drain(engine: BatchedEngine) -> None:

@@ -16,7 +16,7 @@ from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.errors import LlinkError, TooLong
 from llink_ray.models.decoder import Decoder
 from llink_ray.prompts import SLOT_ID
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 
 Spoken = Callable[[str], list[Speaker]]
 
@@ -118,7 +118,7 @@ def test_a_seed_gives_the_same_answer_in_any_company(engine: BatchedEngine, spea
 def pieces_of(engine: BatchedEngine, **sampling: Any) -> tuple[list[str], Answer]:
     """The decoder without adapters says an English sentence after: its pieces, and all of it."""
     sentence = "The farmer sold 30 red apples at the old market near the river."
-    handle = engine.submit(base(engine.decoder, TRANSLATE[0], sentence, max_tokens=40, **sampling))
+    handle = engine.submit(base(engine.decoder, TRANSLATE_INSTRUCTION, sentence, max_tokens=40, **sampling))
     drain(engine)
     events = list(handle)
     done = events[-1].finish
@@ -157,7 +157,7 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
     prompts = [bo.input(*ASKED[i]) for i in range(3)]
     bare = PromptInput(tuple(i for i in prompts[0].ids if i >= 0))
     answer = bo.taught.answer(*ASKED[0])
-    ids = bo.taught.decoder.prompt.answer(answer)
+    ids = bo.taught.decoder.prompt_builder.answer_ids(answer)
     scores = engine.score([*prompts, bare], ids, ["bo", "bo", "km", None])
     assert scores[0] == pytest.approx(nll(bo.taught, prompts[0], ids), abs=1e-3)
     assert scores[0] < min(scores[1:3])  # its own answer, not another prompt's or another adapter's

@@ -82,7 +82,7 @@ def test_sliding_windows(family: str) -> None:
     decoder.__dict__.update(model=model, tokenizer=made, dim=32)
     from llink_ray.prompts.builder import PromptBuilder
 
-    decoder.prompt = PromptBuilder(made)
+    decoder.prompt_builder = PromptBuilder(made)
     engine = BatchedEngine(decoder)
     prompts = [list(range(10, 10 + n)) for n in (3, 17, 9)]
     handles = []

@@ -35,7 +35,7 @@ def test_only_adapters_learn_and_they_do(lesson: Lesson) -> None:
 
 
 def test_the_text_stands_in_the_prompt(lesson: Lesson) -> None:
-    prompt, slots = lesson.taught.decoder.prompt, lesson.taught.settings.slots
+    prompt, slots = lesson.taught.decoder.prompt_builder, lesson.taught.settings.slots
     ids = prompt.slot_prompt("Who?", TEXTS[0], slots)
     assert SLOT_ID not in ids and ids == prompt.text_prompt("Who?", TEXTS[0])
     assert TEXTS[0] in prompt.tokenizer.decode(ids)
@@ -62,7 +62,7 @@ def test_figures_are_those_of_a_decoder_without_slots(lesson: Lesson) -> None:
 
 def test_logits_are_the_adapted_decoder_s(lesson: Lesson) -> None:
     taught = lesson.taught
-    ids = taught.decoder.prompt.text_prompt("Who?", TEXTS[0])
+    ids = taught.decoder.prompt_builder.text_prompt("Who?", TEXTS[0])
     with torch.no_grad():
         expected = taught.model.decoder(input_ids=torch.tensor([ids])).logits
         found = taught.model(collate([ids]), taught.sources(TEXTS[:1]))
@@ -79,7 +79,7 @@ def test_examples_are_those_of_the_other_variants(lesson: Lesson) -> None:
 
     drawn = training_examples(PAIRS[:5], 0, 0, 0.3, 1)
     own, other = (
-        tokenise(lesson.taught.decoder.prompt, drawn, slots, None)
+        tokenise(lesson.taught.decoder.prompt_builder, drawn, slots, None)
         for slots in (lesson.taught.settings.slots, small_settings("embedded", "embedded").slots)
     )
     assert [row.answer for row in own] == [row.answer for row in other]

@@ -32,7 +32,7 @@ def test_figures_in_training_are_those_of_the_model_that_is_left(variant: str) -
     look = HeldOut(taught.model, taught.decoder, settings, find("bo"), held, foreign, teacher, offset=30)
     found = look.evaluate()
     assert torch.equal(chance, torch.get_rng_state()), "looking must not change the training"
-    given = taught.answer_all([(e.instruction, e.parts) for e in look.asked])
+    given = taught.answer_all([(e.instruction, e.segments) for e in look.asked])
     told = score(
         [Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(look.asked, given, strict=True)]
     )

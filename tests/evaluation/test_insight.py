@@ -49,8 +49,10 @@ def seen(taught: LlinkPipeline) -> Insight:
 def test_the_answer_is_the_one_given(taught: LlinkPipeline, seen: Insight) -> None:
     assert seen.answer == taught.answer(ASK, TEXT)
     assert 1 <= len(seen.answer_tokens) <= taught.settings.evaluation.max_new_tokens
-    assert seen.tokens_raw == len(taught.decoder.prompt.text_prompt(ASK, TEXT))
-    assert seen.tokens_slots == len(taught.decoder.prompt.slot_prompt(ASK, TEXT, taught.settings.slots))
+    assert seen.tokens_raw == len(taught.decoder.prompt_builder.text_prompt(ASK, TEXT))
+    assert seen.tokens_slots == len(
+        taught.decoder.prompt_builder.slot_prompt(ASK, TEXT, taught.settings.slots)
+    )
 
 
 def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) -> None:
@@ -69,7 +71,7 @@ def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) ->
 
 def test_attention_is_the_one_of_the_generation_itself(taught: LlinkPipeline, seen: Insight) -> None:
     model, decoder = taught.model, taught.decoder
-    row = decoder.prompt.slot_prompt(ASK, TEXT, taught.settings.slots)
+    row = decoder.prompt_builder.slot_prompt(ASK, TEXT, taught.settings.slots)
     prompts, start = collate([row]), row.index(SLOT_ID)
     with torch.inference_mode(), eager(decoder.model):
         made = model.decoder.generate(
@@ -101,7 +103,7 @@ def test_the_decoder_is_left_as_it_was(taught: LlinkPipeline, seen: Insight) -> 
 
 
 def test_the_lane_is_told_apart_from_what_follows(taught: LlinkPipeline) -> None:
-    prompt, settings = taught.decoder.prompt, taught.settings.slots
+    prompt, settings = taught.decoder.prompt_builder, taught.settings.slots
     for text in ("ཁྱི 30", "ཁྱི ༣༠ 7", "ཁྱི"):
         found = layout(prompt, ASK, text, settings)
         assert found.ids == prompt.slot_prompt(ASK, text, settings)
@@ -137,7 +139,7 @@ def test_a_slot_that_is_a_word_s_embedding_is_that_word(
     taught: LlinkPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = taught.model.decoder.get_input_embeddings()
-    ids = [taught.decoder.prompt.ids(word)[0] for word in ("farmer", "river", "Monday")]
+    ids = [taught.decoder.prompt_builder.token_ids(word)[0] for word in ("farmer", "river", "Monday")]
     words = table(torch.tensor(ids))[None]  # (1, K, d)
     monkeypatch.setattr(
         taught.model, "soft_slots", lambda sources: Slots(words.expand(len(sources.vectors), -1, -1))

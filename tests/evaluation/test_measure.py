@@ -95,7 +95,7 @@ def test_retrieval_is_of_the_right_vectors(
 
 
 def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: list[Pair]) -> None:
-    prompt, slots = lesson.taught.decoder.prompt, lesson.taught.settings.slots
+    prompt, slots = lesson.taught.decoder.prompt_builder, lesson.taught.settings.slots
     kept = [(answer.instruction, text) for text, answer in measured[1]]
     raw = np.mean([len(prompt.text_prompt(*asked)) for asked in kept])
     assert measured[0]["tokens"]["raw"] == pytest.approx(raw)
@@ -107,7 +107,7 @@ def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: lis
 
 def nats(taught: LlinkPipeline, example: Example, slots: Slots) -> tuple[float, int]:
     """Loss of one answer with given slots, token by token."""
-    [row] = tokenise(taught.decoder.prompt, [example], taught.settings.slots, None)
+    [row] = tokenise(taught.decoder.prompt_builder, [example], taught.settings.slots, None)
     prompts = collate([row.prompt], [row.answer])
     with torch.no_grad():
         logits = taught.model.decode(taught.model.embed(prompts, slots), prompts.mask)[0]

@@ -41,11 +41,11 @@ def test_passages_are_learned_from(lesson: Lesson) -> None:
 def test_training_and_use_write_the_same_prompt(lesson: Lesson) -> None:
     taught = lesson.taught
     examples = in_passages(evaluation_examples(PAIRS, 20, 0), PAIRS, 1.0, 4, 0.4, "a")
-    rows = tokenise(taught.decoder.prompt, examples, taught.settings.slots, None)
+    rows = tokenise(taught.decoder.prompt_builder, examples, taught.settings.slots, None)
     for example, row in zip(examples, rows, strict=True):
-        parts = taught.parts(example.text)
-        assert parts == example.parts
-        assert row.prompt == taught.decoder.prompt.slot_prompt(
+        parts = taught.segments(example.text)
+        assert parts == example.segments
+        assert row.prompt == taught.decoder.prompt_builder.slot_prompt(
             example.instruction, parts, taught.settings.slots
         )
         each = taught.settings.slots.count + 2
@@ -54,8 +54,8 @@ def test_training_and_use_write_the_same_prompt(lesson: Lesson) -> None:
 
 def test_slots_stand_in_the_order_of_the_sentences(lesson: Lesson) -> None:
     taught, texts = lesson.taught, [pair.foreign for pair in PAIRS[:3]]
-    parts = taught.parts(" ".join(texts))
-    ids = taught.decoder.prompt.slot_prompt("Who?", parts, taught.settings.slots)
+    parts = taught.segments(" ".join(texts))
+    ids = taught.decoder.prompt_builder.slot_prompt("Who?", parts, taught.settings.slots)
     prompts = collate([ids, ids[:-1]])
     with torch.no_grad():
         slots = taught.model.soft_slots(taught.sources(texts)).vectors  # (3, K, d)

@@ -40,7 +40,7 @@ def test_answers(lesson: Lessons, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_logits(lesson: Lessons, name: str) -> None:
     taught = lesson(name).taught
-    rows = tokenise(taught.decoder.prompt, EXAMPLES, taught.settings.slots, None)
+    rows = tokenise(taught.decoder.prompt_builder, EXAMPLES, taught.settings.slots, None)
     lengths = [len(row.prompt) + len(row.answer) for row in rows]
     assert len(set(lengths)) > 4
     exact = deepcopy(taught.model).double()  # float32's kernels round in another way on every processor

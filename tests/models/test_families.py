@@ -60,7 +60,7 @@ def test_teacher_reads_the_text_then_the_read_out_token(zoo: Path, family: str) 
     everything = table(torch.arange(table.weight.shape[0]))
     last = everything[known] if known is not None else everything.mean(0)
     start = decoder.tokenizer.bos_token_id
-    ids = decoder.prompt.ids(PAIRS[1].english)[:8]
+    ids = decoder.prompt_builder.token_ids(PAIRS[1].english)[:8]
     whole = [*([start] if start is not None else []), *ids]
     with torch.no_grad():
         inputs = torch.cat([table(torch.tensor([whole])), last.expand(1, 1, -1)], dim=1)
@@ -96,7 +96,7 @@ def test_ends_and_pads(zoo: Path, family: str) -> None:
     decoder = Decoder.load(DecoderSettings(model=str(zoo / family)))
     ends = {"qwen2": ["<|over|>"], "gemma": ["<eos>", "<|over|>"]}.get(family, ["<|endoftext|>"])
     assert sorted(decoder.tokenizer.convert_ids_to_tokens(decoder.stop_ids())) == sorted(ends)
-    assert decoder.prompt.end_id in decoder.stop_ids()
+    assert decoder.prompt_builder.end_id in decoder.stop_ids()
     if family != "gpt-neox":  # it has no pad token and few tokens to choose from
         assert decoder.pad_id() not in decoder.stop_ids()
 
@@ -110,7 +110,7 @@ def test_the_frozen_decoder_answers_as_itself_when_adapters_are_on_it(zoo: Path)
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 parameter.normal_()
-    ids = torch.tensor([decoder.prompt.ids("the old farmer")])
+    ids = torch.tensor([decoder.prompt_builder.token_ids("the old farmer")])
     trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
     with torch.no_grad():
         bent = adapted(input_ids=ids).logits

@@ -54,7 +54,7 @@ def test_the_last_token_of_a_prompt(zoo: Path, layer: int | None) -> None:
     got = decoder.teacher_states(TEXTS)
     for text, row in zip(TEXTS, got, strict=True):
         body = decoder.tokenizer(text)["input_ids"]
-        ids = [*decoder.prompt.ids(before), *body, *decoder.prompt.ids(after)]
+        ids = [*decoder.prompt_builder.token_ids(before), *body, *decoder.prompt_builder.token_ids(after)]
         start = decoder.tokenizer.bos_token_id
         ids = ids if start is None or ids[:1] == [start] else [start, *ids]
         with torch.inference_mode():

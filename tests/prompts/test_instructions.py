@@ -6,14 +6,13 @@ from collections import Counter
 
 import pytest
 
-from llink_ray.corpus.pair import Pair, Question
+from llink_ray.corpus.pair import TRANSLATION_KIND, Pair, Question
 from llink_ray.prompts.instructions import (
-    TRANSLATE,
-    TRANSLATE_KIND,
+    TRANSLATION_INSTRUCTIONS,
     Example,
-    as_shown,
     evaluation_examples,
     in_passages,
+    source_pairs,
     training_examples,
     translation_examples,
 )
@@ -31,8 +30,8 @@ def test_every_example_is_one_that_its_pair_can_answer() -> None:
     for example in training_examples(PAIRS, 0, 0, 0.5, 3):
         pair = PAIRS[example.pair_index]
         assert (example.foreign, example.english) == (pair.foreign, pair.english)
-        if example.kind == TRANSLATE_KIND:
-            assert example.instruction in TRANSLATE
+        if example.kind == TRANSLATION_KIND:
+            assert example.instruction in TRANSLATION_INSTRUCTIONS
             assert example.answer == pair.english
         else:
             assert Question(example.kind, example.instruction, example.answer) in pair.questions
@@ -47,13 +46,13 @@ def test_each_pair_gives_its_number_of_examples_in_order() -> None:
 def test_share_of_translations_and_questions_alike(share: float) -> None:
     examples = training_examples(PAIRS, 0, 0, share, 10)
     kinds = Counter(example.kind for example in examples)
-    assert kinds[TRANSLATE_KIND] / len(examples) == pytest.approx(share, abs=0.03)
+    assert kinds[TRANSLATION_KIND] / len(examples) == pytest.approx(share, abs=0.03)
     assert kinds["who"] / len(examples) == pytest.approx((1 - share) / 2, abs=0.03)
 
 
 def test_pair_without_questions_is_translated() -> None:
     examples = training_examples([asking(1)], 0, 0, 0.0, 5)
-    assert [example.kind for example in examples] == [TRANSLATE_KIND] * 5
+    assert [example.kind for example in examples] == [TRANSLATION_KIND] * 5
 
 
 def test_seed_and_epoch_decide_and_other_pairs_do_not() -> None:
@@ -66,7 +65,7 @@ def test_seed_and_epoch_decide_and_other_pairs_do_not() -> None:
 
 
 def test_kinds_take_turns_until_they_run_out() -> None:
-    pairs = [*(asking(n, "who") for n in range(50)), *(asking(n, "when", TRANSLATE_KIND) for n in range(3))]
+    pairs = [*(asking(n, "who") for n in range(50)), *(asking(n, "when", TRANSLATION_KIND) for n in range(3))]
     counts = Counter(example.kind for example in evaluation_examples(pairs, 10, 0))
     assert counts == {"who": 7, "when": 3}
     assert Counter(e.kind for e in evaluation_examples(pairs, 4, 0)) == {"who": 2, "when": 2}
@@ -83,8 +82,8 @@ def test_evaluation_is_drawn_by_seed() -> None:
 
 def test_translations_are_of_the_first_pairs() -> None:
     assert translation_examples(PAIRS, 2) == [
-        Example(TRANSLATE_KIND, TRANSLATE[0], "ខ 0", "Sentence 0", "Sentence 0", 0),
-        Example(TRANSLATE_KIND, TRANSLATE[1], "ខ 1", "Sentence 1", "Sentence 1", 1),
+        Example(TRANSLATION_KIND, TRANSLATION_INSTRUCTIONS[0], "ខ 0", "Sentence 0", "Sentence 0", 0),
+        Example(TRANSLATION_KIND, TRANSLATION_INSTRUCTIONS[1], "ខ 1", "Sentence 1", "Sentence 1", 1),
     ]
     assert len(translation_examples(PAIRS[:3], 10)) == 3
 
@@ -105,7 +104,7 @@ def test_passages_hold_the_sentence_where_the_instruction_says() -> None:
             assert sentence.foreign == PAIRS[sentence.pair_index].foreign
             assert sentence.english == PAIRS[sentence.pair_index].english
         if example.instruction == alone.instruction:
-            assert example.kind == TRANSLATE_KIND and len(sentences) <= 3
+            assert example.kind == TRANSLATION_KIND and len(sentences) <= 3
             assert example.answer == " ".join(sentence.english for sentence in sentences)
             whole += 1
             continue
@@ -120,7 +119,7 @@ def test_other_sentences_of_a_passage_may_be_english_text() -> None:
     others = [s for e in passages() for s in (*e.before, *e.after)]
     assert sum(s.as_text for s in others) / len(others) == pytest.approx(0.3, abs=0.05)
     example = next(e for e in passages(most=2) if e.after and e.after[0].as_text)
-    assert [part.foreign for part in example.parts] == [True, False]
+    assert [part.foreign for part in example.segments] == [True, False]
     assert example.text == f"{example.foreign} {example.after[0].english}"
     assert not any(s.as_text for e in passages(english=0.0) for s in e.sentences)
 
@@ -133,9 +132,9 @@ def test_share_and_key_of_passages() -> None:
 
 
 def test_english_takes_the_place_of_the_foreign_text() -> None:
-    shown = as_shown(PAIRS[:9], "english")
+    shown = source_pairs(PAIRS[:9], "english")
     drawn, usual = (training_examples(pairs, 0, 0, 0.5, 2) for pairs in (shown, PAIRS[:9]))
     for example, other in zip(drawn, usual, strict=True):
         assert example.foreign == example.english == other.english
         assert (example.instruction, example.answer) == (other.instruction, other.answer)
-    assert as_shown(PAIRS[:9], "foreign") == PAIRS[:9]
+    assert source_pairs(PAIRS[:9], "foreign") == PAIRS[:9]

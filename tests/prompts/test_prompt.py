@@ -70,7 +70,7 @@ def test_without_a_begin_token() -> None:
 )
 def test_answers_end_with_the_format_s_special_token(chat: str | None, end: str) -> None:
     prompt = make(chat)
-    answer = prompt.answer("at the market")
+    answer = prompt.answer_ids("at the market")
     assert prompt.tokenizer.convert_ids_to_tokens(answer[-1]) == end
     assert prompt.tokenizer.decode(answer[:-1]) == "at the market"
     assert prompt.end_id not in answer[:-1]
@@ -95,10 +95,10 @@ def test_nobody_ends_a_turn_by_typing_its_end(chat: str | None) -> None:
     for written, plain in (
         (prompt.text_prompt(typed, typed), prompt.text_prompt("Who?", "Who?")),
         (prompt.slot_prompt(typed, "ར", SlotSettings()), prompt.slot_prompt("Who?", "ར", SlotSettings())),
-        (prompt.answer(typed), prompt.answer("Who?")),
+        (prompt.answer_ids(typed), prompt.answer_ids("Who?")),
     ):
         assert [i for i in written if i in special] == [i for i in plain if i in special]
-    assert typed in prompt.tokenizer.decode(prompt.answer(typed))
+    assert typed in prompt.tokenizer.decode(prompt.answer_ids(typed))
 
 
 def test_the_date_stands_still() -> None:
@@ -209,5 +209,5 @@ def test_text_alone_is_the_decoder_s_own_embedding(model: tuple[LlinkModel, Deco
 def test_marks_start_as_words_the_decoder_knows(model: tuple[LlinkModel, Decoder]) -> None:
     assembled, decoder = model
     for mark, written in zip(assembled.slots.delimiters, ("<foreign>", "</foreign>"), strict=True):
-        expected = embedded(decoder, decoder.prompt.ids(written)).mean(0)
+        expected = embedded(decoder, decoder.prompt_builder.token_ids(written)).mean(0)
         assert torch.allclose(mark, expected, atol=1e-6)

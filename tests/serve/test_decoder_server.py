@@ -119,7 +119,7 @@ def test_log_probabilities_and_grounding(server: DecoderServer, lessons: Lessons
     for token, row in zip(answer.tokens, rows[len(asked.ids) - 1 :], strict=False):
         assert token.logprob == pytest.approx(float(row[token.id]), abs=1e-3)
         assert [top.logprob for top in token.top_logprobs] == pytest.approx(row.topk(2)[0].tolist(), abs=1e-3)
-    ids = bo.decoder.prompt.answer(answer.text)
+    ids = bo.decoder.prompt_builder.answer_ids(answer.text)
     assert asked.slots is not None
     ablated = PromptInput(asked.ids, np.zeros_like(asked.slots))
     assert grounding == pytest.approx(nll(bo, ablated, ids) - nll(bo, prompt, ids), abs=1e-3)

@@ -85,9 +85,9 @@ def test_tokens_that_slots_stand_for_have_no_figure_and_those_behind_them_have(a
 
 def test_what_is_scored_is_what_training_writes(api: Running, lessons: Any) -> None:
     taught = lessons["bo"][1]
-    prompt = taught.decoder.prompt.slot_prompt("How many?", BO, taught.settings.slots)
+    prompt = taught.decoder.prompt_builder.slot_prompt("How many?", BO, taught.settings.slots)
     slots = prompt_input(taught, "How many?", BO).slots
-    ids = taught.decoder.prompt.answer("560")
+    ids = taught.decoder.prompt_builder.answer_ids("560")
     name = next(single for single in api.engine.adapters if single.startswith("bo@"))
     expected = api.engine.score([PromptInput(tuple(prompt), slots)], ids, [name])[0]
     text = f"<s><|user|> How many?\n{BO}<|end|><|assistant|> 560<|end|>"

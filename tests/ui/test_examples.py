@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llink_ray.corpus.phrasebook import languages, pairs, part_of
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.text.detection import detect, spans
 from llink_ray.text.languages import find
 from ui import examples
@@ -19,7 +19,7 @@ def test_each_language_has_three_with_their_meaning(code: str) -> None:
         assert detect(one.foreign).code == code
         assert one.text == f"{one.instruction} {one.foreign}"
         assert one.english.isascii() and part_of(one.english) == "bundle"  # what bundles were taught to read
-    assert found[-1].instruction == TRANSLATE[0] and found[-1].answer == found[-1].english
+    assert found[-1].instruction == TRANSLATE_INSTRUCTION and found[-1].answer == found[-1].english
 
 
 def test_they_are_shown_in_their_script_beside_their_meaning() -> None:

@@ -45,9 +45,9 @@ def talker(folder: Path) -> Path:
     from serve_zoo import talkers
     from ui_texts import HEBREW
 
-    from llink_ray.prompts.instructions import TRANSLATE
+    from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 
-    return talkers(folder, ENDLESS, TRANSLATE[0], HEBREW, tokens=200)[0]
+    return talkers(folder, ENDLESS, TRANSLATE_INSTRUCTION, HEBREW, tokens=200)[0]
 
 
 def main(folder: Path, port: int, assignments: list[str]) -> None:

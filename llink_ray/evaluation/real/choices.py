@@ -12,7 +12,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.evaluation.real import numbers
 from llink_ray.evaluation.real.words import Words, swapped
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 
 LIKE = 12
 """Wrong sentences are drawn among so many of the nearest in length."""
@@ -145,4 +145,4 @@ def _choice(
 ) -> Choice:
     right = rng.randrange(len(others) + 1)
     candidates = (*others[:right], own, *others[right:])
-    return Choice(kind, place, TRANSLATE[0], candidates, right, whole)
+    return Choice(kind, place, TRANSLATE_INSTRUCTION, candidates, right, whole)

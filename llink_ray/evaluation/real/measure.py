@@ -15,7 +15,7 @@ from llink_ray.evaluation.real.scoring import Weighed, right, score
 from llink_ray.evaluation.real.settings import MeasureSettings, Scoring
 from llink_ray.evaluation.real.systems import Holder, System
 from llink_ray.progress import Progress, track
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 
 Say = Callable[[str], None]
 BLOCK = 64
@@ -125,7 +125,7 @@ class Measurement:
 
     def answers(self, system: System) -> list[str]:
         """Translations of the pairs that are translated."""
-        asked = [Asked(TRANSLATE[0], pair) for pair in self.translated]
+        asked = [Asked(TRANSLATE_INSTRUCTION, pair) for pair in self.translated]
         with track(f"{system.name}: translation", "texts", len(asked)) as progress:
             return self._answer_blocks(system, asked, progress)
 
@@ -166,10 +166,10 @@ class Measurement:
 
         def compute() -> list[int]:
             speaker = self._speaker(system)
-            return [len(speaker.row(Asked(TRANSLATE[0], pair))) for pair in self.translated]
+            return [len(speaker.row(Asked(TRANSLATE_INSTRUCTION, pair))) for pair in self.translated]
 
         texts = [_read(system, Asked("", pair)) for pair in self.translated]
-        found: list[int] = self.kept.get(["tokens", system.identity, TRANSLATE[0], texts], compute)
+        found: list[int] = self.kept.get(["tokens", system.identity, TRANSLATE_INSTRUCTION, texts], compute)
         return found
 
     def _speaker(self, system: System) -> LoadedSystem:

@@ -21,7 +21,7 @@ from llink_ray.evaluation.real.systems import (
     untouched,
     untrained_models,
 )
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.settings import configure
 from llink_ray.text.languages import find
 
@@ -133,9 +133,11 @@ def fitting(models: Models, settings: MeasureSettings) -> Callable[[Pair], bool]
     prompt = PromptBuilder(load_tokenizer(section))
 
     def fits(pair: Pair) -> bool:
-        asked = max((q.instruction for q in pair.questions if q.choices), key=len, default=TRANSLATE[0])
-        longest = max((asked, TRANSLATE[0]), key=len)
-        behind = max(settings.max_new_tokens, len(prompt.ids(pair.english)) + 1)
+        asked = max(
+            (q.instruction for q in pair.questions if q.choices), key=len, default=TRANSLATE_INSTRUCTION
+        )
+        longest = max((asked, TRANSLATE_INSTRUCTION), key=len)
+        behind = max(settings.max_new_tokens, len(prompt.token_ids(pair.english)) + 1)
         return len(prompt.text_prompt(longest, pair.foreign)) + behind <= int(limit)
 
     return fits

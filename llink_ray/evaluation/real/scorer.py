@@ -59,12 +59,12 @@ class LoadedSystem:
     def row(self, asked: Asked) -> tuple[int, ...]:
         """Token ids of a prompt, as training and serving write it; a pair is one text."""
         if asked.pair is None:
-            return tuple(self.decoder.prompt.text_prompt(asked.instruction, ""))
+            return tuple(self.decoder.prompt_builder.text_prompt(asked.instruction, ""))
         if self.taught is None:
-            return tuple(self.decoder.prompt.text_prompt(asked.instruction, self.read(asked.pair)))
+            return tuple(self.decoder.prompt_builder.text_prompt(asked.instruction, self.read(asked.pair)))
         parts = [Segment(self.read(asked.pair))]
         settings, language = self.taught.settings.slots, find(self.taught.language)
-        return tuple(self.decoder.prompt.slot_prompt(asked.instruction, parts, settings, language))
+        return tuple(self.decoder.prompt_builder.slot_prompt(asked.instruction, parts, settings, language))
 
     def slotted(self, asked: Asked) -> tuple[str, ...]:
         """The texts that slots of that prompt stand for."""
@@ -99,9 +99,9 @@ class LoadedSystem:
         done: Advance = ignore_progress,
     ) -> list[list[Nats]]:
         """Log-probabilities of each token of each candidate answer, the last one its end."""
-        prompt = self.decoder.prompt
+        prompt = self.decoder.prompt_builder
         trials = [
-            Trial(self.row(one), self.slotted(one), tuple(tuple(prompt.answer(c)) for c in said))
+            Trial(self.row(one), self.slotted(one), tuple(tuple(prompt.answer_ids(c)) for c in said))
             for one, said in zip(asked, candidates, strict=True)
         ]
         with self._as_itself():

@@ -95,7 +95,7 @@ def answer(folder: Path, question: str) -> str:
     from llink_ray.settings import DecoderSettings
 
     decoder = Decoder.load(DecoderSettings(model=str(folder)))
-    ids = torch.tensor([decoder.prompt.build([("user", question)]).ids])  # (1, S)
+    ids = torch.tensor([decoder.prompt_builder.build([("user", question)]).ids])  # (1, S)
     embedded = decoder.model.get_input_embeddings()(ids)  # (1, S, d)
     return decoder.greedy(embedded, torch.ones_like(ids), _ANSWER_TOKENS)[0]
 

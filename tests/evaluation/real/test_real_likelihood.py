@@ -14,10 +14,10 @@ from llink_ray.evaluation.real.likelihood import Trial
 from llink_ray.evaluation.real.scorer import Asked, LoadedSystem, Side
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import collate
-from llink_ray.prompts.instructions import TRANSLATE
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.settings import DecoderSettings
 
-ASKED = [Asked(TRANSLATE[0], pair) for pair in PAIRS[:7]] + [Asked("Who?", None)]
+ASKED = [Asked(TRANSLATE_INSTRUCTION, pair) for pair in PAIRS[:7]] + [Asked("Who?", None)]
 CANDIDATES = [[pair.english, f"{pair.english[:20]} pears", "No", pair.english[:9]] for pair in PAIRS[:7]] + [
     ["the farmer", "the cook"]
 ]
@@ -25,7 +25,7 @@ CANDIDATES = [[pair.english, f"{pair.english[:20]} pears", "No", pair.english[:9
 
 def naive(speaker: LoadedSystem, asked: Asked, candidate: str) -> list[float]:
     """Prompt and answer in one forward, alone."""
-    prompt, answer = list(speaker.row(asked)), speaker.decoder.prompt.answer(candidate)
+    prompt, answer = list(speaker.row(asked)), speaker.decoder.prompt_builder.answer_ids(candidate)
     prompts = collate([prompt], [answer])
     with torch.inference_mode():
         if speaker.taught is None:

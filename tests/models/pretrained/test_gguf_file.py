@@ -64,7 +64,7 @@ def test_text_is_split_as_the_model_was_trained(folder: Path) -> None:
     assert split("12<|out|>") == ["1", "2", "<|out|>"]
     assert decoder.tokenizer.decode(decoder.tokenizer("cat  12").input_ids) == "cat  12"
     assert decoder.stop_ids() == [BPE.index("<|out|>")]
-    assert decoder.prompt.chat_format.render([("user", "cat")]) == "<|in|>cat<|out|>"
+    assert decoder.prompt_builder.chat_format.render([("user", "cat")]) == "<|in|>cat<|out|>"
     assert decoder.tokenizer.model_max_length == 128
 
 

@@ -14,8 +14,7 @@ from llink_ray.corpus import phrasebook
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
 from llink_ray.settings import DecoderSettings, EncoderSettings
-from llink_ray.tools import conversations
-from llink_ray.tools import embedded_models as build
+from llink_ray.tools import dialogues, embedded_models
 
 SHIPPED = Path(str(resources.files("llink_ray.models.tiny")))
 PARTS = ("encoder", "decoder")
@@ -33,13 +32,13 @@ def test_together_under_twelve_megabytes_in_half_precision() -> None:
 
 
 def test_decoder_answers_in_english() -> None:
-    figures = build.accuracy(SHIPPED / "decoder", questions=100, translations=20)
+    figures = embedded_models.accuracy(SHIPPED / "decoder", questions=100, translations=20)
     assert figures["exact"] >= 0.97  # .989 over 1 600 questions; 400 are asked here
     assert figures["numbers"] >= 0.98
 
 
 def test_decoder_answers_about_one_sentence_of_several() -> None:
-    right = build.passages(SHIPPED / "decoder", questions=50)
+    right = embedded_models.passages(SHIPPED / "decoder", questions=50)
     assert set(right) == {"2", "3", "4", "5", "6"}
     assert min(right.values()) >= 0.85
 
@@ -47,8 +46,8 @@ def test_decoder_answers_about_one_sentence_of_several() -> None:
 def test_every_token_knows_which_sentence_it_is_about() -> None:
     tokenizer = Decoder.load(DecoderSettings(model="embedded")).tokenizer
     turns = [("Sentence 2: Who?\n [1] A cat. [2] The cook.", "the cook"), ("Sentence 1: What?", "A cat")]
-    ids, says = conversations.tokenise(tokenizer, turns)
-    about = conversations.Numbers(tokenizer).of(ids)
+    ids, says = dialogues.tokenise(tokenizer, turns)
+    about = dialogues.SentenceNumbers(tokenizer).of(ids)
     told = [tokenizer.decode([i for i, a in zip(ids, about, strict=True) if a == n]) for n in (0, 1, 2)]
     assert told[0] == "<s><|user|><|user|>"
     assert told[1] == " [1] A cat. Sentence 1: What?<|end|><|assistant|> A cat<|end|>"
@@ -69,7 +68,7 @@ def test_decoder_shatters_the_foreign_scripts(code: str) -> None:
 
 def test_rebuild_of_a_few_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
-    build.main(output=tmp_path, fraction=0.002, pairs=200, threads=threads)
+    embedded_models.main(output=tmp_path, fraction=0.002, pairs=200, threads=threads)
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert 0 <= document["decoder_english"]["exact"] <= 1
     assert all(0 <= share <= 1 for share in document["decoder_english_passages"].values())
