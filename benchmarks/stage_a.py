@@ -34,7 +34,7 @@ from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings, TeacherSettings, configure
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
-from llink_ray.training.queue import Queue
+from llink_ray.training.negative_queue import NegativeQueue
 from llink_ray.training.stage_a import StageA
 
 PAIRS, STEPS, BATCH, MICRO = 100_000, 20_000, 128, 8
@@ -63,7 +63,7 @@ class Bench:
         self.settings = settings
         self.encoder, self.decoder = Encoder.load(settings.encoder), Decoder.load(settings.decoder)
         self.foreign, self.english = [p.foreign for p in pairs], [p.english for p in pairs]
-        self.queue = Queue(QUEUE, self.decoder.dim)
+        self.queue = NegativeQueue(QUEUE, self.decoder.dim)
         self.queue.push(torch.randn(QUEUE, self.decoder.dim), torch.arange(-QUEUE, 0))
         layers = len(settings.encoder.layers) or 1
         self.projector = Projector(self.encoder.dim, self.decoder.dim, settings.projector, layers)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +10,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llink_ray.cluster import engine as engines
+from llink_ray.cluster.final_checkpoint import TrainingPosition
 from llink_ray.models.projector import Projector
 from llink_ray.training.collective import world
 from llink_ray.training.stage_a import StageA
 
-_PLACE, _STAGE_A, _PROJECTOR = "place.json", "stage_a.safetensors", "projector.safetensors"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a checkpoint was taken: ``step`` steps of ``stage`` are done."""
-
-    stage: str
-    step: int
+_STAGE_A, _PROJECTOR = "stage_a.safetensors", "projector.safetensors"
 
 
 def report_stage_a(stage: StageA, metrics: dict[str, Any]) -> None:
-    """Checkpoint Stage A: all workers hold the same state but for their generators."""
+    """Checkpoint Stage A: all workers hold the same state except their generators."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         state = {k: v.detach().contiguous().clone() for k, v in stage.state().items()}
@@ -36,12 +27,12 @@ def report_stage_a(stage: StageA, metrics: dict[str, Any]) -> None:
         _save_generators(folder)
         if world()[0] == 0:
             save_file(state, folder / _STAGE_A)
-            _mark(folder, Place("a", stage.step))
+            TrainingPosition("a", stage.step).write(folder)
         _report(metrics, folder)
 
 
 def restore_stage_a(folder: Path, stage: StageA) -> None:
-    """Go on from a checkpoint of Stage A."""
+    """Continue from a checkpoint of Stage A."""
     stage.restore({**load_file(folder / _STAGE_A), "rng": torch.get_rng_state()})
     _restore_generators(folder)
 
@@ -52,22 +43,22 @@ def report_stage_b(engine: Any, projector: Projector, step: int, metrics: dict[s
         folder = Path(name)
         engines.save(engine, folder, step)
         _save_generators(folder)
-        with engines.whole(engine) as model:
+        with engines.gathered_parameters(engine) as model:
             if world()[0] == 0:
                 save_projector(folder, model.projector)
-                _mark(folder, Place("b", step))
+                TrainingPosition("b", step).write(folder)
         _report(metrics, folder)
 
 
 def restore_stage_b(folder: Path, engine: Any) -> int:
-    """Go on from a checkpoint of Stage B; returns the step it was taken after."""
+    """Continue from a checkpoint of Stage B; returns the step it was taken after."""
     step = engines.restore(engine, folder)
     _restore_generators(folder)
     return step
 
 
 def _save_generators(folder: Path) -> None:
-    """Dropout goes on as it would have: the state of this worker's generators."""
+    """The state of this worker's generators, so that dropout continues as in an unbroken run."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -88,17 +79,8 @@ def save_projector(folder: Path, projector: Projector) -> None:
 
 
 def restore_projector(folder: Path, projector: Projector) -> None:
-    """Read it back."""
+    """Load what :func:`save_projector` wrote."""
     projector.load_state_dict(load_file(folder / _PROJECTOR))
-
-
-def place_of(folder: Path) -> Place:
-    """Where the checkpoint in ``folder`` was taken."""
-    return Place(**json.loads((folder / _PLACE).read_text(encoding="utf-8")))
-
-
-def _mark(folder: Path, place: Place) -> None:
-    (folder / _PLACE).write_text(json.dumps({"stage": place.stage, "step": place.step}), encoding="utf-8")
 
 
 def _report(metrics: dict[str, Any], folder: Path) -> None:

@@ -12,8 +12,7 @@ import torch
 
 from llink_ray.errors import JobFailed
 from llink_ray.models.llink import LlinkModel
-from llink_ray.settings import Settings
-from llink_ray.training.deepspeed import config
+from llink_ray.settings import DeepSpeedSettings, Settings
 from llink_ray.training.sampler import effective_batch_size
 from llink_ray.training.stage_b import Objective, parameter_groups
 
@@ -21,19 +20,41 @@ _TAG = "stage_b"
 
 
 def has_bf16(settings: Settings, device: torch.device) -> bool:
-    """Whether to train in bf16: as settings say, else where the device has it."""
+    """Whether to train in bf16: the setting, else whether the device supports it."""
     if settings.deepspeed.bf16 is not None:
         return settings.deepspeed.bf16
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
-def wrap(model: LlinkModel, settings: Settings, examples: int, workers: int, bf16: bool) -> Any:
-    """A DeepSpeed engine over the model; ``engine.module.model`` is the model again."""
+def deepspeed_config(
+    settings: DeepSpeedSettings, micro_batch: int, accumulation: int, clip: float, bf16: bool
+) -> dict[str, Any]:
+    """Configuration for ``deepspeed.initialize``; the optimizer is torch's, so no kernel is compiled."""
+    zero: dict[str, Any] = {"stage": settings.zero_stage}
+    if settings.offload:
+        zero["offload_optimizer"] = {"device": "cpu"}
+        if settings.zero_stage == 3:
+            zero["offload_param"] = {"device": "cpu"}
+    return {
+        "train_micro_batch_size_per_gpu": micro_batch,
+        "gradient_accumulation_steps": accumulation,
+        "gradient_clipping": clip,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "bf16": {"enabled": bf16},
+        "steps_per_print": 1_000_000_000,
+        "wall_clock_breakdown": False,
+    }
+
+
+def initialize(model: LlinkModel, settings: Settings, examples: int, workers: int, bf16: bool) -> Any:
+    """A DeepSpeed engine over the objective; ``engine.module.model`` is ``model``."""
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 
-    # The extension serves inference alone, and compiling it takes 90 s.
+    # The extension is for inference only, and compiling it takes 90 s.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if not torch.distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
@@ -41,17 +62,17 @@ def wrap(model: LlinkModel, settings: Settings, examples: int, workers: int, bf1
     stage = settings.stage_b
     share = effective_batch_size(stage.batch_size, examples, workers) // workers
     micro = min(stage.micro_batch_size or share, share)
-    optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=(0.9, 0.98), foreach=False)
+    optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=stage.betas, foreach=False)
     engine, *_ = deepspeed.initialize(
         model=Objective(model, stage),
         optimizer=optimizer,
-        config=config(settings.deepspeed, micro, -(-share // micro), stage.clip, bf16),
+        config=deepspeed_config(settings.deepspeed, micro, -(-share // micro), stage.clip, bf16),
     )
     return engine
 
 
 def save(engine: Any, folder: Path, step: int) -> None:
-    """This worker's part of a checkpoint: trainable weights and optimizer."""
+    """Write this worker's part of a checkpoint: trainable weights and optimizer."""
     engine.save_checkpoint(
         str(folder),
         tag=_TAG,
@@ -76,10 +97,10 @@ def restore(engine: Any, folder: Path) -> int:
 
 
 @contextmanager
-def whole(engine: Any) -> Iterator[LlinkModel]:
-    """The model with its own weights (all but the frozen decoder's) on every worker, whatever the ZeRO stage.
+def gathered_parameters(engine: Any) -> Iterator[LlinkModel]:
+    """The model with its weights (without the frozen decoder's) whole on every worker, at any ZeRO stage.
 
-    To read them, not to run it: forwards go through the engine.
+    For reading them; forward passes go through the engine.
     """
     model: LlinkModel = engine.module.model
     own = [*model.projector.parameters(), *(p for p in model.parameters() if p.requires_grad)]

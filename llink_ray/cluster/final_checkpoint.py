@@ -1,4 +1,4 @@
-"""A last checkpoint of a run that is stopped: the driver asks, the workers answer, by a file of the run."""
+"""The checkpoint of a run that is stopped: the driver requests it and the workers reply, by a file."""
 
 from __future__ import annotations
 
@@ -6,43 +6,59 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
 
 from llink_ray.cluster.progress import STAGES
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.stopping import checkpoint_seconds
 
+POSITION_FILE = "place.json"
+"""In a checkpoint."""
 _PAUSE = 0.05
 
 
-class Place(TypedDict):
-    """Where a checkpoint was taken."""
+@dataclass(frozen=True)
+class TrainingPosition:
+    """How far training is: ``step`` steps of ``stage`` (``a`` or ``b``) are done."""
 
     stage: str
     step: int
+
+    def write(self, folder: Path) -> None:
+        """Put it into a checkpoint."""
+        (folder / POSITION_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainingPosition:
+        """Of the checkpoint in ``folder``."""
+        return cls(**json.loads((folder / POSITION_FILE).read_text(encoding="utf-8")))
 
 
 def request_checkpoints(paths: Iterable[Path], seconds: float) -> list[str]:
     """Have every run that is at its steps take a checkpoint, as far as ``seconds`` suffice.
 
-    The workers wait for their end afterwards. To be called as long as Ray is still there.
+    The workers then wait until they are killed. To be called while Ray is still there.
 
     Returns:
         A sentence for each run that has a checkpoint.
     """
     runs = [RunDir(path) for path in paths]
-    asked = [run for run in runs if run.stepping.exists()]
+    stepping = [run for run in runs if run.stepping.exists()]
     try:
-        for run in asked:
+        for run in stepping:
             with suppress(OSError):
                 run.stop.touch()
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not all(_answered(run) for run in asked):
+        while time.monotonic() < deadline and not all(_acknowledged(run) for run in stepping):
             time.sleep(_PAUSE)
-        return [_sentence(run) for run in runs if newest(run.path)]
+        return [
+            f"checkpoint after step {latest.step} of {STAGES[latest.stage]} in {run.path}"
+            for run in runs
+            if (latest := latest_position(run.path))
+        ]
     finally:
-        for run in asked:
+        for run in stepping:
             run.stop.unlink(missing_ok=True)
 
 
@@ -59,21 +75,20 @@ def checkpoint_when_stopped(
         raise
 
 
-def newest(path: Path) -> Place | None:
-    """Place of the newest checkpoint of a run that Ray Train knows of."""
-    folder = path / "ray"
-    snapshot = _read(folder / "checkpoint_manager_snapshot.json")
+def latest_position(path: Path) -> TrainingPosition | None:
+    """Position of the newest checkpoint of a run that Ray Train has recorded."""
     try:
-        name = snapshot["latest_checkpoint_result"]["checkpoint_dir_name"]
-        place: Place = json.loads((folder / name / "place.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError):
+        snapshot = json.loads((path / "ray" / "checkpoint_manager_snapshot.json").read_text(encoding="utf-8"))
+        return TrainingPosition.read(
+            path / "ray" / snapshot["latest_checkpoint_result"]["checkpoint_dir_name"]
+        )
+    except (OSError, ValueError, TypeError, KeyError):  # not there yet, or half written
         return None
-    return place
 
 
-def answer(run: RunDir, place: Place) -> None:
+def acknowledge_stop(run: RunDir, position: TrainingPosition) -> None:
     """Called by the first worker once its checkpoint was handed over."""
-    run.write_json(run.stop, place)
+    run.write_json(run.stop, asdict(position))
 
 
 def wait_until_killed() -> None:
@@ -82,27 +97,15 @@ def wait_until_killed() -> None:
         time.sleep(1)
 
 
-def forget(run: RunDir) -> None:
-    """Before the workers start: what a killed run has left must not stop this one."""
+def clear_stop_request(run: RunDir) -> None:
+    """Before the workers start: files that a killed run has left must not stop this one."""
     for path in (run.stop, run.stepping):
         path.unlink(missing_ok=True)
 
 
-def _answered(run: RunDir) -> bool:
-    """The checkpoint is there, and whoever resumes will find it."""
-    place = _read(run.stop)
-    return (bool(place) and place == newest(run.path)) or not run.stepping.exists()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or half written
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _sentence(run: RunDir) -> str:
-    place = newest(run.path)
-    assert place is not None
-    return f"checkpoint after step {place['step']} of {STAGES[place['stage']]} in {run.path}"
+def _acknowledged(run: RunDir) -> bool:
+    """The checkpoint is there and recorded, so that a resumed run finds it."""
+    with suppress(OSError, ValueError, TypeError):  # the reply is not there yet, or half written
+        position = TrainingPosition(**json.loads(run.stop.read_text(encoding="utf-8")))
+        return position == latest_position(run.path) or not run.stepping.exists()
+    return not run.stepping.exists()

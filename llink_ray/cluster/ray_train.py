@@ -1,11 +1,11 @@
-"""Ray Train around the workers' loop: started, interrupted, and, when it fails, explained."""
+"""Ray Train around the workers' loop: how it is started and interrupted, and how its failures are told."""
 
 from __future__ import annotations
 
 import traceback
 from typing import Any
 
-from llink_ray.cluster.final_checkpoint import forget
+from llink_ray.cluster.final_checkpoint import clear_stop_request
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
@@ -15,9 +15,9 @@ def run_ray_train(run: RunDir, settings: Settings, config: dict[str, Any]) -> No
     """Train to the end; lost workers are replaced and go on from the newest checkpoint.
 
     Args:
-        run: keeps the checkpoints; where it has some, training goes on from there.
+        run: keeps the checkpoints; training resumes from the newest, if any.
         settings: of the run.
-        config: what the workers are told, plain data.
+        config: ``train_loop_config`` of the workers, plain data.
 
     Raises:
         LlinkError: a worker's own sentence.
@@ -55,16 +55,16 @@ def run_ray_train(run: RunDir, settings: Settings, config: dict[str, Any]) -> No
     # Ray Train's own answer to Ctrl-C waits for a controller that may be busy for minutes, then exits with 0.
     trainer._register_sigint_handler = lambda controller: None
     run.error.unlink(missing_ok=True)
-    forget(run)
+    clear_stop_request(run)
     try:
         trainer.fit()
     except TrainingFailedError as error:
         if not run.error.exists():  # the workers write their own, if they live to
             run.error.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        raise explained(error, run, cluster.max_failures) from error
+        raise as_user_error(error, run, cluster.max_failures) from error
 
 
-def explained(error: Exception, run: RunDir, max_failures: int) -> LlinkError:
+def as_user_error(error: Exception, run: RunDir, max_failures: int) -> LlinkError:
     """A failure of Ray Train in one sentence: a worker's own words, where it had any."""
     from ray.exceptions import RayActorError
     from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
@@ -78,11 +78,13 @@ def explained(error: Exception, run: RunDir, max_failures: int) -> LlinkError:
         if isinstance(cause, LlinkError):
             return cause
     if any(isinstance(c, died) for c in causes):  # the others only missed it
-        said = (
+        reason = (
             f"a worker's process died {max_failures + 1} times, most likely of too little memory: give it "
             "more, or lower stage_b.batch_size in a new run"
         )
     else:
         cause = causes[0] if causes else error
-        said = ": ".join([type(cause).__name__, *str(cause).strip().splitlines()[:1]])
-    return JobFailed(f"training stopped: {said} (whole text in {run.error}); go on with --resume {run.path}")
+        reason = ": ".join([type(cause).__name__, *str(cause).strip().splitlines()[:1]])
+    return JobFailed(
+        f"training stopped: {reason} (whole text in {run.error}); go on with --resume {run.path}"
+    )

@@ -79,7 +79,7 @@ class Alignment:
         torch.set_rng_state(here)
         if there:
             torch.cuda.set_rng_state_all(there)
-        self.loss = self.stage.advance()["loss"]
+        self.loss = float(self.stage.advance()["loss"])
         self._chance = self._drawn()
         if not math.isfinite(self.loss):
             raise JobFailed(f"the loss is {self.loss} at step {self.stage.step} of Stage A")

@@ -14,6 +14,7 @@ import torch
 
 from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
+from llink_ray.cluster.final_checkpoint import TrainingPosition
 from llink_ray.cluster.loop import TrainingLoop
 from llink_ray.cluster.progress import log_writer
 from llink_ray.cluster.run_directory import RunDir
@@ -35,24 +36,27 @@ from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenis
 from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, seed_worker, validate
 from llink_ray.training.stage_b import StageB, load_sources
 
+TEACHER_ROWS = 8_192
+"""Teacher states normalised at a time."""
+
 
 def train(config: dict[str, Any]) -> None:
     """The ``train_loop_per_worker`` of one run; ``config`` is plain data.
 
-    What goes wrong stands at full length in the run's ``error.txt``, each worker's part of it.
+    Each worker appends the traceback of its failure to the run's ``error.txt``.
     """
     try:
         log = log_writer(RunDir(Path(config["run_dir"])).log)
         with progress_output(log) if world()[0] == 0 else nullcontext():
-            Run(config, log).go()
+            TrainingWorker(config, log).run()
     except Exception:
         with suppress(OSError), RunDir(Path(config["run_dir"])).error.open("a", encoding="utf-8") as file:
             file.write(f"worker {world()[0]}:\n{traceback.format_exc()}\n")
         raise
 
 
-class Run:
-    """One worker's view of a run."""
+class TrainingWorker:
+    """One worker's part of a run."""
 
     def __init__(self, config: dict[str, Any], log: PrintLine) -> None:
         import ray.train.torch
@@ -67,40 +71,38 @@ class Run:
         cluster = self.settings.cluster
         torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
         self.rank, self.workers = world()
-        self.loop = TrainingLoop(self.dir, self.settings.checkpoint, log)
+        self.trained: bool = config["trained"]
+        self.measured: bool = config["measured"]
+        self.loop = TrainingLoop(self.dir, self.settings, log, tracked=self.measured)
         seed = self.settings.seed * 1_000 + self.rank
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
         self.device = ray.train.torch.get_device()
-        self.trained: bool = config["trained"]
-        self.measured: bool = config["measured"]
         self.checkpoint = ray.train.get_checkpoint()
 
-    def go(self) -> None:
-        """Both stages, where they are not done already, then the figures where they are wanted."""
+    def run(self) -> None:
+        """Both stages, unless they are done already, then the bundle's figures, where wanted."""
         if not self.trained:
             with self.checkpoint.as_directory() if self.checkpoint else nullcontext() as folder:
-                self._learn(Path(folder) if folder else None)
-        gc.collect()  # the engine's memory, before the first worker loads the bundle
+                self._train(Path(folder) if folder else None)
+            self.loop.close()
+        gc.collect()  # frees the engine's memory before the first worker loads the bundle
         if self.rank == 0 and self.measured:
-            from llink_ray.cluster.write_bundle import finish
+            from llink_ray.cluster.write_bundle import measure_and_write_bundle
 
-            finish(self.dir, self.settings, self.device, self.features)
+            measure_and_write_bundle(self.dir, self.settings, self.device, self.features)
 
-    def _learn(self, folder: Path | None) -> None:
-        place = checkpoints.place_of(folder) if folder else None
-        projector = self._projector()
-        if folder is None or place is None or place.stage == "a":
+    def _train(self, folder: Path | None) -> None:
+        foreign, english = self.features["foreign"], self.features["english"]
+        projector = new_projector(foreign.dim, english.dim, self.settings)
+        if folder is None or TrainingPosition.read(folder).stage == "a":
             self._check_adapters()
             self._stage_a(projector, folder)
             folder = None
         else:
             checkpoints.restore_projector(folder, projector)
         self._stage_b(projector, folder)
-
-    def _projector(self) -> Projector:
-        return new_projector(self.features["foreign"].dim, self.features["english"].dim, self.settings)
 
     def _check_adapters(self) -> None:
         """Find out before Stage A, not after it, that the decoder has none of the layers to adapt."""
@@ -114,17 +116,15 @@ class Run:
             empty = AutoModelForCausalLM.from_config(config)
         with_lora(empty, lora)
 
-    # Stage A ------------------------------------------------------------------------------------------
-
     def _stage_a(self, projector: Projector, folder: Path | None) -> None:
         settings = self.settings.stage_a
         train, validation = self.dir.read_pairs("train"), self.dir.read_pairs("validation")
         if not settings.enabled:
             return
         n, m = len(train), len(validation)
-        foreign = torch.from_numpy(self.features["foreign"].vectors[np.arange(n + m)])
-        teacher = torch.from_numpy(self.features["english"].vectors[np.arange(n + m)])
-        data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(train))
+        foreign, teacher = self.features["foreign"].vectors, self.features["english"].vectors
+        held_out = [torch.from_numpy(vectors[np.arange(n, n + m)]) for vectors in (foreign, teacher)]
+        data = AlignmentData(MappedRows(foreign, n), MappedRows(teacher, n), sentence_numbers(train))
         encoded = self.features.get("encoded_english")
         english = MappedRows(encoded.vectors, n) if encoded is not None else None
         data = prepare_alignment(projector, data, settings, english)
@@ -134,18 +134,18 @@ class Run:
         seed_worker(self.settings, self.rank)
         if folder is not None:
             checkpoints.restore_stage_a(folder, stage)
-        self._rewind("a", stage.step)
-        if m and stage.step == 0:  # where a regression is as good as it gets, the steps spoil nothing
-            stage.record_validation(validate(projector, foreign[n:], teacher[n:]))
+        self._rewind_history("a", stage.step)
+        if m and stage.step == 0:  # a linear start may be better than anything the steps find
+            stage.record_validation(validate(projector, *held_out))
 
         def evaluate() -> dict[str, float]:
-            if not m:  # a small corpus may leave none
+            if not m:  # a small corpus may leave no validation pairs
                 return {}
-            found = validate(projector, foreign[n:], teacher[n:])
-            stage.record_validation(found)
-            return {"validation/r1": found.r1, "validation/r10": found.r10}
+            result = validate(projector, *held_out)
+            stage.record_validation(result)
+            return {"validation/r1": result.r1, "validation/r10": result.r10}
 
-        self.loop.go(
+        self.loop.run(
             "a",
             stage,
             stage.steps,
@@ -155,17 +155,17 @@ class Run:
         )
         stage.keep_best()
 
-    # Stage B ------------------------------------------------------------------------------------------
-
     def _stage_b(self, projector: Projector, folder: Path | None) -> None:
         settings = self.settings
         train = self.dir.read_pairs("train")
         projector.to(self.device)
         states = torch.from_numpy(self.features["english"].vectors[np.arange(len(train))])
-        teacher = torch.cat([projector.normalise(part.to(self.device)).cpu() for part in states.split(8_192)])
+        teacher = torch.cat(
+            [projector.normalise(part.to(self.device)).cpu() for part in states.split(TEACHER_ROWS)]
+        )
         bf16 = engines.has_bf16(settings, self.device)
         decoder = Decoder.load(settings.decoder, str(self.device), torch.bfloat16 if bf16 else None)
-        torch.manual_seed(settings.seed)  # the same fresh weights on every worker
+        torch.manual_seed(settings.seed)  # the same initial weights on every worker
         slots = new_slots(decoder, settings, self.token_dim).to(self.device)
         model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
         if settings.decoder.gradient_checkpointing:
@@ -173,27 +173,27 @@ class Run:
         source = ExampleSource(
             train, decoder.prompt_builder, settings.stage_b, settings.slots, settings.seed, self.language
         )
-        engine = engines.wrap(model, settings, source.count, self.workers, bf16)
+        engine = engines.initialize(model, settings, source.count, self.workers, bf16)
         stage = StageB(
             engine, engine.optimizer, source, self.features["foreign"], teacher, settings.stage_b, self.device
         )
         seed_worker(settings, self.rank)
         if folder is not None:
             stage.step = checkpoints.restore_stage_b(folder, engine)
-        self._rewind("b", stage.step)
+        self._rewind_history("b", stage.step)
         engine.train()
         batches = self._validation_batches(decoder, len(train))
         held_out = self._held_out(model, decoder, len(train))
 
         def evaluate() -> dict[str, float]:
-            found = {"validation/loss": stage.held_out(batches)} if batches else {}
+            figures = {"validation/loss": stage.held_out(batches)} if batches else {}
             if held_out is not None:
                 engine.train(False)
-                found |= {f"validation/{name}": value for name, value in held_out.evaluate().items()}
+                figures |= {f"validation/{name}": value for name, value in held_out.evaluate().items()}
                 engine.train()
-            return found
+            return figures
 
-        self.loop.go(
+        self.loop.run(
             "b",
             stage,
             settings.stage_b.steps,
@@ -201,11 +201,11 @@ class Run:
             evaluate,
             lambda metrics: checkpoints.report_stage_b(engine, projector, stage.step, metrics),
         )
-        with engines.whole(engine) as trained:
+        with engines.gathered_parameters(engine) as trained:
             if self.rank == 0:
-                from llink_ray.cluster.write_bundle import draft
+                from llink_ray.cluster.write_bundle import save_trained_weights
 
-                draft(self.dir, trained)
+                save_trained_weights(self.dir, trained)
         torch.distributed.barrier()
 
     def _held_out(self, model: LlinkModel, decoder: Decoder, offset: int) -> HeldOut | None:
@@ -216,22 +216,22 @@ class Run:
         return HeldOut(model, decoder, self.settings, self.language, pairs, foreign, teacher, offset)
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Encoded]]:
+        """One example of each of the first validation pairs; ``offset`` is the first one's feature row."""
         settings = self.settings.stage_b
-        pairs = source_pairs(self.dir.read_pairs("validation")[:128], settings.source)
+        pairs = source_pairs(
+            self.dir.read_pairs("validation")[: settings.validation_examples], settings.source
+        )
         drawn = training_examples(pairs, self.settings.seed, 0, settings.translate_share, 1)
-        rows = tokenise(decoder.prompt_builder, drawn, self.settings.slots, self.language)
+        examples = tokenise(decoder.prompt_builder, drawn, self.settings.slots, self.language)
         batches = []
-        for start in range(0, len(rows), 32):
-            part = rows[start : start + 32]
-            prompts = collate([r.prompt for r in part], [r.answer for r in part])
-            rows_of = [offset + pair for r in part for pair in r.pairs]
-            counts = [count for r in part for count in r.slot_counts]
-            sources = load_sources(self.features["foreign"], np.array(rows_of), counts)
-            batches.append((prompts, sources))
+        for start in range(0, len(examples), settings.validation_batch_size):
+            part = examples[start : start + settings.validation_batch_size]
+            prompts = collate([e.prompt for e in part], [e.answer for e in part])
+            rows = np.array([offset + pair for e in part for pair in e.pairs])
+            counts = [count for e in part for count in e.slot_counts]
+            batches.append((prompts, load_sources(self.features["foreign"], rows, counts)))
         return batches
 
-    # Both ---------------------------------------------------------------------------------------------
-
-    def _rewind(self, stage: str, step: int) -> None:
+    def _rewind_history(self, stage: str, step: int) -> None:
         if self.rank == 0:
             history.rewind(self.dir.history, stage, step)

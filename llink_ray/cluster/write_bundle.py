@@ -1,4 +1,4 @@
-"""The end of a run: a draft of the bundle, figures measured on what was saved, the bundle itself."""
+"""The end of a run: the trained weights are saved, measured as a user will load them, and bundled."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from llink_ray.storage.atomic import atomic_directory
 from llink_ray.text.normalisation import FIRST_VERSION
 
 
-def draft(run: RunDir, model: LlinkModel) -> None:
-    """Keep the trained weights before anything is measured, whole or not at all.
+def save_trained_weights(run: RunDir, model: LlinkModel) -> None:
+    """Save the trained weights before anything is measured, all or nothing.
 
     Raises:
         JobFailed: the disk refused.
@@ -43,7 +43,9 @@ def draft(run: RunDir, model: LlinkModel) -> None:
         save_parts(folder, model.projector, model.slots, model.decoder)
 
 
-def finish(run: RunDir, settings: Settings, device: torch.device, features: dict[str, Features]) -> None:
+def measure_and_write_bundle(
+    run: RunDir, settings: Settings, device: torch.device, features: dict[str, Features]
+) -> None:
     """Measure the bundle as its user will load it, then write it again with its figures in it."""
     info = _info(run.read_json(run.record), settings, features)
     weights = run.draft

@@ -33,10 +33,13 @@ class Prompts:
     """(B, S) 1 where something stands."""
     labels: torch.Tensor
     """(B, S) token ids of the answer, ``IGNORED`` elsewhere."""
+    answer_length: int
+    """Tokens of the longest answer."""
 
     def to(self, device: torch.device) -> Prompts:
         """On another device."""
-        return Prompts(self.ids.to(device), self.mask.to(device), self.labels.to(device))
+        tensors = (self.ids.to(device), self.mask.to(device), self.labels.to(device))
+        return Prompts(*tensors, self.answer_length)
 
 
 def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | None = None) -> Prompts:
@@ -52,7 +55,7 @@ def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | No
         mask[i, length - len(whole) :] = 1
         if answer:
             labels[i, length - len(answer) :] = torch.tensor(list(answer))
-    return Prompts(ids, mask, labels)
+    return Prompts(ids, mask, labels, max(map(len, behind)))
 
 
 class LlinkModel(nn.Module):

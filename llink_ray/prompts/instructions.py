@@ -76,26 +76,42 @@ def source_pairs(pairs: Sequence[Pair], source: Literal["foreign", "english"]) -
     return [replace(pair, foreign=pair.english) for pair in pairs]
 
 
+def question_kinds(pairs: Sequence[Pair]) -> Counter[str]:
+    """How many questions of each kind the pairs have."""
+    return Counter(question.kind for pair in pairs for question in pair.questions)
+
+
+def pair_examples(
+    pair: Pair, index: int, kinds: Counter[str], seed: int, epoch: int, translate_share: float, count: int
+) -> list[Example]:
+    """``count`` examples of the pair at ``index`` for one epoch.
+
+    Each is a translation with probability ``translate_share`` (always where the pair has no questions), else
+    one of the pair's questions, weighted by how rare its kind is, so that all kinds are trained. The draws
+    depend on ``kinds`` (:func:`question_kinds` of the corpus), ``seed``, ``epoch`` and ``index`` alone, so
+    any worker can draw any pair's examples.
+    """
+    rng = random.Random(f"{seed}:{epoch}:{index}")
+    examples = []
+    for _ in range(count):
+        if not pair.questions or rng.random() < translate_share:
+            examples.append(_translation(pair, index, rng.choice(TRANSLATION_INSTRUCTIONS)))
+        else:
+            weights = [1 / kinds[question.kind] for question in pair.questions]
+            examples.append(_question(pair, index, rng.choices(pair.questions, weights)[0]))
+    return examples
+
+
 def training_examples(
     pairs: Sequence[Pair], seed: int, epoch: int, translate_share: float, per_pair: int
 ) -> list[Example]:
-    """``per_pair`` examples of each pair for one epoch, pair by pair, not shuffled.
-
-    Each is a translation with probability ``translate_share`` (always where the pair has no questions), else
-    one of the pair's questions, weighted by how rare its kind is, so that all kinds are trained. The draws of
-    a pair depend on the corpus, ``seed``, ``epoch`` and its index alone, so any worker can draw any part.
-    """
-    kinds = Counter(question.kind for pair in pairs for question in pair.questions)
-    examples = []
-    for index, pair in enumerate(pairs):
-        rng = random.Random(f"{seed}:{epoch}:{index}")
-        for _ in range(per_pair):
-            if not pair.questions or rng.random() < translate_share:
-                examples.append(_translation(pair, index, rng.choice(TRANSLATION_INSTRUCTIONS)))
-            else:
-                weights = [1 / kinds[question.kind] for question in pair.questions]
-                examples.append(_question(pair, index, rng.choices(pair.questions, weights)[0]))
-    return examples
+    """The :func:`pair_examples` of each pair for one epoch, pair by pair, not shuffled."""
+    kinds = question_kinds(pairs)
+    return [
+        example
+        for index, pair in enumerate(pairs)
+        for example in pair_examples(pair, index, kinds, seed, epoch, translate_share, per_pair)
+    ]
 
 
 def in_passages(
@@ -106,19 +122,26 @@ def in_passages(
     english_share: float,
     key: str,
 ) -> list[Example]:
-    """The same examples, ``share`` of them within a passage of 2 to ``max_sentences`` sentences.
+    """:func:`in_passage` of each example, seeded by ``key`` and its index."""
+    return [
+        in_passage(example, pairs, share, max_sentences, english_share, f"{key}:{index}")
+        for index, example in enumerate(examples)
+    ]
 
-    The other sentences are drawn from ``pairs``, which the examples came from; ``english_share`` of them are
-    given in English. Instructions name the sentence by its number; some short passages are translated whole.
-    ``key`` and the example's index seed the draws.
+
+def in_passage(
+    example: Example, pairs: Sequence[Pair], share: float, max_sentences: int, english_share: float, key: str
+) -> Example:
+    """The example, with probability ``share`` within a passage of 2 to ``max_sentences`` sentences.
+
+    The other sentences are drawn from ``pairs``, which the example came from; ``english_share`` of them are
+    given in English. The instruction names the sentence by its number; some short passages are translated
+    whole. ``key`` seeds the draws.
     """
-    placed = []
-    for index, example in enumerate(examples):
-        rng = random.Random(f"{key}:{index}")
-        if share and rng.random() < share:
-            example = _in_passage(example, pairs, rng.randint(2, max_sentences), english_share, rng)
-        placed.append(example)
-    return placed
+    rng = random.Random(key)
+    if share and rng.random() < share:
+        return _in_passage(example, pairs, rng.randint(2, max_sentences), english_share, rng)
+    return example
 
 
 def _in_passage(

@@ -118,6 +118,8 @@ class StageBSettings(Section):
     """Linear warm-up, then cosine to zero."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Of AdamW."""
     clip: PositiveFloat = 1.0
     """Largest gradient norm."""
     examples_per_pair: PositiveInt = 1
@@ -144,6 +146,10 @@ class StageBSettings(Section):
     """The usage objective."""
     evaluate_every: PositiveInt = 200
     """Steps between two evaluations of the validation loss."""
+    validation_examples: PositiveInt = 128
+    """Validation pairs in it, with an example of each."""
+    validation_batch_size: PositiveInt = 32
+    """Of these, in one forward pass."""
     validation_answers: int = Field(default=0, ge=0)
     """Validation questions that each evaluation also answers; 0 for none. Sweeps compare trials by them."""
 

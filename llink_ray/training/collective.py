@@ -82,7 +82,7 @@ def mean_over_workers(values: dict[str, float]) -> dict[str, float]:
     return dict(zip(values, (packed / workers).tolist(), strict=True))
 
 
-def share(count: int) -> slice:
+def local_rows(count: int) -> slice:
     """This worker's contiguous part of ``count`` rows; ``count`` divides by the workers."""
     rank, workers = world()
     size = count // workers

@@ -1,35 +1,38 @@
-"""Stage B's batches: which examples make up a step, as token ids; the same for any number of workers."""
+"""Stage B's batches: the examples of a step as token ids, the same for any number of workers."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from llink_ray.corpus.pair import Pair
 from llink_ray.models.llink import Prompts, collate
 from llink_ray.prompts.builder import PromptBuilder
-from llink_ray.prompts.instructions import Example, in_passages, source_pairs, training_examples
+from llink_ray.prompts.instructions import Example, in_passage, pair_examples, question_kinds, source_pairs
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.text.languages import Language
-from llink_ray.training.sampler import bucketed, effective_batch_size
+from llink_ray.training.sampler import BucketedBatches, Indices, effective_batch_size
 
 LONGEST_ANSWER = 256
-"""Answer tokens kept in training; longer ones are cut and, having no end, don't teach to stop there."""
+"""Answer tokens kept in training; a longer answer is cut and, having no end token, does not teach to stop."""
+CACHED_EXAMPLES = 32_768
+"""Tokenised examples kept, so that a small corpus is tokenised once an epoch and a large one fits memory."""
 
 
 @dataclass(frozen=True)
 class Tokenised:
-    """One example as the decoder will see it."""
+    """One example in token ids."""
 
     prompt: list[int]
     answer: list[int]
     words: list[list[int]]
-    """Of the English of each sentence that slots stand for, in order."""
+    """The English of each sentence that slots represent, in order."""
     pairs: list[int]
     """Row of the features of each such sentence."""
     slot_counts: list[int]
@@ -44,7 +47,9 @@ def tokenise(
         Tokenised(
             prompt=prompt.slot_prompt(e.instruction, e.segments, slots, language),
             answer=prompt.answer_ids(e.answer)[:LONGEST_ANSWER],
-            words=[prompt.token_ids(" " + _said(s.english, slots)) for s in e.sentences if not s.as_text],
+            words=[
+                prompt.token_ids(" " + _slot_text(s.english, slots)) for s in e.sentences if not s.as_text
+            ],
             pairs=[s.pair_index for s in e.sentences if not s.as_text],
             slot_counts=[slots.slot_count(s.foreign) for s in e.sentences if not s.as_text],
         )
@@ -52,8 +57,8 @@ def tokenise(
     ]
 
 
-def _said(english: str, slots: SlotSettings) -> str:
-    """What the slots should say of a sentence: with a numerals lane, not its digits."""
+def _slot_text(english: str, slots: SlotSettings) -> str:
+    """What the slots are to represent of a sentence: with a numerals lane, not its digits."""
     return "".join(c for c in english if not c.isdecimal()) if slots.numerals else english
 
 
@@ -65,7 +70,7 @@ def sentence_numbers(pairs: Sequence[Pair]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """One forward's worth of one worker."""
+    """What one worker puts through one forward pass."""
 
     prompts: Prompts
     words: torch.Tensor
@@ -83,7 +88,7 @@ class MicroBatch:
 
 
 class ExampleSource:
-    """Step -> batch, as a pure function."""
+    """Step -> batch, as a pure function. Examples are drawn and tokenised when a batch first needs them."""
 
     def __init__(
         self,
@@ -95,42 +100,49 @@ class ExampleSource:
         language: Language | None,
     ) -> None:
         self.pairs = source_pairs(pairs, settings.source)
-        self.prompt, self.settings, self.slots, self.seed = prompt, settings, slots, seed
-        self.language = language
+        # A copy, because batches are made in a thread of their own, and a tokenizer has a state.
+        self.prompt = PromptBuilder(copy.deepcopy(prompt.tokenizer))
+        self.settings, self.slots, self.seed, self.language = settings, slots, seed, language
         self.count = len(pairs) * settings.examples_per_pair
         self._sentences = sentence_numbers(pairs)
-        self._epoch = lru_cache(maxsize=1)(self._make_epoch)
+        self._kinds = question_kinds(self.pairs)
+        self._example = lru_cache(CACHED_EXAMPLES)(self._make_example)
+        self._batches = lru_cache(maxsize=1)(self._bucketed_batches)
 
-    def _make_epoch(self, epoch: int, workers: int) -> tuple[list[Tokenised], list[npt.NDArray[np.int64]]]:
+    def _make_example(self, epoch: int, index: int) -> Tokenised:
         s = self.settings
-        drawn = training_examples(self.pairs, self.seed, epoch, s.translate_share, s.examples_per_pair)
-        key = f"passages:{self.seed}:{epoch}"
-        drawn = in_passages(
+        pair, draw = divmod(index, s.examples_per_pair)
+        drawn = pair_examples(
+            self.pairs[pair], pair, self._kinds, self.seed, epoch, s.translate_share, draw + 1
+        )[draw]
+        key = f"passages:{self.seed}:{epoch}:{index}"
+        example = in_passage(
             drawn, self.pairs, s.passage_share, s.passage_sentences, s.passage_english_share, key
         )
-        examples = tokenise(self.prompt, drawn, self.slots, self.language)
-        lengths = np.array([len(e.prompt) + len(e.answer) for e in examples])
-        size = effective_batch_size(s.batch_size, len(examples), workers)
-        return examples, bucketed(lengths, size, self.seed, epoch)
+        return tokenise(self.prompt, [example], self.slots, self.language)[0]
+
+    def _bucketed_batches(self, epoch: int, batch_size: int) -> BucketedBatches:
+        def lengths(rows: Indices) -> Indices:
+            examples = [self._example(epoch, index) for index in rows.tolist()]
+            return np.array([len(e.prompt) + len(e.answer) for e in examples])
+
+        return BucketedBatches(self.count, batch_size, self.seed, epoch, lengths)
 
     def step(self, step: int, rank: int, workers: int) -> list[MicroBatch]:
         """The micro-batches of ``rank`` in 0-based ``step``."""
         size = effective_batch_size(self.settings.batch_size, self.count, workers)
-        epoch, place = divmod(step, self.count // size)
-        examples, batches = self._epoch(epoch, workers)
-        batch = [examples[i] for i in batches[place]]
+        epoch, position = divmod(step, self.count // size)
+        batch = [self._example(epoch, i) for i in self._batches(epoch, size)[position].tolist()]
         tokens, rows = sum(len(e.answer) for e in batch), sum(len(e.pairs) for e in batch)
-        mine = batch[rank * len(batch) // workers : (rank + 1) * len(batch) // workers]
-        size = min(self.settings.micro_batch_size or len(mine), len(mine))
-        parts = [mine[i : i + size] for i in range(0, len(mine), size)]
+        local = batch[rank * len(batch) // workers : (rank + 1) * len(batch) // workers]
+        size = min(self.settings.micro_batch_size or len(local), len(local))
+        parts = [local[i : i + size] for i in range(0, len(local), size)]
         share = workers * len(parts)
-        return [self._micro(part, share / tokens, share / rows) for part in parts]
+        return [self._micro_batch(part, share / tokens, share / rows) for part in parts]
 
-    def _micro(self, examples: list[Tokenised], scale: float, row_scale: float) -> MicroBatch:
-        said = [words for e in examples for words in e.words]
-        words = torch.full((len(said), max(1, *map(len, said))), -1)
-        for i, row in enumerate(said):
-            words[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+    def _micro_batch(self, examples: list[Tokenised], scale: float, row_scale: float) -> MicroBatch:
+        ids = [torch.tensor(ids, dtype=torch.long) for e in examples for ids in e.words]
+        words = pad_sequence(ids, batch_first=True, padding_value=-1)
         prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
         pairs = torch.tensor([pair for e in examples for pair in e.pairs])
         counts = torch.tensor([count for e in examples for count in e.slot_counts])

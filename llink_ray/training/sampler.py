@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -19,26 +20,50 @@ def _order(count: int, seed: int, epoch: int) -> Indices:
 
 def batch(count: int, batch_size: int, seed: int, step: int) -> Indices:
     """Rows of step ``step`` (0-based); each epoch is a new permutation, its ragged end left out."""
-    per_epoch = count // batch_size
-    epoch, place = divmod(step, per_epoch)
-    return _order(count, seed, epoch)[place * batch_size : (place + 1) * batch_size]
+    epoch, position = divmod(step, count // batch_size)
+    return _order(count, seed, epoch)[position * batch_size : (position + 1) * batch_size]
 
 
-def bucketed(lengths: Indices, batch_size: int, seed: int, epoch: int, pool: int = 16) -> list[Indices]:
+class BucketedBatches:
     """One epoch's batches of rows of like length, in random order.
 
-    Rows are shuffled, sorted by ``lengths`` within pools of ``pool`` batches, cut, and the batches
-    shuffled: padding is saved, chance is kept. The ragged end is left out before the sorting, or it
-    would always be the longest rows.
+    Rows are shuffled, sorted by length within pools of ``pool`` batches, cut, and the batches shuffled: this
+    saves padding and stays random. The ragged end is left out before the sorting, or it would always be the
+    longest rows. Lengths are computed for a pool when the first of its batches is read.
+
+    Args:
+        count: rows of the epoch.
+        lengths: rows (n,) -> their lengths (n,).
     """
-    rng = np.random.default_rng([seed, epoch, 1])
-    order = rng.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
-    batches: list[Indices] = []
-    for start in range(0, len(order), pool * batch_size):
-        part = order[start : start + pool * batch_size]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += np.split(part, len(part) // batch_size)
-    return [batches[i] for i in rng.permutation(len(batches))]
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        lengths: Callable[[Indices], Indices],
+        pool: int = 16,
+    ) -> None:
+        rng = np.random.default_rng([seed, epoch, 1])
+        self._size, self._pool, self._lengths = batch_size, pool, lengths
+        self._rows = rng.permutation(count)[: count // batch_size * batch_size]  # sorted pool by pool
+        self._batches = rng.permutation(count // batch_size)
+        self._sorted: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, position: int) -> Indices:
+        """Rows (batch_size,) of the batch at ``position``."""
+        index = int(self._batches[position])
+        pool = index // self._pool
+        if pool not in self._sorted:
+            span = self._pool * self._size
+            rows = self._rows[pool * span : (pool + 1) * span]  # a view
+            rows[:] = rows[np.argsort(self._lengths(rows), kind="stable")]
+            self._sorted.add(pool)
+        return self._rows[index * self._size : (index + 1) * self._size]
 
 
 def effective_batch_size(batch_size: int, count: int, workers: int) -> int:

@@ -1,4 +1,4 @@
-"""Stage B: slots and LoRA under the supervised loss, made to use the slots (paper, section 3.3)."""
+"""Stage B: slots and LoRA are trained on the supervised loss and a usage objective (paper, section 3.3)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from llink_ray.models.slots import Slots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.collective import gather, mean_over_workers, row_counts, world
-from llink_ray.training.examples import ExampleSource, MicroBatch
+from llink_ray.training.examples import ExampleSource
+from llink_ray.training.prefetch import Prefetcher
 from llink_ray.training.schedule import warm_cosine
+from llink_ray.training.telemetry import Metrics, Throughput, to_floats
 
 
 def ablated(slots: Slots, how: str) -> Slots:
-    """What stands in for slots to see what they are worth.
+    """What replaces slots to measure their use.
 
-    ``zero``; ``shuffle``: another row's slots; ``mean``: the batch's mean. Without gradient: the term
-    must not be won by spoiling a neighbour's slots.
+    ``zero``; ``shuffle``: another row's slots; ``mean``: the batch's mean. Without gradient, so that the
+    usage term cannot be lowered by making a neighbour's slots worse.
     """
     if how == "zero":
         return slots.with_vectors(torch.zeros_like(slots.vectors))
-    everyone = gather(slots.vectors).detach()  # (N_all, K, d)
+    gathered = gather(slots.vectors).detach()  # (N_all, K, d)
     if how == "shuffle":
         first = sum(row_counts(len(slots))[: world()[0]])
-        return slots.with_vectors(everyone.roll(1, 0)[first : first + len(slots)])
-    return slots.with_vectors(everyone.mean(0, keepdim=True).expand_as(slots.vectors))
+        return slots.with_vectors(gathered.roll(1, 0)[first : first + len(slots)])
+    return slots.with_vectors(gathered.mean(0, keepdim=True).expand_as(slots.vectors))
 
 
 class Objective(nn.Module):
@@ -66,10 +68,10 @@ class Objective(nn.Module):
         embedded, mask, labels = model.embed(prompts, slots), prompts.mask, prompts.labels
         with_usage = with_usage and slots.width > 0
         if with_usage:
-            other = model.embed(prompts, ablated(slots, s.usage.ablation))
-            embedded = torch.cat([embedded, other])  # (2B, S, d)
+            without = model.embed(prompts, ablated(slots, s.usage.ablation))
+            embedded = torch.cat([embedded, without])  # (2B, S, d)
             mask, labels = mask.repeat(2, 1), labels.repeat(2, 1)
-        keep = int((labels >= 0).sum(-1).max()) + 1
+        keep = prompts.answer_length + 1
         logits = model.decode(embedded, mask, keep)  # (B or 2B, keep, V)
         nats, counts = losses.supervised(logits, labels[:, -keep:])  # both (B or 2B,)
         size = len(prompts.ids)
@@ -83,12 +85,11 @@ class Objective(nn.Module):
                 term = losses.usage(mean[:size], mean[size:], s.usage.margin)
             parts["usage"] = term.mean()
             total = total + s.usage.weight * parts["usage"]
-        held = slots.width > 0
-        if held and teacher is not None and words is not None and sentences is not None:
-            total = total + self._hold(slots, projected, teacher, words, sentences, row_scale, parts)
+        if slots.width > 0 and teacher is not None and words is not None and sentences is not None:
+            total = total + self._alignment(slots, projected, teacher, words, sentences, row_scale, parts)
         return total, {name: value.detach() for name, value in parts.items()}
 
-    def _hold(
+    def _alignment(
         self,
         slots: Slots,
         projected: torch.Tensor,
@@ -98,40 +99,41 @@ class Objective(nn.Module):
         row_scale: float,
         parts: dict[str, torch.Tensor],
     ) -> torch.Tensor:
-        """Terms that keep the slots near what Stage A found and the English says."""
+        """Terms that keep the slots near the Stage A vector and the English."""
         s, total = self.settings, projected.new_zeros(())
         mean = slots.mean()  # (N, d)
         if s.cosine_weight:
             parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).sum() * row_scale
             total = total + s.cosine_weight * parts["cosine"]
         if s.contrastive_weight:
-            everyone, targets, own = gather(mean), gather(teacher), gather(sentences)
+            queries, targets, own = gather(mean), gather(teacher), gather(sentences)
             workers = world()[1]
             # Each worker holds the gradient of its own rows of the whole loss; engines average over workers.
-            parts["contrastive"] = losses.contrastive(everyone, targets, own, s.contrastive_temperature)
-            pulled = parts["contrastive"] * workers - parts["contrastive"].detach() * (workers - 1)
-            total = total + s.contrastive_weight * pulled
+            parts["contrastive"] = losses.contrastive(queries, targets, own, s.contrastive_temperature)
+            scaled_up = parts["contrastive"] * workers - parts["contrastive"].detach() * (workers - 1)
+            total = total + s.contrastive_weight * scaled_up
         if s.bag_of_words_weight or s.words_in_order_weight:
-            # Slots leave with the norm of embeddings; the output rows expect the decoder's final scale.
+            # Slots have the norm of embeddings; the output layer expects the decoder's final scale.
             scaled = F.layer_norm(slots.vectors, slots.vectors.shape[-1:])
             head = self.model.decoder.get_output_embeddings()
-            read = head(scaled.to(head.weight.dtype)).float()  # (N, K, V)
+            logits = head(scaled.to(head.weight.dtype)).float()  # (N, K, V)
             if s.bag_of_words_weight:
-                parts["bag_of_words"] = losses.bag_of_words(read, words, slots.counts).sum() * row_scale
+                parts["bag_of_words"] = losses.bag_of_words(logits, words, slots.counts).sum() * row_scale
                 total = total + s.bag_of_words_weight * parts["bag_of_words"]
             if s.words_in_order_weight:
-                parts["words_in_order"] = losses.words_in_order(read, words, slots.counts).sum() * row_scale
+                parts["words_in_order"] = losses.words_in_order(logits, words, slots.counts).sum() * row_scale
                 total = total + s.words_in_order_weight * parts["words_in_order"]
         return total
 
 
 class Engine(Protocol):
-    """What drives the objective: DeepSpeed's engine, or :class:`PlainEngine`."""
+    """What optimises the objective: DeepSpeed's engine, or :class:`PlainEngine`."""
 
     def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
     def backward(self, loss: torch.Tensor) -> Any: ...
     def step(self) -> Any: ...
     def train(self, mode: bool = True) -> Any: ...
+    def get_global_grad_norm(self) -> torch.Tensor | float | None: ...
 
 
 def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[str, Any]]:
@@ -148,7 +150,8 @@ class PlainEngine:
         self, objective: Objective, optimizer: torch.optim.Optimizer, clip: float, accumulation: int = 1
     ) -> None:
         self.objective, self.optimizer, self.clip = objective.train(), optimizer, clip
-        self.accumulation, self._seen = accumulation, 0
+        self.accumulation, self._micro_batches = accumulation, 0
+        self._gradient_norm: torch.Tensor | None = None
 
     def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The objective's forward."""
@@ -161,21 +164,25 @@ class PlainEngine:
 
     def step(self) -> None:
         """Update at the end of an accumulation."""
-        self._seen += 1
-        if self._seen % self.accumulation:
+        self._micro_batches += 1
+        if self._micro_batches % self.accumulation:
             return
         trained = [p for g in self.optimizer.param_groups for p in g["params"]]
-        torch.nn.utils.clip_grad_norm_(trained, self.clip)
+        self._gradient_norm = torch.nn.utils.clip_grad_norm_(trained, self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
     def train(self, mode: bool = True) -> None:
-        """Training, or looking."""
+        """Training or evaluation mode."""
         self.objective.train(mode)
+
+    def get_global_grad_norm(self) -> torch.Tensor | None:
+        """Norm of the last step's gradient before clipping."""
+        return self._gradient_norm
 
 
 class StageB:
-    """The loop's body: batch ``step`` through the engine; place in the schedule is the step alone."""
+    """The step of Stage B: batch ``step`` through the engine; the schedule depends on the step alone."""
 
     def __init__(
         self,
@@ -191,45 +198,47 @@ class StageB:
         self.foreign, self.teacher, self.settings, self.device = foreign, teacher, settings, device
         self.peaks = [g["lr"] for g in optimizer.param_groups]
         self.step = 0
+        self.batches = Prefetcher(self._prepare, settings.steps)
+        self.throughput = Throughput()
 
     @property
     def done(self) -> bool:
         """Whether all steps are done."""
         return self.step >= self.settings.steps
 
-    def advance(self) -> dict[str, float]:
-        """One optimizer step; returns the loss of the whole batch and its parts."""
+    def advance(self) -> dict[str, torch.Tensor | float]:
+        """One optimizer step; returns this worker's loss and its parts, learning rates, gradient norm."""
         s = self.settings
         factor = warm_cosine(self.step, s.steps, round(s.warmup_fraction * s.steps))
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         with_usage = bool(s.usage.every and s.usage.weight and self.step % s.usage.every == 0)
-        total: dict[str, float] = {}
-        micros = self.source.step(self.step, *world())
-        for micro in micros:
-            sources, teacher = self._gathered(micro)
-            loss, parts = self.engine(
-                micro.prompts.to(self.device),
-                sources,
-                teacher,
-                micro.words.to(self.device),
-                micro.sentences.to(self.device),
-                micro.scale,
-                micro.row_scale,
-                with_usage,
-            )
+        total: dict[str, torch.Tensor | float] = {}
+        micro_batches, examples, tokens = self.batches.take(self.step)
+        for arguments in micro_batches:
+            loss, parts = self.engine(*arguments, with_usage)
             self.engine.backward(loss)
             self.engine.step()
             for name, value in {"loss": loss.detach(), **{f"loss/{k}": v for k, v in parts.items()}}.items():
-                total[name] = total.get(name, 0.0) + float(value) / len(micros)
+                total[name] = total.get(name, 0.0) + value.double() / len(micro_batches)
         self.step += 1
-        return {**mean_over_workers(total), "learning_rate": self.peaks[0] * factor}
+        workers = world()[1]
+        self.throughput.count(examples * workers, tokens * workers, self.batches.wait_seconds)
+        for name, peak in zip(("", "/slots", "/scale"), self.peaks, strict=False):
+            total[f"learning_rate{name}"] = peak * factor
+        norm = self.engine.get_global_grad_norm()
+        return total if norm is None else {**total, "gradient_norm": norm}
+
+    def reduce(self, metrics: Metrics) -> dict[str, float]:
+        """The figures of :meth:`advance` as numbers, means over the workers, who call this together."""
+        figures = to_floats(metrics)
+        return {**figures, **mean_over_workers({k: v for k, v in figures.items() if k.startswith("loss")})}
 
     @torch.no_grad()
     def held_out(self, batches: Sequence[tuple[Prompts, Encoded]]) -> float:
-        """Mean nats a token of examples that are not trained on; every worker looks at the same.
+        """Mean nats a token of held-out examples; every worker computes the same.
 
-        Through the engine: weights that ZeRO 3 has spread are found nowhere else.
+        Through the engine, because weights that ZeRO 3 has partitioned exist nowhere else.
         """
         self.engine.train(False)
         nats, predicted = 0.0, 0
@@ -240,17 +249,31 @@ class StageB:
         self.engine.train()
         return nats / max(1, predicted)
 
-    def _gathered(self, micro: MicroBatch) -> tuple[Encoded, torch.Tensor]:
-        sources = load_sources(self.foreign, micro.pairs.numpy(), micro.slot_counts)
-        return sources.to(self.device), self.teacher[micro.pairs].to(self.device)
+    def _prepare(self, step: int) -> tuple[list[tuple[Any, ...]], int, int]:
+        """Arguments of the objective, on the device, by micro-batch; this worker's examples and tokens."""
+        device, micro_batches = self.device, self.source.step(step, *world())
+        arguments = [
+            (
+                micro.prompts.to(device),
+                load_sources(self.foreign, micro.pairs.numpy(), micro.slot_counts).to(device),
+                self.teacher[micro.pairs].to(device),
+                micro.words.to(device),
+                micro.sentences.to(device),
+                micro.scale,
+                micro.row_scale,
+            )
+            for micro in micro_batches
+        ]
+        masks = [micro.prompts.mask for micro in micro_batches]
+        return arguments, sum(map(len, masks)), sum(int(mask.sum()) for mask in masks)
 
 
 def load_sources(
     features: Features, rows: npt.NDArray[np.int64], slot_counts: torch.Tensor | Sequence[int]
 ) -> Encoded:
     """Features of some rows as the model takes them, and how many slots stand for each."""
-    tokens, mask = (None, None)
+    tokens, mask = None, None
     if features.tokens is not None:
-        tokens, mask = (torch.from_numpy(part) for part in features.tokens.gather(rows))
+        tokens, mask = map(torch.from_numpy, features.tokens.gather(rows))
     counts = torch.as_tensor(slot_counts, dtype=torch.long)
     return Encoded(torch.from_numpy(features.vectors[rows]), tokens, mask, slot_counts=counts)

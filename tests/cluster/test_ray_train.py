@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cluster_runs import settings
 
-from llink_ray.cluster.ray_train import explained, run_ray_train
+from llink_ray.cluster.ray_train import as_user_error, run_ray_train
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed, LlinkError
 
@@ -33,8 +33,8 @@ def fitted(ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         def train(config: dict[str, Any]) -> None:
             with (Path(config["run_dir"]) / "attempts").open("a") as file:
                 file.write("x")
-            worker.Run.__init__ = lambda self, config, log: None  # type: ignore[method-assign]
-            worker.Run.go = lambda self: loop()  # type: ignore[method-assign]
+            worker.TrainingWorker.__init__ = lambda self, config, log: None  # type: ignore[method-assign]
+            worker.TrainingWorker.run = lambda self: loop()  # type: ignore[method-assign]
             worker.train(config)
 
         with monkeypatch.context() as patch:
@@ -98,8 +98,8 @@ def test_the_cause_is_found_among_collateral_failures(tmp_path: Path) -> None:
     lost = WorkerHealthCheckFailedError("A worker health check failed.", RuntimeError("actor died"))
     gloo = RuntimeError("Connection closed by peer")
     wrong = LlinkError("lora.targets names no layers")
-    said = explained(WorkerGroupError("…", {0: gloo, 1: lost}), run, 3)
+    said = as_user_error(WorkerGroupError("…", {0: gloo, 1: lost}), run, 3)
     assert "process died 4 times" in str(said) and said.exit_code == 1
-    assert explained(WorkerGroupError("…", {0: gloo, 1: wrong}), run, 3) is wrong
-    assert explained(ControllerError(wrong), run, 3) is wrong
-    assert "Connection closed by peer" in str(explained(WorkerGroupError("…", {0: gloo}), run, 3))
+    assert as_user_error(WorkerGroupError("…", {0: gloo, 1: wrong}), run, 3) is wrong
+    assert as_user_error(ControllerError(wrong), run, 3) is wrong
+    assert "Connection closed by peer" in str(as_user_error(WorkerGroupError("…", {0: gloo}), run, 3))

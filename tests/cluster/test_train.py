@@ -20,6 +20,7 @@ from llink_ray.cluster.train_language import train_language
 from llink_ray.corpus.seen import SeenText
 from llink_ray.settings import configure
 from llink_ray.text.normalisation import VERSION
+from llink_ray.training import history
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -53,6 +54,12 @@ def test_the_command_ends_with_one_document_and_a_full_run_directory(one_worker:
     for name in ("run.json", "metrics.json", "answers.json", "report.md", "history.jsonl", "document.json"):
         assert (run / name).stat().st_size, name
     assert {path.name for path in (run / "plots").iterdir()} >= {"loss.png", "retrieval.png"}
+    assert list((run / "tensorboard").iterdir())
+    for stage, further in (("a", {"loss/contrastive"}), ("b", {"loss/usage", "learning_rate/slots"})):
+        record = next(r for r in history.read(run / history.NAME) if r["stage"] == stage)
+        assert further | {"loss", "learning_rate", "gradient_norm"} <= record.keys()
+        assert record["throughput/examples_per_second"] > 0 and record["memory/device_bytes"] > 0
+        assert record["throughput/data_wait_seconds"] < record["throughput/step_seconds"]
     assert not [name for name in ("draft", "unmeasured", "error.txt") if (run / name).exists()]
     assert read_bundle(bundle).language == "bo"
     assert read_bundle(bundle).normalisation == VERSION

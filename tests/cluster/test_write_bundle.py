@@ -12,7 +12,7 @@ from model_zoo import Lesson, in_memory, learn, small_settings
 from llink_ray.bundles.bundle import read_bundle
 from llink_ray.bundles.pipeline import load
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.cluster.write_bundle import draft, finish
+from llink_ray.cluster.write_bundle import measure_and_write_bundle, save_trained_weights
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.corpus.seen import FILE, SeenText
@@ -57,7 +57,7 @@ def finished(path: Path, lesson: Lesson, parts: dict[str, list[Pair]], **told: A
     run.write_json(run.record, record)
     for name, pairs in parts.items():
         run.write_pairs(name, pairs)
-    draft(run, taught.model)
+    save_trained_weights(run, taught.model)
     trained = [*parts["train"], *parts["validation"]]
     held_out = [*parts["test"][:MOST], *parts.get("unseen", [])[:MOST]]
 
@@ -69,7 +69,7 @@ def finished(path: Path, lesson: Lesson, parts: dict[str, list[Pair]], **told: A
         "english": teacher([pair.english for pair in [*trained, *held_out]]),
         "raw": teacher([pair.foreign for pair in held_out]),
     }
-    finish(run, taught.settings, torch.device("cpu"), features)
+    measure_and_write_bundle(run, taught.settings, torch.device("cpu"), features)
     metrics: dict[str, Any] = run.read_json(run.metrics)
     return metrics
 

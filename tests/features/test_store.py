@@ -12,7 +12,7 @@ import pytest
 from feature_fakes import DIM, TEXTS, FakeModel, spec, states, vector
 
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.features import FeatureSpec, FeatureStore
+from llink_ray.features import FeatureSpec, FeatureStore, RaggedRows
 from llink_ray.features.extract import compute_shard, extract
 from llink_ray.features.shard import load_view
 from llink_ray.settings import DecoderSettings, EncoderSettings
@@ -91,6 +91,27 @@ def test_token_states_are_padded_and_masked(store: FeatureStore) -> None:
             np.testing.assert_allclose(got[row][mask[row]], states(TEXTS[i]).numpy(), rtol=1e-3)
         assert not got[row][~mask[row]].any()
     assert tokens.gather([2])[0].shape == (1, 1, DIM)
+
+
+def test_rows_of_many_shards_are_those_of_one() -> None:
+    random = np.random.default_rng(0)
+    texts = [random.standard_normal((int(n), DIM)).astype(np.float32) for n in random.integers(0, 6, 40)]
+    split = np.split(random.permutation(40), [1, 2, 9, 30])  # uneven, out of order
+    locations = np.empty((2, 40), np.int64)
+    for shard, members in enumerate(split):
+        locations[0, members], locations[1, members] = shard, np.arange(len(members))
+    ragged = RaggedRows(
+        [(np.concatenate([texts[i] for i in s]), np.cumsum([0, *(len(texts[i]) for i in s)])) for s in split],
+        (locations[0], locations[1]),
+    )
+    assert ragged.lengths.tolist() == [len(text) for text in texts]
+    chosen = random.integers(-40, 40, 25)
+    states, mask = ragged.gather(chosen)
+    for row, index in enumerate(chosen):
+        np.testing.assert_array_equal(states[row][mask[row]], texts[index])
+        assert not states[row][~mask[row]].any() and mask[row].sum() == len(texts[index])
+    with pytest.raises(IndexError):
+        ragged.gather([40])
 
 
 def test_float32_token_states_are_exact(store: FeatureStore) -> None:

@@ -100,6 +100,18 @@ def test_a_batch_is_a_function_of_its_step(prompt: PromptBuilder) -> None:
     assert rows(make(prompt, batch_size=8, seed=1).step(3, 0, 1)) != unbroken[3]
 
 
+def test_a_large_corpus_is_not_tokenised_at_once(prompt: PromptBuilder) -> None:
+    """The first batch costs one pool of batches; the epoch is that of a source that read everything."""
+    many = [Pair(f"ཀ {n}", f"Number {n}{' and so on' * (n % 5)}.") for n in range(600)]
+    source = make(prompt, many, batch_size=4)
+    first = rows(source.step(0, 0, 1))
+    assert source._example.cache_info().misses == 16 * 4
+    backwards = make(prompt, many, batch_size=4)
+    for step in reversed(range(150)):
+        last = rows(backwards.step(step, 0, 1))
+    assert last == first and backwards._example.cache_info().misses == 600, "each example once"
+
+
 def test_the_same_english_is_the_same_sentence(prompt: PromptBuilder) -> None:
     pairs = [Pair("ཀ", "One."), Pair("ཁ", "Two."), Pair("ག", "One."), Pair("ང", "Three.")]
     assert sentence_numbers(pairs).tolist() == [0, 1, 0, 2]

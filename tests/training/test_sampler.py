@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llink_ray.errors import LlinkError
-from llink_ray.training.queue import Queue
-from llink_ray.training.sampler import batch, bucketed, effective_batch_size
+from llink_ray.training.negative_queue import NegativeQueue
+from llink_ray.training.sampler import BucketedBatches, batch, effective_batch_size
 from llink_ray.training.schedule import anneal, warm_cosine
 
 few = settings(max_examples=30, deadline=None)
+
+
+def bucketed(lengths: np.ndarray, size: int, seed: int, epoch: int, pool: int = 16) -> list[np.ndarray]:
+    batches = BucketedBatches(len(lengths), size, seed, epoch, lambda rows: lengths[rows], pool)
+    return [batches[position] for position in range(len(batches))]
 
 
 @few
@@ -61,6 +66,21 @@ def test_buckets_hold_like_lengths_in_random_order() -> None:
     assert not all(np.array_equal(left, right) for left, right in zip(batches, other, strict=True))
 
 
+def test_only_the_pools_that_are_read_are_measured() -> None:
+    measured: list[int] = []
+
+    def lengths(rows: np.ndarray) -> np.ndarray:
+        measured.extend(rows.tolist())
+        return rows % 7
+
+    batches = BucketedBatches(1_000, 10, 0, 0, lengths, pool=4)
+    backwards = [batches[position] for position in reversed(range(100))][::-1]
+    assert sorted(measured) == list(range(1_000)), "each row once"
+    measured.clear()
+    again = BucketedBatches(1_000, 10, 0, 0, lengths, pool=4)
+    assert np.array_equal(again[7], backwards[7]) and len(measured) == 40
+
+
 def test_the_longest_rows_get_their_turn() -> None:
     lengths = np.arange(50)  # 48 of 50 fit an epoch, and it must not always be the same 48
     met: set[int] = set()
@@ -84,7 +104,7 @@ def test_a_small_corpus_still_makes_a_batch(size: int, count: int, workers: int)
 
 
 def test_queue_keeps_the_newest() -> None:
-    queue = Queue(5, 2)
+    queue = NegativeQueue(5, 2)
     assert len(queue.held()[0]) == len(queue.held()[1]) == 0
     for start in (0, 3, 6, 9):
         ids = torch.arange(start, start + 3)
@@ -95,27 +115,27 @@ def test_queue_keeps_the_newest() -> None:
 
 
 def test_queue_smaller_than_a_batch_and_no_queue() -> None:
-    small = Queue(2, 1)
+    small = NegativeQueue(2, 1)
     small.push(torch.arange(5.0)[:, None], torch.arange(5))
     assert sorted(small.held()[1].tolist()) == [3, 4]
     assert torch.equal(small.held()[0][:, 0], small.held()[1].float())
-    none = Queue(0, 1)
+    none = NegativeQueue(0, 1)
     none.push(torch.ones(3, 1), torch.arange(3))
     assert none.held()[0].shape == (0, 1)
 
 
 def test_queue_takes_no_gradient() -> None:
-    queue = Queue(4, 2)
+    queue = NegativeQueue(4, 2)
     queue.push(torch.ones(2, 2, requires_grad=True) * 2, torch.arange(2))
     assert not queue.held()[0].requires_grad
 
 
 @pytest.mark.parametrize("pushed", [0, 1, 2, 5])
 def test_queue_goes_on_from_its_state(pushed: int) -> None:
-    def push(queue: Queue, turn: int) -> None:
+    def push(queue: NegativeQueue, turn: int) -> None:
         queue.push(torch.full((3, 2), float(turn)), torch.full((3,), turn))
 
-    unbroken, before, after = Queue(7, 2), Queue(7, 2), Queue(7, 2)
+    unbroken, before, after = NegativeQueue(7, 2), NegativeQueue(7, 2), NegativeQueue(7, 2)
     for turn in range(pushed):
         push(unbroken, turn)
         push(before, turn)

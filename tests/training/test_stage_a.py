@@ -32,7 +32,7 @@ def test_the_projector_learns_to_find_the_english() -> None:
 def test_loss_is_the_sum_of_its_parts() -> None:
     run = stage(data(), direction_weight=0.5, norm_weight=2.0)
     for _ in range(3):
-        told = run.advance()
+        told = run.reduce(run.advance())
         parts = told["loss/contrastive"] + 0.5 * told["loss/direction"] + 2 * told["loss/norm"]
         assert told["loss"] == pytest.approx(parts, rel=1e-6)
 

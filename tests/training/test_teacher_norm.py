@@ -143,6 +143,6 @@ def test_constants_of_a_large_corpus_come_from_rows_evenly_apart(monkeypatch: py
     features, settings = cone(), StageASettings(english=False)
     whole, part = linear(features), linear(features)
     prepare_alignment(whole, features, settings)
-    monkeypatch.setattr("llink_ray.training.stage_a._CONSTANTS_FROM", 160)
+    monkeypatch.setattr("llink_ray.training.stage_a.CONSTANTS_ROWS", 160)
     prepare_alignment(part, features, settings)
     assert torch.allclose(part.mean, whole.mean, atol=0.2) and not torch.equal(part.mean, whole.mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-class Queue:
+class NegativeQueue:
     """A ring of the newest ``size`` rows."""
 
     def __init__(self, size: int, dim: int, device: torch.device | None = None) -> None:

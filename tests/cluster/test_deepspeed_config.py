@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from llink_ray.cluster.engine import deepspeed_config
 from llink_ray.settings import DeepSpeedSettings
-from llink_ray.training.deepspeed import config
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 @pytest.mark.parametrize("offload", [False, True])
 def test_config(stage: int, offload: bool) -> None:
     settings = DeepSpeedSettings.model_validate({"zero_stage": stage, "offload": offload})
-    made = config(settings, micro_batch=4, accumulation=3, clip=0.7, bf16=True)
+    made = deepspeed_config(settings, micro_batch=4, accumulation=3, clip=0.7, bf16=True)
     assert made["train_micro_batch_size_per_gpu"] == 4
     assert made["gradient_accumulation_steps"] == 3
     assert made["gradient_clipping"] == 0.7
