@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llink_ray.engine.vocabulary import Vocabulary
-from llink_ray.prompts import SLOT_ID
-from llink_ray.prompts.builder import DELIMITERS, PromptBuilder
+from llink_ray.prompts import DELIMITERS, SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.conversation import SlotRegion
 from llink_ray.prompts.message import TEXT_PLACEHOLDER
 

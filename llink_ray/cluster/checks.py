@@ -8,8 +8,9 @@ from pathlib import Path
 from llink_ray.cluster.local_ray import require_capacity
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
-from llink_ray.models.locate import EMBEDDED, locate, require_pooling
+from llink_ray.models.locate import locate, require_pooling
 from llink_ray.settings import Settings
+from llink_ray.storage.redact import EMBEDDED
 from llink_ray.text.languages import Language, find
 
 

@@ -12,7 +12,8 @@ import torch
 from llink_ray.models.decoder import positions
 from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.slots import Slots
-from llink_ray.prompts.builder import DELIMITERS, SLOT_ID, PromptBuilder
+from llink_ray.prompts import DELIMITERS, SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import Language
 from llink_ray.text.numerals import numerals

@@ -16,7 +16,7 @@ from llink_ray.models.encoder import Encoded
 from llink_ray.models.loading import plainly
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import SlotModule, Slots, slot_module
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import LoraSettings, Settings
 
 IGNORED = -100

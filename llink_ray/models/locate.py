@@ -14,12 +14,11 @@ from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.pretrained.catalogue import find_model, pair_with
 from llink_ray.models.pretrained.prepared import HUB, prepared, read_source
 from llink_ray.storage.paths import is_junk
+from llink_ray.storage.redact import EMBEDDED
 
 _TOKENIZERS = frozenset(
     {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "vocab.bpe"}
 )
-EMBEDDED = "embedded"
-"""The model id that stands for the tiny models shipped in this package."""
 
 
 def locate(model: str, part: str) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from llink_ray.models.encoder import Encoded
-from llink_ray.prompts.builder import DELIMITERS
+from llink_ray.prompts import DELIMITERS
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.settings.slots import SLOT_VARIANTS
 

@@ -1,4 +1,6 @@
-"""Prompts: from an instruction and texts, or a conversation, to token ids with slots in them."""
+"""Prompts: from an instruction and texts, or from a conversation, to token ids with positions for slots."""
 
 SLOT_ID = -1
-"""Stands in a list of token ids where a soft slot, or one of the two delimiters around them, goes."""
+"""Stands in a list of token ids where a soft slot, or one of the delimiters around them, goes."""
+DELIMITERS = 2
+"""Learned embeddings around the slots of each text: one that opens, one that closes."""

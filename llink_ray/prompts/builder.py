@@ -8,14 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from llink_ray.errors import LlinkError
-from llink_ray.prompts import SLOT_ID as SLOT_ID
+from llink_ray.prompts import DELIMITERS, SLOT_ID
 from llink_ray.prompts.chat_format import ChatFormat, Messages
 from llink_ray.prompts.message import TEXT_PLACEHOLDER, ForeignSentence, Segment, number_sentences
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import Language
 
-DELIMITERS = 2
-"""Learned embeddings around the slots of each text: one that opens, one that closes."""
 _ANSWER_MARKER = "\ufffb"
 _CACHED_CHARACTERS = 1_000
 """Messages up to this length are cached: training asks the same instructions again and again."""

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 EMBEDDED = "embedded"
-"""The model id that means the tiny models of this package, whatever folders lie around."""
+"""Id of the tiny models in this package, whatever folder of that name there is."""
 
 _MODEL_KEYS = frozenset({"model", "base_model_name_or_path"})
 _PATH_KEYS = frozenset({"path", "directory"})

@@ -14,7 +14,7 @@ from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.evaluation.measure import measure, measure_apart
 from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.llink import collate
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.training.examples import tokenise
 
 TEXTS = [pair.foreign for pair in PAIRS[:6]]

@@ -16,7 +16,7 @@ from llink_ray.evaluation.attention import eager, layout
 from llink_ray.evaluation.insight import Insight, insight, readable
 from llink_ray.models.llink import collate
 from llink_ray.models.slots import Slots
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 
 ASK = "How many? Who?"
 TEXT, OTHERS = PAIRS[13].foreign, [pair.foreign for pair in PAIRS[:5]]

@@ -13,7 +13,7 @@ from llink_ray.errors import LlinkError
 from llink_ray.evaluation.passages import passages
 from llink_ray.models.llink import collate
 from llink_ray.models.slots import Slots
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.prompts.instructions import evaluation_examples, in_passages
 from llink_ray.training.examples import tokenise
 

@@ -12,7 +12,8 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import Slots
-from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
+from llink_ray.prompts import SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.message import Segment
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import find

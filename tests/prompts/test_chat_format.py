@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from model_zoo import tokenizer
 
 from llink_ray.errors import LlinkError
-from llink_ray.prompts.builder import DELIMITERS, SLOT_ID, PromptBuilder
+from llink_ray.prompts import DELIMITERS, SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.message import TEXT_PLACEHOLDER
 
 ROLES = {"u": "user", "s": "system", "d": "developer", "a": "assistant"}

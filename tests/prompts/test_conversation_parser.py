@@ -10,7 +10,8 @@ import pytest
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import load_tokenizer
-from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
+from llink_ray.prompts import SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.conversation import Conversation, ConversationParser, LanguageNotServed
 from llink_ray.prompts.message import TEXT_PLACEHOLDER, split_message
 from llink_ray.settings import DecoderSettings, SlotSettings

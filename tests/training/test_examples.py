@@ -10,7 +10,8 @@ from model_zoo import CHAT, tokenizer
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.models.llink import IGNORED
-from llink_ray.prompts.builder import SLOT_ID, PromptBuilder
+from llink_ray.prompts import SLOT_ID
+from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, MicroBatch, sentence_numbers, tokenise
 

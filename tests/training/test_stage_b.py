@@ -15,7 +15,7 @@ from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, Prompts, collate
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import Slots, slot_module
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.examples import MicroBatch

@@ -16,7 +16,7 @@ from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, collate
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import slot_module
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.collective import mean_over_workers, world
