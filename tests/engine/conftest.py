@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
-from decoding_zoo import Speaker, engine_for, speaker
+from engine_fixtures import TrainedLanguage, engine_for, trained_language
 from model_zoo import write_decoder
 
 from llink_ray.engine.batched_engine import BatchedEngine
@@ -15,25 +15,25 @@ RANKS = {"bo": 4, "km": 2, "am": 8}
 
 
 @pytest.fixture(scope="session")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Speaker]]:
+def languages_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[TrainedLanguage]]:
     """Decoder's name -> three languages on it, with adapters of different rank."""
-    root = tmp_path_factory.mktemp("spoken")
+    root = tmp_path_factory.mktemp("languages")
 
     @cache
-    def of(family: str) -> list[Speaker]:
+    def of(family: str) -> list[TrainedLanguage]:
         model = family if family == "embedded" else str(write_decoder(root / family / "decoder", family))
-        return [speaker(root / family / name, name, model, rank) for name, rank in RANKS.items()]
+        return [trained_language(root / family / name, name, model, rank) for name, rank in RANKS.items()]
 
     return of
 
 
 @pytest.fixture(scope="session")
-def speakers(spoken: Callable[[str], list[Speaker]]) -> list[Speaker]:
+def languages(languages_on: Callable[[str], list[TrainedLanguage]]) -> list[TrainedLanguage]:
     """Three languages on the embedded decoder."""
-    return spoken("embedded")
+    return languages_on("embedded")
 
 
 @pytest.fixture
-def engine(speakers: list[Speaker]) -> BatchedEngine:
+def engine(languages: list[TrainedLanguage]) -> BatchedEngine:
     """An engine for these, not started."""
-    return engine_for(speakers)
+    return engine_for(languages)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from decoding_zoo import Speaker, speaker
+from engine_fixtures import TrainedLanguage, trained_language
 from model_zoo import FAMILIES, write_decoder
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
@@ -19,12 +19,12 @@ from llink_ray.engine.lora_file import CONFIG, WEIGHTS
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder
 
-Spoken = Callable[[str], list[Speaker]]
+LanguagesOn = Callable[[str], list[TrainedLanguage]]
 IDS = torch.arange(5, 17)[None]  # (1, 12)
 
 
-def plain(one: Speaker) -> Decoder:
-    return Decoder.load(one.taught.settings.decoder)
+def plain(one: TrainedLanguage) -> Decoder:
+    return Decoder.load(one.pipeline.settings.decoder)
 
 
 @torch.no_grad()
@@ -38,12 +38,12 @@ def hooked(model: torch.nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
-def test_rows_are_as_with_peft(spoken: Spoken, family: str) -> None:
-    speakers = spoken(family)
-    model = plain(speakers[0]).model
-    alone = [logits(model), *(logits(one.taught.model.decoder) for one in speakers)]
+def test_rows_are_as_with_peft(languages_on: LanguagesOn, family: str) -> None:
+    languages = languages_on(family)
+    model = plain(languages[0]).model
+    alone = [logits(model), *(logits(one.pipeline.model.decoder) for one in languages)]
     pool = AdapterPool(model)
-    for one in speakers:
+    for one in languages:
         pool.load(one.name, one.lora)
     with pool.activate([pool.acquire(name) for name in ("am", None, "bo", "km", "bo")]):
         together = logits(model, 5)
@@ -54,20 +54,20 @@ def test_rows_are_as_with_peft(spoken: Spoken, family: str) -> None:
     assert not any(model.get_output_embeddings() is model.get_submodule(name) for name in hooked(model))
 
 
-def test_layers_that_nobody_targets_are_plain(speakers: list[Speaker], tmp_path: Path) -> None:
-    few = speaker(tmp_path / "few", "few", "embedded", targets=("q_proj", "v_proj"))
+def test_layers_that_nobody_targets_are_plain(languages: list[TrainedLanguage], tmp_path: Path) -> None:
+    few = trained_language(tmp_path / "few", "few", "embedded", targets=("q_proj", "v_proj"))
     model = plain(few).model
     pool = AdapterPool(model)
     assert hooked(model) == []
     pool.load("few", few.lora)
     some = hooked(model)
     assert some and {name.split(".")[-1] for name in some} == {"q_proj", "v_proj"}
-    pool.load("bo", speakers[0].lora)
+    pool.load("bo", languages[0].lora)
     assert set(some) < set(hooked(model))
     with pool.activate([pool.acquire("few"), pool.acquire("bo")]):
         made = logits(model, 2)
-    assert (made[0] - logits(few.taught.model.decoder)[0]).abs().max() < 1e-4
-    assert (made[1] - logits(speakers[0].taught.model.decoder)[0]).abs().max() < 1e-4
+    assert (made[0] - logits(few.pipeline.model.decoder)[0]).abs().max() < 1e-4
+    assert (made[1] - logits(languages[0].pipeline.model.decoder)[0]).abs().max() < 1e-4
     pool.unload("bo")
     assert set(some) < set(hooked(model))  # it is held
     pool.release(2)
@@ -76,13 +76,13 @@ def test_layers_that_nobody_targets_are_plain(speakers: list[Speaker], tmp_path:
 
 def test_the_output_layer_only_where_it_is_named(tmp_path: Path) -> None:
     decoder = str(write_decoder(tmp_path / "decoder", "gemma"))
-    one = speaker(tmp_path / "one", "one", decoder, targets=("lm_head", "q_proj"))
+    one = trained_language(tmp_path / "one", "one", decoder, targets=("lm_head", "q_proj"))
     model = plain(one).model
     assert model.config.tie_word_embeddings
     pool = AdapterPool(model)
     pool.load("one", one.lora)
     with pool.activate([pool.acquire("one")]):
-        assert (logits(model) - logits(one.taught.model.decoder)).abs().max() < 1e-4
+        assert (logits(model) - logits(one.pipeline.model.decoder)).abs().max() < 1e-4
     assert "lm_head" in hooked(model)
     tensors = load_file(one.lora / WEIGHTS)
     own = next(key for key in tensors if "base_layer" in key)
@@ -91,22 +91,22 @@ def test_the_output_layer_only_where_it_is_named(tmp_path: Path) -> None:
         pool.load("other", one.lora)
 
 
-def test_rank_stabilised_scaling(tmp_path: Path, speakers: list[Speaker]) -> None:
-    folder = Path(shutil.copytree(speakers[2].lora, tmp_path / "rs"))
+def test_rank_stabilised_scaling(tmp_path: Path, languages: list[TrainedLanguage]) -> None:
+    folder = Path(shutil.copytree(languages[2].lora, tmp_path / "rs"))
     config = json.loads((folder / CONFIG).read_text())
     (folder / CONFIG).write_text(json.dumps(config | {"use_rslora": True}))
-    model = plain(speakers[0]).model
+    model = plain(languages[0]).model
     pool = AdapterPool(model)
     pool.load("rs", folder)
     with pool.activate([pool.acquire("rs")]):
         made = logits(model)
-    wanted = logits(PeftModel.from_pretrained(plain(speakers[0]).model, str(folder)))
+    wanted = logits(PeftModel.from_pretrained(plain(languages[0]).model, str(folder)))
     assert (made - wanted).abs().max() < 1e-4
-    assert (made - logits(speakers[2].taught.model.decoder)).abs().max() > 1e-2
+    assert (made - logits(languages[2].pipeline.model.decoder)).abs().max() > 1e-2
 
 
-def test_who_holds_an_adapter_keeps_it(speakers: list[Speaker]) -> None:
-    bo, km, _ = speakers
+def test_who_holds_an_adapter_keeps_it(languages: list[TrainedLanguage]) -> None:
+    bo, km, _ = languages
     model = plain(bo).model
     pool = AdapterPool(model)
     pool.load("x", bo.lora)
@@ -119,27 +119,27 @@ def test_who_holds_an_adapter_keeps_it(speakers: list[Speaker]) -> None:
         pool.acquire("x")
     with pool.activate([old, new]):
         made = logits(model, 2)
-    assert (made[0] - logits(bo.taught.model.decoder)[0]).abs().max() < 1e-4
-    assert (made[1] - logits(km.taught.model.decoder)[0]).abs().max() < 1e-4
+    assert (made[0] - logits(bo.pipeline.model.decoder)[0]).abs().max() < 1e-4
+    assert (made[1] - logits(km.pipeline.model.decoder)[0]).abs().max() < 1e-4
     pool.release(old)
     assert hooked(model)
     pool.release(new)
     assert hooked(model) == []
 
 
-def test_places_are_used_again(speakers: list[Speaker]) -> None:
-    model = plain(speakers[0]).model
+def test_places_are_used_again(languages: list[TrainedLanguage]) -> None:
+    model = plain(languages[0]).model
     pool = AdapterPool(model)
     for _ in range(10):
-        for name, one in (("x", speakers[0]), ("y", speakers[2])):
+        for name, one in (("x", languages[0]), ("y", languages[2])):
             pool.load(name, one.lora)
             row = pool.acquire(name)
             assert row <= 3
             pool.release(row)
     with pool.activate([pool.acquire("x"), pool.acquire("y")]):
         made = logits(model, 2)
-    assert (made[0] - logits(speakers[0].taught.model.decoder)[0]).abs().max() < 1e-4
-    assert (made[1] - logits(speakers[2].taught.model.decoder)[0]).abs().max() < 1e-4
+    assert (made[0] - logits(languages[0].pipeline.model.decoder)[0]).abs().max() < 1e-4
+    assert (made[1] - logits(languages[2].pipeline.model.decoder)[0]).abs().max() < 1e-4
 
 
 def change(**options: object) -> Callable[[Path], None]:
@@ -187,11 +187,11 @@ def tensors(edit: Callable[[dict[str, torch.Tensor], str], object]) -> Callable[
     ],
 )
 def test_what_cannot_be_honoured_is_refused(
-    speakers: list[Speaker], tmp_path: Path, harm: Callable[[Path], object], said: str
+    languages: list[TrainedLanguage], tmp_path: Path, harm: Callable[[Path], object], said: str
 ) -> None:
-    folder = Path(shutil.copytree(speakers[0].lora, tmp_path / "lora"))
+    folder = Path(shutil.copytree(languages[0].lora, tmp_path / "lora"))
     harm(folder)
-    model = plain(speakers[0]).model
+    model = plain(languages[0]).model
     pool = AdapterPool(model)
     with pytest.raises(LlinkError, match=said) as error:
         pool.load("bad", folder)
@@ -199,11 +199,13 @@ def test_what_cannot_be_honoured_is_refused(
     assert pool.names == [] and hooked(model) == []
 
 
-def test_another_decoder_s_adapter_is_refused(spoken: Spoken, speakers: list[Speaker]) -> None:
+def test_another_decoder_s_adapter_is_refused(
+    languages_on: LanguagesOn, languages: list[TrainedLanguage]
+) -> None:
     with pytest.raises(LlinkError, match="another decoder"):
-        AdapterPool(plain(speakers[0]).model).load("x", spoken("gemma")[0].lora)
+        AdapterPool(plain(languages[0]).model).load("x", languages_on("gemma")[0].lora)
 
 
-def test_a_decoder_with_adapters_on_it_is_refused(speakers: list[Speaker]) -> None:
+def test_a_decoder_with_adapters_on_it_is_refused(languages: list[TrainedLanguage]) -> None:
     with pytest.raises(LlinkError, match="adapters on it already"):
-        AdapterPool(speakers[0].taught.decoder.model)
+        AdapterPool(languages[0].pipeline.decoder.model)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
+from engine_fixtures import ASKED, LONGEST, TrainedLanguage, base, drain, engine_for, same
 from model_zoo import FAMILIES
 from prompt_inputs import nll, peft_logprobs
 
@@ -18,7 +18,7 @@ from llink_ray.models.decoder import Decoder
 from llink_ray.prompts import SLOT_ID
 from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 
-Spoken = Callable[[str], list[Speaker]]
+LanguagesOn = Callable[[str], list[TrainedLanguage]]
 
 
 def staggered(engine: BatchedEngine, requests: list[EngineRequest]) -> list[Answer]:
@@ -32,19 +32,19 @@ def staggered(engine: BatchedEngine, requests: list[EngineRequest]) -> list[Answ
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
-def test_a_mixed_batch_answers_as_each_alone(spoken: Spoken, family: str) -> None:
-    speakers = spoken(family)
-    engine = engine_for(speakers)
-    decoder = Decoder.load(speakers[0].taught.settings.decoder)
+def test_a_mixed_batch_answers_as_each_alone(languages_on: LanguagesOn, family: str) -> None:
+    languages = languages_on(family)
+    engine = engine_for(languages)
+    decoder = Decoder.load(languages[0].pipeline.settings.decoder)
     requests, wanted = [], []
     for i, (instruction, text) in enumerate(ASKED[:12]):
-        one = speakers[i % 4] if i % 4 < 3 else None
+        one = languages[i % 4] if i % 4 < 3 else None
         if one is None:
             requests.append(base(engine.decoder, instruction, text))
             wanted += decoder.answer_english([(instruction, text)], 1, LONGEST)
         else:
             requests.append(one.ask(instruction, text))
-            wanted.append(one.taught.answer(instruction, text))
+            wanted.append(one.pipeline.answer(instruction, text))
     answers = staggered(engine, requests)
     assert all(map(same, answers, wanted))
     assert len(set(wanted)) > 6
@@ -60,14 +60,14 @@ def test_a_mixed_batch_answers_as_each_alone(spoken: Spoken, family: str) -> Non
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
-def test_logits_are_those_of_peft_alone(spoken: Spoken, family: str) -> None:
-    speakers = spoken(family)
-    requests = [one.ask(*ASKED[i], logprobs=3) for i, one in enumerate(speakers * 2)]
-    answers = staggered(engine_for(speakers), requests)
-    for one, request, answer in zip(speakers * 2, requests, answers, strict=True):
+def test_logits_are_those_of_peft_alone(languages_on: LanguagesOn, family: str) -> None:
+    languages = languages_on(family)
+    requests = [one.ask(*ASKED[i], logprobs=3) for i, one in enumerate(languages * 2)]
+    answers = staggered(engine_for(languages), requests)
+    for one, request, answer in zip(languages * 2, requests, answers, strict=True):
         made = [token.id for token in answer.tokens]
         assert len(made) > 1
-        logprobs = peft_logprobs(one.taught, request.prompt, made)[-len(made) - 1 :]
+        logprobs = peft_logprobs(one.pipeline, request.prompt, made)[-len(made) - 1 :]
         for token, wanted in zip(answer.tokens, logprobs, strict=False):
             assert token.logprob == pytest.approx(float(wanted[token.id]), abs=1e-3)
             assert [one.logprob for one in token.top_logprobs] == pytest.approx(
@@ -76,16 +76,18 @@ def test_logits_are_those_of_peft_alone(spoken: Spoken, family: str) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"rows": 1}, {"rows": 3}, {"prefill_tokens": 1}, {"tokens": 200}])
-def test_limits_change_the_batch_and_not_the_answers(speakers: list[Speaker], limits: dict[str, int]) -> None:
-    engine = engine_for(speakers, **limits)
-    asked = [(one, *ASKED[i]) for i, one in enumerate(speakers * 3)]
+def test_limits_change_the_batch_and_not_the_answers(
+    languages: list[TrainedLanguage], limits: dict[str, int]
+) -> None:
+    engine = engine_for(languages, **limits)
+    asked = [(one, *ASKED[i]) for i, one in enumerate(languages * 3)]
     handles = [engine.submit(one.ask(instruction, text)) for one, instruction, text in asked]
     most = 0
     while engine.step():
         counts = engine.snapshot()
         most = max(most, counts.running)
     for (one, instruction, text), handle in zip(asked, handles, strict=True):
-        assert same(handle.result(0), one.taught.answer(instruction, text))
+        assert same(handle.result(0), one.pipeline.answer(instruction, text))
     assert most <= limits.get("rows", 99)
     assert engine.snapshot().joins == 9
     if "tokens" in limits:
@@ -93,8 +95,8 @@ def test_limits_change_the_batch_and_not_the_answers(speakers: list[Speaker], li
         assert 1 <= max(engine.snapshot().batch_sizes) <= 200 // min(widest, 100)
 
 
-def test_embeddings_are_read_like_tokens(engine: BatchedEngine, speakers: list[Speaker]) -> None:
-    request = speakers[0].ask(*ASKED[0])
+def test_embeddings_are_read_like_tokens(engine: BatchedEngine, languages: list[TrainedLanguage]) -> None:
+    request = languages[0].ask(*ASKED[0])
     with torch.inference_mode():
         ids = torch.tensor(request.prompt.ids).clamp(min=0)
         rows = engine.decoder.model.get_input_embeddings()(ids).numpy()
@@ -104,12 +106,14 @@ def test_embeddings_are_read_like_tokens(engine: BatchedEngine, speakers: list[S
     assert first == second and first.text
 
 
-def test_a_seed_gives_the_same_answer_in_any_company(engine: BatchedEngine, speakers: list[Speaker]) -> None:
+def test_a_seed_gives_the_same_answer_in_any_company(
+    engine: BatchedEngine, languages: list[TrainedLanguage]
+) -> None:
     def ask(seed: int) -> EngineRequest:
-        return speakers[0].ask(*ASKED[3], temperature=1.5, top_p=0.95, seed=seed)
+        return languages[0].ask(*ASKED[3], temperature=1.5, top_p=0.95, seed=seed)
 
     alone = [staggered(engine, [ask(seed)])[0].text for seed in range(4)]
-    others = [one.ask(*ASKED[i], temperature=1.0) for i, one in enumerate(speakers * 2)]
+    others = [one.ask(*ASKED[i], temperature=1.0) for i, one in enumerate(languages * 2)]
     crowd = staggered(engine, [*others[:3], *map(ask, range(4)), *others[3:]])
     assert [answer.text for answer in crowd[3:7]] == alone
     assert len(set(alone)) > 1
@@ -152,18 +156,18 @@ def test_length_and_blanks(engine: BatchedEngine) -> None:
     assert unstripped.text.strip() == short.text
 
 
-def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
-    bo = speakers[0]
+def test_scores(engine: BatchedEngine, languages: list[TrainedLanguage]) -> None:
+    bo = languages[0]
     prompts = [bo.input(*ASKED[i]) for i in range(3)]
     bare = PromptInput(tuple(i for i in prompts[0].ids if i >= 0))
-    answer = bo.taught.answer(*ASKED[0])
-    ids = bo.taught.decoder.prompt_builder.answer_ids(answer)
+    answer = bo.pipeline.answer(*ASKED[0])
+    ids = bo.pipeline.decoder.prompt_builder.answer_ids(answer)
     scores = engine.score([*prompts, bare], ids, ["bo", "bo", "km", None])
-    assert scores[0] == pytest.approx(nll(bo.taught, prompts[0], ids), abs=1e-3)
+    assert scores[0] == pytest.approx(nll(bo.pipeline, prompts[0], ids), abs=1e-3)
     assert scores[0] < min(scores[1:3])  # its own answer, not another prompt's or another adapter's
     assert engine.score([prompts[0]], ids, ["bo"]) == pytest.approx(scores[:1], abs=1e-4)
     narrow = BatchedEngine(
-        Decoder.load(bo.taught.settings.decoder), EngineLimits(tokens=prompts[0].length + 60)
+        Decoder.load(bo.pipeline.settings.decoder), EngineLimits(tokens=prompts[0].length + 60)
     )
     narrow.load_adapter("bo", bo.lora)
     assert narrow.score([prompts[0], prompts[1]], ids, ["bo"] * 2) == pytest.approx(scores[:2], abs=1e-4)
@@ -173,14 +177,14 @@ def test_scores(engine: BatchedEngine, speakers: list[Speaker]) -> None:
 @pytest.mark.parametrize("family", [*FAMILIES, "embedded"])
 @pytest.mark.parametrize("part", [3, 256])
 def test_a_prompt_is_expected_as_peft_alone_expects_it(
-    spoken: Spoken, family: str, part: int, monkeypatch: pytest.MonkeyPatch
+    languages_on: LanguagesOn, family: str, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llink_ray.engine.batched_engine._LOGITS_CHUNK", part)
-    one = spoken(family)[0]
+    one = languages_on(family)[0]
     engine = engine_for([one])
     prompt = one.input(*ASKED[0])
     found = engine.prompt_logprobs(prompt, 2, one.name)
-    logprobs = peft_logprobs(one.taught, prompt)
+    logprobs = peft_logprobs(one.pipeline, prompt)
     assert len(found) == prompt.length + 1 and found[0] is None
     for place, (token, wanted) in enumerate(zip(found[1:], logprobs, strict=True), 1):
         if place < prompt.length and prompt.ids[place] == SLOT_ID:

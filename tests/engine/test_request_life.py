@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from decoding_zoo import ASKED, LONGEST, Speaker, base, drain, engine_for, same
+from engine_fixtures import ASKED, LONGEST, TrainedLanguage, base, drain, engine_for, same
 from model_zoo import write_decoder
 
 from llink_ray.engine import (
@@ -29,29 +29,29 @@ ANSWER = [40, 41, 42]
 
 
 @pytest.fixture
-def talkers(spoken: Callable[[str], list[Speaker]]) -> list[Speaker]:
+def wordy_languages(languages_on: Callable[[str], list[TrainedLanguage]]) -> list[TrainedLanguage]:
     """Languages on a random decoder, which seldom ends by itself."""
-    return spoken("gpt-neox")
+    return languages_on("gpt-neox")
 
 
 @pytest.fixture
-def running(talkers: list[Speaker]) -> Iterator[BatchedEngine]:
-    engine = engine_for(talkers)
+def running(wordy_languages: list[TrainedLanguage]) -> Iterator[BatchedEngine]:
+    engine = engine_for(wordy_languages)
     engine.start()
     yield engine
     engine.stop()
 
 
-def long(one: Speaker, place: int = 0, **more: Any) -> EngineRequest:
+def long(one: TrainedLanguage, place: int = 0, **more: Any) -> EngineRequest:
     asked = one.ask(*ASKED[place], **{"max_tokens": 60})
     return EngineRequest(asked.prompt, asked.adapter, asked.sampling, **more)
 
 
-def test_a_cancelled_request_leaves_within_a_token(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers)
-    gone, stays = engine.submit(long(talkers[0])), engine.submit(long(talkers[1], 1))
-    never = engine_for(talkers, rows=1)
-    first, waits = never.submit(long(talkers[0])), never.submit(long(talkers[1]))
+def test_a_cancelled_request_leaves_within_a_token(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages)
+    gone, stays = engine.submit(long(wordy_languages[0])), engine.submit(long(wordy_languages[1], 1))
+    never = engine_for(wordy_languages, rows=1)
+    first, waits = never.submit(long(wordy_languages[0])), never.submit(long(wordy_languages[1]))
     for _ in range(3):
         engine.step()
         never.step()
@@ -66,7 +66,7 @@ def test_a_cancelled_request_leaves_within_a_token(talkers: list[Speaker]) -> No
     assert done.reason == "cancelled" and done.usage.completion_tokens == 4 and done.usage.prompt_tokens > 0
     assert engine.snapshot().cancels == 1
     drain(engine)
-    alone = engine.submit(long(talkers[1], 1))
+    alone = engine.submit(long(wordy_languages[1], 1))
     drain(engine)
     assert stays.result(0) == alone.result(0)
     assert waits.result(0).finish.reason == "cancelled" and never.snapshot().waiting == 0
@@ -76,9 +76,9 @@ def test_a_cancelled_request_leaves_within_a_token(talkers: list[Speaker]) -> No
     assert engine.snapshot().cancels == 1
 
 
-def test_leaving_the_iteration_cancels(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers)
-    handle = engine.submit(long(talkers[0]))
+def test_leaving_the_iteration_cancels(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages)
+    handle = engine.submit(long(wordy_languages[0]))
     engine.step()
     for _ in handle:
         break
@@ -86,16 +86,16 @@ def test_leaving_the_iteration_cancels(talkers: list[Speaker]) -> None:
     assert engine.snapshot().running == 0 and engine.snapshot().cancels == 1
 
 
-def test_deadlines(talkers: list[Speaker]) -> None:
+def test_deadlines(wordy_languages: list[TrainedLanguage]) -> None:
     now = 100.0
     engine = BatchedEngine(
-        Decoder.load(talkers[0].taught.settings.decoder), EngineLimits(rows=1), lambda: now
+        Decoder.load(wordy_languages[0].pipeline.settings.decoder), EngineLimits(rows=1), lambda: now
     )
-    for one in talkers:
+    for one in wordy_languages:
         engine.load_adapter(one.name, one.lora)
-    late = engine.submit(long(talkers[0], timeout=5.0))
-    waits = engine.submit(long(talkers[1], timeout=4.0))
-    after = engine.submit(long(talkers[2]))
+    late = engine.submit(long(wordy_languages[0], timeout=5.0))
+    waits = engine.submit(long(wordy_languages[1], timeout=4.0))
+    after = engine.submit(long(wordy_languages[2]))
     engine.step()
     engine.step()
     now = 104.0
@@ -109,19 +109,19 @@ def test_deadlines(talkers: list[Speaker]) -> None:
     assert after.result(0).finish.reason in ("length", "stop")
 
 
-def test_a_full_queue_says_so(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers, rows=1, waiting=2)
+def test_a_full_queue_says_so(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages, rows=1, waiting=2)
     for _ in range(2):
-        engine.submit(long(talkers[0]))
+        engine.submit(long(wordy_languages[0]))
     with pytest.raises(QueueFull, match="2 requests are waiting already"):
-        engine.submit(long(talkers[0]))
+        engine.submit(long(wordy_languages[0]))
     engine.step()
-    engine.submit(long(talkers[0]))
+    engine.submit(long(wordy_languages[0]))
     assert engine.snapshot().waiting == 2 and engine.snapshot().running == 1
 
 
 def test_a_request_that_makes_no_numbers_fails_alone(
-    engine: BatchedEngine, speakers: list[Speaker], monkeypatch: pytest.MonkeyPatch
+    engine: BatchedEngine, languages: list[TrainedLanguage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = engine.decoder.model.forward
 
@@ -133,22 +133,22 @@ def test_a_request_that_makes_no_numbers_fails_alone(
 
     km = engine.pool.acquire("km")
     monkeypatch.setattr(engine.decoder.model, "forward", overflows)
-    good = [engine.submit(speakers[0].ask(*ASKED[0]))]
-    failed = engine.submit(speakers[1].ask(*ASKED[1]))
-    good.append(engine.submit(speakers[2].ask(*ASKED[2])))
+    good = [engine.submit(languages[0].ask(*ASKED[0]))]
+    failed = engine.submit(languages[1].ask(*ASKED[1]))
+    good.append(engine.submit(languages[2].ask(*ASKED[2])))
     drain(engine)
     finish = failed.result(0).finish
     assert finish.reason == "error" and finish.error is not None and "not a number" in finish.error
-    for handle, one, place in zip(good, (speakers[0], speakers[2]), (0, 2), strict=True):
-        assert same(handle.result(0), one.taught.answer(*ASKED[place]))
+    for handle, one, place in zip(good, (languages[0], languages[2]), (0, 2), strict=True):
+        assert same(handle.result(0), one.pipeline.answer(*ASKED[place]))
     assert engine.snapshot().finished["error"] == 1
 
 
 def test_a_forward_pass_that_raises_ends_one_request(
-    engine: BatchedEngine, speakers: list[Speaker], monkeypatch: pytest.MonkeyPatch
+    engine: BatchedEngine, languages: list[TrainedLanguage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when memory runs out for one row: the others take the same step without it."""
-    handles = [engine.submit(speakers[i % 3].ask(*ASKED[2 * i + 1])) for i in range(5)]
+    handles = [engine.submit(languages[i % 3].ask(*ASKED[2 * i + 1])) for i in range(5)]
     doomed = engine.submit(base(engine.decoder, ASKED[1][0], "The farmer sold 3 red apples.", max_tokens=9))
     forward = engine.decoder.model.forward
     calls = 0
@@ -167,42 +167,42 @@ def test_a_forward_pass_that_raises_ends_one_request(
     done = doomed.result(0).finish
     assert done.reason == "error" and done.error == "the decoder failed on this request (RuntimeError)"
     for i, handle in enumerate(handles):
-        assert same(handle.result(0), speakers[i % 3].taught.answer(*ASKED[2 * i + 1]))
+        assert same(handle.result(0), languages[i % 3].pipeline.answer(*ASKED[2 * i + 1]))
 
 
-def test_a_request_waits_for_company_but_not_long(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers, rows=4, patience=2)
+def test_a_request_waits_for_company_but_not_long(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages, rows=4, patience=2)
     for _ in range(2):
-        engine.submit(long(talkers[0]))
+        engine.submit(long(wordy_languages[0]))
     engine.step()
     assert engine.snapshot().running == 2  # nobody to wait for
-    engine.submit(long(talkers[1]))
+    engine.submit(long(wordy_languages[1]))
     running = []
     for _ in range(3):
         engine.step()
         running.append(engine.snapshot().running)
     assert running == [2, 2, 3]
-    engine.submit(long(talkers[2]))  # takes the last row, so there is nothing to wait for
+    engine.submit(long(wordy_languages[2]))  # takes the last row, so there is nothing to wait for
     engine.step()
     assert engine.snapshot().running == 4
 
 
-def test_counters_hold_within_a_step(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers, rows=2)
+def test_counters_hold_within_a_step(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages, rows=2)
     seen = []
-    for one in talkers:
+    for one in wordy_languages:
         engine.submit(long(one), lambda event: seen.append(engine.snapshot()) if not event.finish else None)
     engine.step()
     assert seen and {(counts.running, counts.waiting) for counts in seen} == {(2, 1)}
 
 
-def test_a_listener_that_raises_cancels_its_request(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers)
+def test_a_listener_that_raises_cancels_its_request(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages)
 
     def bad(event: StreamEvent) -> None:
         raise ValueError("the client is gone")
 
-    handle, other = engine.submit(long(talkers[0]), bad), engine.submit(long(talkers[1]))
+    handle, other = engine.submit(long(wordy_languages[0]), bad), engine.submit(long(wordy_languages[1]))
     drain(engine)
     assert handle.finish is not None and handle.finish.reason == "cancelled"
     assert other.result(0).finish.usage.completion_tokens > 5
@@ -221,24 +221,24 @@ def test_a_listener_that_raises_cancels_its_request(talkers: list[Speaker]) -> N
     ],
 )
 def test_what_cannot_be_answered_is_refused(
-    talkers: list[Speaker], request_: EngineRequest, said: str
+    wordy_languages: list[TrainedLanguage], request_: EngineRequest, said: str
 ) -> None:
-    engine = engine_for(talkers)
+    engine = engine_for(wordy_languages)
     with pytest.raises(LlinkError, match=said):
         engine.submit(request_)
     assert engine.snapshot().waiting == 0 and not engine.step()
 
 
-def test_the_context_ends_an_answer(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers, tokens=20)
+def test_the_context_ends_an_answer(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages, tokens=20)
     handle = engine.submit(EngineRequest(PromptInput((5,) * 15), None, SamplingParams(max_tokens=50)))
     drain(engine)
     done = handle.result(0).finish
     assert done.reason == "length" and done.usage.completion_tokens == 5
 
 
-def test_adapters_come_and_go_while_others_decode(talkers: list[Speaker]) -> None:
-    bo, km, am = talkers
+def test_adapters_come_and_go_while_others_decode(wordy_languages: list[TrainedLanguage]) -> None:
+    bo, km, am = wordy_languages
     engine = engine_for([bo])
     first = engine.submit(long(bo))
     engine.step()
@@ -253,7 +253,7 @@ def test_adapters_come_and_go_while_others_decode(talkers: list[Speaker]) -> Non
         engine.submit(long(km))
     assert engine.adapters == ["bo"]
     drain(engine)
-    alone = engine_for(talkers)
+    alone = engine_for(wordy_languages)
     for handle, request in ((first, long(bo)), (second, long(km, 1)), (third, long(am, 2))):
         wanted = alone.submit(request)
         drain(alone)
@@ -277,23 +277,25 @@ def test_a_decoder_that_cannot_be_batched_is_refused(tmp_path: Any) -> None:
         BatchedEngine(Decoder.load(DecoderSettings(model=str(folder))))
 
 
-def test_many_threads_ask_at_once(running: BatchedEngine, talkers: list[Speaker]) -> None:
-    asked = [(talkers[i % 3], *ASKED[i % 12]) for i in range(32)]
+def test_many_threads_ask_at_once(running: BatchedEngine, wordy_languages: list[TrainedLanguage]) -> None:
+    asked = [(wordy_languages[i % 3], *ASKED[i % 12]) for i in range(32)]
     requests = [one.ask(*what) for one, *what in asked]
     with ThreadPoolExecutor(32) as threads:
         answers = list(threads.map(lambda request: running.submit(request).result(60), requests))
-    known = {i: talkers[i % 3].taught.answer(*ASKED[i]) for i in range(12)}
+    known = {i: wordy_languages[i % 3].pipeline.answer(*ASKED[i]) for i in range(12)}
     assert all(same(answer, known[i % 12]) for i, answer in enumerate(answers))
     counts = running.snapshot()
     assert counts.joins == 32 and sum(counts.finished.values()) == 32 and counts.running == 0
     assert max(counts.batch_sizes) > 4
 
 
-def test_scores_between_the_tokens_of_others(running: BatchedEngine, talkers: list[Speaker]) -> None:
-    handles = [running.submit(long(one)) for one in talkers]
-    prompt = talkers[0].input(*ASKED[0])
+def test_scores_between_the_tokens_of_others(
+    running: BatchedEngine, wordy_languages: list[TrainedLanguage]
+) -> None:
+    handles = [running.submit(long(one)) for one in wordy_languages]
+    prompt = wordy_languages[0].input(*ASKED[0])
     scores = running.score([prompt, prompt], ANSWER, ["bo", None])
-    quiet = engine_for(talkers)
+    quiet = engine_for(wordy_languages)
     assert scores == pytest.approx(quiet.score([prompt, prompt], ANSWER, ["bo", None]), abs=1e-3)
     with pytest.raises(LlinkError, match="no adapter 'x'"):
         running.score([prompt], ANSWER, ["x"])
@@ -304,7 +306,7 @@ def test_scores_between_the_tokens_of_others(running: BatchedEngine, talkers: li
     assert all(handle.result(30).finish.usage.completion_tokens > 1 for handle in handles)
 
 
-def test_asyncio(running: BatchedEngine, talkers: list[Speaker]) -> None:
+def test_asyncio(running: BatchedEngine, wordy_languages: list[TrainedLanguage]) -> None:
     async def read(request: EngineRequest) -> str:
         return "".join([event.text async for event in running.submit(request)])
 
@@ -314,38 +316,42 @@ def test_asyncio(running: BatchedEngine, talkers: list[Speaker]) -> None:
         await events.aclose()
 
     async def both() -> list[str]:
-        *texts, _ = await asyncio.gather(*(read(long(one)) for one in talkers), leave(long(talkers[0])))
+        *texts, _ = await asyncio.gather(
+            *(read(long(one)) for one in wordy_languages), leave(long(wordy_languages[0]))
+        )
         return texts
 
     texts = asyncio.run(asyncio.wait_for(both(), 60))
-    assert texts == [running.submit(long(one)).result(30).text for one in talkers]
+    assert texts == [running.submit(long(one)).result(30).text for one in wordy_languages]
     assert running.snapshot().finished.get("cancelled", 0) <= 1
 
 
-def test_stopping_ends_everything(talkers: list[Speaker]) -> None:
-    engine = engine_for(talkers, rows=1)
+def test_stopping_ends_everything(wordy_languages: list[TrainedLanguage]) -> None:
+    engine = engine_for(wordy_languages, rows=1)
     said = threading.Event()
     engine.start()
     engine.start()  # twice does no harm
-    first = engine.submit(long(talkers[0], timeout=None), lambda event: said.set())
-    waits = engine.submit(long(talkers[1]))
+    first = engine.submit(long(wordy_languages[0], timeout=None), lambda event: said.set())
+    waits = engine.submit(long(wordy_languages[1]))
     assert said.wait(30)
     engine.stop()
     for handle in (first, waits):
         assert handle.finish is not None and handle.finish.reason in ("error", "length", "stop")
     assert waits.finish is not None and waits.finish.error in ("the engine was stopped", None)
     with pytest.raises(LlinkError, match="the engine is stopped"):
-        engine.submit(long(talkers[0]))
+        engine.submit(long(wordy_languages[0]))
     engine.start()
-    assert engine.submit(talkers[0].ask(*ASKED[0])).result(30).finish.usage.completion_tokens <= LONGEST
+    assert (
+        engine.submit(wordy_languages[0].ask(*ASKED[0])).result(30).finish.usage.completion_tokens <= LONGEST
+    )
     engine.stop()
     engine.stop()
 
 
 def test_a_defect_of_the_loop_leaves_nobody_waiting(
-    talkers: list[Speaker], monkeypatch: pytest.MonkeyPatch
+    wordy_languages: list[TrainedLanguage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = engine_for(talkers)
+    engine = engine_for(wordy_languages)
 
     step, calls = engine._batch.step, iter(range(99))
 
@@ -355,8 +361,8 @@ def test_a_defect_of_the_loop_leaves_nobody_waiting(
         return step()
 
     monkeypatch.setattr(engine._batch, "step", breaks)
-    first = engine.submit(long(talkers[0]))
+    first = engine.submit(long(wordy_languages[0]))
     engine.start()
     assert first.result(30).finish.error == "the engine failed"
-    assert engine.submit(long(talkers[0])).result(30).finish.reason in ("length", "stop")
+    assert engine.submit(long(wordy_languages[0])).result(30).finish.reason in ("length", "stop")
     engine.stop()

@@ -11,7 +11,7 @@ from llink_ray.engine.text_stream import Detokenizer, StopStringFilter, Streamin
 from llink_ray.engine.vocabulary import Vocabulary
 
 LETTERS = "the river  ང་ཚོ ភាសា አማርኛ 🐟ab\n"
-KNOWN = Vocabulary(BYTES)
+VOCABULARY = Vocabulary(BYTES)
 
 
 def ids_of(text: str) -> list[int]:
@@ -29,14 +29,14 @@ def test_letters_come_whole(name: str, text: str) -> None:
 
 
 def test_a_letter_comes_with_its_last_byte() -> None:
-    stream = Detokenizer(KNOWN)
+    stream = Detokenizer(VOCABULARY)
     ids = ids_of("ང")
     assert len(ids) == 3
     assert [stream.push(token) for token in ids] == ["", "", "ང"]
 
 
 def test_bytes_that_are_no_letter_do_not_hold_up_the_rest() -> None:
-    stream = Detokenizer(KNOWN)
+    stream = Detokenizer(VOCABULARY)
     half = ids_of("ང")[:2]
     said = "".join(stream.push(token) for token in [*half, *ids_of("a river")])
     assert said == "\ufffda river"
@@ -74,14 +74,14 @@ def test_strip_in_pieces(pieces: list[str]) -> None:
 def test_half_a_letter_is_left_out_where_the_answer_is_cut() -> None:
     ids = ids_of(" the ང")[:-1]
     for cut, said in ((True, "the"), (False, "the \ufffd")):
-        stream = TextStream(KNOWN, (), strip=True)
+        stream = TextStream(VOCABULARY, (), strip=True)
         assert "".join(stream.push(token)[0] for token in ids) + stream.end(cut) == said
-    stream = TextStream(KNOWN, (), strip=False)
+    stream = TextStream(VOCABULARY, (), strip=False)
     assert "".join(stream.push(token)[0] for token in ids) + stream.end(True) == " the "
 
 
 def test_a_stop_string_in_bytes() -> None:
-    stream = TextStream(KNOWN, ("ཚོ",), strip=True)
+    stream = TextStream(VOCABULARY, ("ཚོ",), strip=True)
     said, stopped = [], False
     for token in ids_of("the ང་ཚོ river"):
         text, stopped = stream.push(token)

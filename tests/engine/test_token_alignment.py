@@ -15,7 +15,7 @@ from llink_ray.engine.request_state import RequestState
 from llink_ray.engine.vocabulary import Vocabulary, character_starts, display_name
 
 ANSWERS = ["ཁང་པའི་ནང་དུ་ཞོག་ཁོག་༥༦༠ ཡོད་པ་རེད།", "កសិករលក់ផ្លែប៉ោម៣០។", "አርሶ አደሩ ፴ ፖም ሸጠ።", " the river 🐟 "]
-KNOWN = Vocabulary(BYTES)
+VOCABULARY = Vocabulary(BYTES)
 END = BYTES.eos_token_id
 
 
@@ -26,7 +26,7 @@ def answered(tokens: list[int], **sampling: Any) -> tuple[Answer, list[str]]:
     row = RequestState(
         EngineRequest(PromptInput((1,)), None, given),
         handle,
-        KNOWN,
+        VOCABULARY,
         adapter=0,
         max_tokens=given.max_tokens,
         end_ids=frozenset({END}),
@@ -37,14 +37,14 @@ def answered(tokens: list[int], **sampling: Any) -> tuple[Answer, list[str]]:
             break
     events = list(handle.events(timeout=0))
     for event in events:
-        assert given.logprobs is None or spoken(event.tokens).decode(errors="replace") == event.text
+        assert given.logprobs is None or joined_bytes(event.tokens).decode(errors="replace") == event.text
     text, made = "".join(event.text for event in events), [t for event in events for t in event.tokens]
     done = events[-1].finish
     assert done is not None
     return Answer(text, tuple(made), done), [event.text for event in events]
 
 
-def spoken(tokens: Any) -> bytes:
+def joined_bytes(tokens: Any) -> bytes:
     return b"".join(token.bytes for token in tokens)
 
 
@@ -60,16 +60,16 @@ def test_bytes_join_to_the_text(text: str, strip: bool) -> None:
 
     ids = ids_of(text)
     whole, parts = answered([*ids, END], max_tokens=len(ids) + 1, strip=strip)
-    assert whole.text == bare(text) and spoken(whole.tokens) == whole.text.encode() and len(parts) > 3
+    assert whole.text == bare(text) and joined_bytes(whole.tokens) == whole.text.encode() and len(parts) > 3
     assert [token.id for token in whole.tokens] == ids
     for most in range(1, len(ids)):
         cut, _ = answered(ids, max_tokens=most, strip=strip)
-        assert spoken(cut.tokens) == cut.text.encode() and cut.finish.reason == "length"
+        assert joined_bytes(cut.tokens) == cut.text.encode() and cut.finish.reason == "length"
         assert cut.text == bare(BYTES.decode(ids[:most]).rstrip("\ufffd"))
     for begin in range(len(text) - 2):
         stop = text[begin : begin + 2]
         stopped, _ = answered([*ids, END], stop=(stop,), max_tokens=len(ids) + 1, strip=strip)
-        assert spoken(stopped.tokens) == stopped.text.encode()
+        assert joined_bytes(stopped.tokens) == stopped.text.encode()
         assert stopped.text == bare(text[: text.index(stop)])
 
 
@@ -87,13 +87,13 @@ def test_whatever_is_drawn(ids: list[int], stop: tuple[str, ...]) -> None:
     for strip in (True, False):
         told, _ = answered([*ids, END], stop=stop, max_tokens=len(ids) + 1, strip=strip)
         plain, _ = answered([*ids, END], stop=stop, max_tokens=len(ids) + 1, strip=strip, logprobs=None)
-        assert spoken(told.tokens).decode(errors="replace") == told.text == plain.text
+        assert joined_bytes(told.tokens).decode(errors="replace") == told.text == plain.text
     if not stop and END not in ids:
         assert [token.id for token in told.tokens] == ids
 
 
 def test_pieces_of_a_letter_have_names_of_their_own() -> None:
-    names = {KNOWN.name_of(i) for i in range(len(BYTES))}
+    names = {VOCABULARY.name_of(i) for i in range(len(BYTES))}
     assert len(names) == len(BYTES) and "\ufffd" not in "".join(names)
     told, _ = answered([*ids_of("ང"), END], max_tokens=4)
     assert [token.text for token in told.tokens] == [r"bytes:\xe0", r"bytes:\xbd", r"bytes:\x84"]
@@ -101,10 +101,10 @@ def test_pieces_of_a_letter_have_names_of_their_own() -> None:
 
 
 def test_special_tokens_are_named_and_say_nothing() -> None:
-    assert KNOWN.bytes_of(END) == b"" and KNOWN.name_of(END) == "<eos>"
-    assert KNOWN.bytes_of(10**6) == b"" and KNOWN.name_of(10**6) == "token_id:1000000"
+    assert VOCABULARY.bytes_of(END) == b"" and VOCABULARY.name_of(END) == "<eos>"
+    assert VOCABULARY.bytes_of(10**6) == b"" and VOCABULARY.name_of(10**6) == "token_id:1000000"
     for added in ("<think>", "  \u00e9"):
-        assert KNOWN.bytes_of(BYTES.convert_tokens_to_ids(added)).decode() == added
+        assert VOCABULARY.bytes_of(BYTES.convert_tokens_to_ids(added)).decode() == added
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

@@ -1,4 +1,4 @@
-"""Small taught languages without an encoder: random slots and random adapters that change the answers."""
+"""Small languages without an encoder: random slots, and random adapters that change the answers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ LONGEST = 16
 """Tokens of an answer."""
 
 
-class Ear:
-    """Says something of its own about every text, as an encoder does, and is there at once."""
+class RandomEncoder:
+    """Random states of each text, always the same; loads nothing."""
 
     dim = token_dim = WIDTH
     fingerprint = "0" * 64
@@ -47,23 +47,25 @@ class Ear:
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """A language, as it was taught and as it lies on disk."""
+class TrainedLanguage:
+    """A language's pipeline, and its adapter on disk."""
 
     name: str
-    taught: LlinkPipeline
+    pipeline: LlinkPipeline
     lora: Path
 
     def ask(self, instruction: str, text: str, **sampling: Any) -> EngineRequest:
-        """What ``taught.answer(instruction, text)`` reads, as a request."""
+        """What ``pipeline.answer(instruction, text)`` reads, as a request."""
         given = SamplingParams(**{"max_tokens": LONGEST} | sampling)
         return EngineRequest(self.input(instruction, text), self.name, given)
 
     def input(self, instruction: str, text: str) -> PromptInput:
-        return prompt_input(self.taught, instruction, text)
+        return prompt_input(self.pipeline, instruction, text)
 
 
-def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: Any) -> Speaker:
+def trained_language(
+    folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: Any
+) -> TrainedLanguage:
     """A language on a decoder of its own, with PEFT."""
     settings = small_settings(
         "embedded", decoder_model, lora={"rank": rank, **lora}, evaluation={"max_new_tokens": LONGEST}
@@ -79,14 +81,14 @@ def speaker(folder: Path, name: str, decoder_model: str, rank: int = 4, **lora: 
                 parameter.normal_(0, 0.05)
     folder.mkdir(parents=True)
     save_parts(folder, projector, slots, model.decoder)
-    ear: Any = Ear()
-    return Speaker(name, LlinkPipeline(ear, decoder, model, settings, "bo"), folder / LORA)
+    encoder: Any = RandomEncoder()
+    return TrainedLanguage(name, LlinkPipeline(encoder, decoder, model, settings, "bo"), folder / LORA)
 
 
-def engine_for(speakers: list[Speaker], **limits: int) -> BatchedEngine:
+def engine_for(languages: list[TrainedLanguage], **limits: int) -> BatchedEngine:
     """An engine on a plain decoder with all their adapters."""
-    engine = BatchedEngine(Decoder.load(speakers[0].taught.settings.decoder), EngineLimits(**limits))
-    for one in speakers:
+    engine = BatchedEngine(Decoder.load(languages[0].pipeline.settings.decoder), EngineLimits(**limits))
+    for one in languages:
         engine.load_adapter(one.name, one.lora)
     return engine
 
@@ -105,9 +107,9 @@ def drain(engine: BatchedEngine) -> None:
         pass
 
 
-def same(answer: Answer, taught: str) -> bool:
-    """The taught decoder's own text; where it was cut inside a letter, without what is left of that."""
+def same(answer: Answer, expected: str) -> bool:
+    """The pipeline's own text; where it was cut inside a character, without what is left of that."""
     if answer.finish.reason != "length":
-        return answer.text == taught
-    rest = taught[len(answer.text) :]
-    return taught.startswith(answer.text) and not rest.strip().strip("\ufffd") and rest.count("\ufffd") <= 3
+        return answer.text == expected
+    rest = expected[len(answer.text) :]
+    return expected.startswith(answer.text) and not rest.strip().strip("\ufffd") and rest.count("\ufffd") <= 3
