@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-import torch
-from model_zoo import CHAT, PAIRS, small_settings, tokenizer
+from model_zoo import CHAT, tokenizer
 
-from llink_ray.models.decoder import Decoder
-from llink_ray.models.llink import LlinkModel, collate, new_slots
-from llink_ray.models.projector import Projector
-from llink_ray.models.slots import Slots
 from llink_ray.prompts import SLOT_ID
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.message import Segment
 from llink_ray.settings import SlotSettings
 from llink_ray.text.languages import find
-from llink_ray.training.examples import ExampleSource
 
 ROLES = ("<|user|>", "<|assistant|>")
 SENTINELS = "\ufffb\ufffc"
@@ -143,72 +135,3 @@ def test_numbers_beside_the_slots_are_read_as_the_language_writes_them() -> None
     read = prompt.slot_prompt("How many?", text, slots, find("Macedonian"))
     assert without(read) == without(prompt.slot_prompt("How many?", "1234.5", slots))
     assert without(prompt.slot_prompt("How many?", text, slots)) != without(read)
-
-
-def test_training_reads_the_prompt_of_inference() -> None:
-    settings = small_settings("embedded", "embedded", stage_b={"batch_size": 8, "translate_share": 0.0})
-    prompt = make(CHAT)
-    source = ExampleSource(PAIRS, prompt, settings.stage_b, settings.slots, 0, None)
-    [micro] = source.step(0, 0, 1)
-    asked = {question.instruction for pair in PAIRS for question in pair.questions}
-    for row, pair in enumerate(micro.pairs.tolist()):
-        ids = micro.prompts.ids[row][micro.prompts.mask[row].bool()]
-        answer = micro.prompts.labels[row][micro.prompts.labels[row] >= 0].tolist()
-        before = ids.tolist()[: -len(answer)]
-        assert before in [prompt.slot_prompt(i, PAIRS[pair].foreign, settings.slots) for i in asked]
-        assert answer[-1] == prompt.end_id
-
-
-@pytest.fixture(scope="module")
-def model() -> tuple[LlinkModel, Decoder]:
-    settings = small_settings("embedded", "embedded")
-    decoder = Decoder.load(settings.decoder)
-    slots = new_slots(decoder, settings, 7)
-    return LlinkModel(decoder.model, Projector(7, decoder.dim, settings.projector), slots), decoder
-
-
-def embedded(decoder: Decoder, ids: list[int]) -> Any:
-    return decoder.model.get_input_embeddings()(torch.tensor(ids))
-
-
-def test_slots_stand_where_their_places_are(model: tuple[LlinkModel, Decoder]) -> None:
-    assembled, decoder = model
-    rows = [[5, 6, *[SLOT_ID] * 5, 7], [*[SLOT_ID] * 5, 8]]
-    slots = torch.randn(2, 3, decoder.dim)
-    found = assembled.embed(collate(rows), Slots(slots))
-    for row, ids in enumerate(rows):
-        place = found.shape[1] - len(ids) + ids.index(SLOT_ID)
-        assert torch.equal(found[row, place + 1 : place + 4], slots[row])
-        assert torch.equal(found[row, place], assembled.slots.delimiters[0])
-        assert torch.equal(found[row, place + 4], assembled.slots.delimiters[1])
-        assert torch.equal(found[row, place + 5 :], embedded(decoder, ids[-1:]))
-    assert torch.equal(found[0, :2], embedded(decoder, [5, 6]))
-
-
-@pytest.mark.parametrize(
-    ("rows", "count", "said"),
-    [
-        ([[5, *[SLOT_ID] * 4]], 3, r"\[4\] slot positions.* need \[5\]"),
-        ([[5, *[SLOT_ID] * 5], [5]], 3, r"\[5, 0\] slot positions.* need \[5, 5\]"),
-        ([[5, *[SLOT_ID] * 5]], 0, r"\[5\] slot positions.* need \[\]"),
-    ],
-)
-def test_places_and_slots_must_be_equal_in_number(
-    model: tuple[LlinkModel, Decoder], rows: list[list[int]], count: int, said: str
-) -> None:
-    assembled, decoder = model
-    slots = Slots(torch.randn(len(rows), count, decoder.dim)) if count else None
-    with pytest.raises(ValueError, match=said):
-        assembled.embed(collate(rows), slots)
-
-
-def test_text_alone_is_the_decoder_s_own_embedding(model: tuple[LlinkModel, Decoder]) -> None:
-    assembled, decoder = model
-    assert torch.equal(assembled.embed(collate([[5, 6]]), None)[0], embedded(decoder, [5, 6]))
-
-
-def test_marks_start_as_words_the_decoder_knows(model: tuple[LlinkModel, Decoder]) -> None:
-    assembled, decoder = model
-    for mark, written in zip(assembled.slots.delimiters, ("<foreign>", "</foreign>"), strict=True):
-        expected = embedded(decoder, decoder.prompt_builder.token_ids(written)).mean(0)
-        assert torch.allclose(mark, expected, atol=1e-6)

@@ -159,6 +159,17 @@ def test_a_bundle_without_slots_leaves_the_text_and_brings_its_adapter() -> None
     assert found.sentences == () and found.adapter == "bo" and BO in found.messages[0][1]
 
 
+def test_spans_say_which_sentences_slots_stand_for() -> None:
+    bundles = {"bo": SlotSettings(variant="none"), "km": SLOTS}
+    found = parse([("user", f"Who?\n{BO} {KM}")], bundles)
+    assert [(span.language, span.slot_groups, span.numerals) for span in found.spans[1:]] == [
+        ("bo", 0, []),
+        ("km", 1, ["30"]),
+    ]
+    assert [sentence.language for sentence in found.sentences] == ["km"]
+    assert found.messages[0][1].count(TEXT_PLACEHOLDER) == 1 and BO in found.messages[0][1]
+
+
 def test_a_place_mark_in_a_persons_text_is_no_place(prompt: PromptBuilder) -> None:
     found = parse([("user", f"Who?{TEXT_PLACEHOLDER} {BO}"), ("assistant", TEXT_PLACEHOLDER)], {"bo": SLOTS})
     assert sum(content.count(TEXT_PLACEHOLDER) for _, content in found.messages) == len(found.sentences) == 1
