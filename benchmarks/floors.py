@@ -26,17 +26,15 @@ from llink_ray.cluster.command import carry_out, quiet
 from llink_ray.corpus.clean import clean
 from llink_ray.corpus.read import read
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.real.calibration import calibration, calibration_sheet
-from llink_ray.evaluation.real.job import FOLDER, PARTS, run
-from llink_ray.evaluation.real.measure import Measurement
-from llink_ray.evaluation.real.request import HeldOutRequest, compared, fitting
-from llink_ray.evaluation.real.result_cache import Kept, write_text
-from llink_ray.evaluation.real.settings import MeasureSettings
-from llink_ray.evaluation.real.systems import Holder
-from llink_ray.evaluation.real.text import held_out_text
+from llink_ray.evaluation.held_out.calibration import calibration, calibration_table
+from llink_ray.evaluation.held_out.job import FOLDER, PARTS, prepare, run
+from llink_ray.evaluation.held_out.measure import Measurement
+from llink_ray.evaluation.held_out.plan import HeldOutRequest
+from llink_ray.evaluation.held_out.result_cache import ResultCache, write_text
+from llink_ray.evaluation.held_out.systems import ModelCache
 from llink_ray.evaluation.report import section
 from llink_ray.evaluation.table import Table, format_number, humanize
-from llink_ray.settings import CorpusSettings, configure
+from llink_ray.settings import CorpusSettings
 from llink_ray.stopping import resumable
 from llink_ray.text.languages import find
 
@@ -76,9 +74,9 @@ def measured(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) 
     for code, request in requests.items():
         say(f"== {find(code).name}")
         documents[code] = run(request, say)
-    sheet = table(documents)
+    table = languages_table(documents)
     report = asked.output / "floors.md"
-    write_text(report, "\n".join(["# Floors and ceilings", "", *section(sheet)]))
+    write_text(report, "\n".join(["# Floors and ceilings", "", *section(table)]))
     return {
         "benchmark": "floors",
         "part": asked.part,
@@ -92,19 +90,19 @@ def measured(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) 
     }
 
 
-def table(documents: Mapping[str, Mapping[str, Any]]) -> Table:
+def languages_table(documents: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each language and figure."""
     rows = []
     for code, document in documents.items():
-        for task, told in document["figures"].items():
-            systems = told["systems"]
+        for task, part in document["figures"].items():
+            systems = part["systems"]
             cells = [
                 format_number(systems.get(name, {}).get("value")) for name in ("floor", "ceiling", "encoder")
             ]
-            gap = told.get("gaps", {}).get("ceiling")
+            gap = part.get("gaps", {}).get("ceiling")
             between = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else ""
-            decides = {True: "yes", False: "no"}.get(told.get("decides"), "")  # type: ignore[arg-type]
-            count, chance = format_number(told["examples"]), format_number(told.get("chance"), 2)
+            decides = {True: "yes", False: "no"}.get(part.get("decides"), "")  # type: ignore[arg-type]
+            count, chance = format_number(part["examples"]), format_number(part.get("chance"), 2)
             rows.append((code, humanize(task), count, chance, *cells, between, decides))
     columns = ("language", "task", "n", "chance", "floor", "ceiling", "encoder", "ceiling − floor", "decides")
     return Table("By language", columns, "ll" + "r" * 7, tuple(rows))
@@ -114,16 +112,11 @@ def calibrated(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]
     """Every way to score every kind of choice, in every language."""
     found, lines = {}, ["# Ways to score", ""]
     for code, request in requests.items():
-        settings = configure.load_settings(MeasureSettings, None, request.measure)
-        settings = settings.limited(request.limit)
-        contest = compared(request)
-        assert request.corpus is not None
-        fits = fitting(contest.models, settings)
-        text = held_out_text(request.corpus, contest.models.language, {}, fits, settings.seed)
-        kept = Kept(asked.output / FOLDER / PARTS)
-        measurement = Measurement(text.pairs, settings, kept, Holder(), say)
-        found[code] = calibration(measurement, contest.systems)
-        lines += [f"# {code}, {asked.part}", "", *section(calibration_sheet(found[code]))]
+        plan, settings, text = prepare(request)
+        cache = ResultCache(asked.output / FOLDER / PARTS)
+        measurement = Measurement(text.pairs, settings, cache, ModelCache(), say)
+        found[code] = calibration(measurement, plan.systems)
+        lines += [f"# {code}, {asked.part}", "", *section(calibration_table(found[code]))]
     report = asked.output / "calibration.md"
     write_text(report, "\n".join(lines))
     return {"benchmark": "floors", "part": asked.part, "report": str(report), "calibration": found}

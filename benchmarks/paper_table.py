@@ -5,7 +5,7 @@
     python benchmarks/paper_table.py --tables-only    # tables of what is measured already
 
 Each part is a call of ``jobs/evaluate.py``, which takes finished runs as they are: the same command goes on
-after an interruption. Runs, plots and ``paper-table.md`` go to ``runs/paper-table``. Progress and the bars
+after an interruption. Runs, plots and ``paper-table.md`` go to ``runs/paper-table``. Progress and the targets
 go to stderr; the last line on stdout is one JSON document.
 """
 
@@ -20,20 +20,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package is not installed
 
-from paper import docs as inside
-from paper.bars import Bar, bars, bars_sheet
-from paper.calls import commit, evaluate_all, recorded, say
-from paper.pages import Measured, body, collect, draw, page
+from paper import results_page
+from paper.job_calls import commit, evaluate_all, recorded, say
 from paper.plan import ROOT, Plan, read_plan, steps
+from paper.report import MeasuredPart, body, collect, draw, page
+from paper.targets import Target, targets, targets_table
 
 from llink_ray.cluster.checks import check_output
 from llink_ray.cluster.command import carry_out, quiet
+from llink_ray.evaluation.table import print_tables
 from llink_ray.storage.atomic import disk_refused
 
 PLAN = ROOT / "benchmarks" / "paper_table.yaml"
 
 
-def introduction(plan: Plan, parts: Mapping[str, Measured], now: str) -> list[str]:
+def introduction(plan: Plan, parts: Mapping[str, MeasuredPart], now: str) -> list[str]:
     """What ran, at which commit, where and for how long."""
     calls = [call for part in parts.values() for call in recorded(part.steps)]
     commits = list(dict.fromkeys(call["commit"] for call in calls)) or [now]
@@ -54,7 +55,9 @@ def introduction(plan: Plan, parts: Mapping[str, Measured], now: str) -> list[st
     return lines
 
 
-def write(plan: Plan, output: Path, parts: Mapping[str, Measured], found: Sequence[Bar], docs: bool) -> Path:
+def write(
+    plan: Plan, output: Path, parts: Mapping[str, MeasuredPart], found: Sequence[Target], docs: bool
+) -> Path:
     """Write ``paper-table.md`` with its plots, and into the docs where asked for; returns the page.
 
     Raises:
@@ -70,10 +73,12 @@ def write(plan: Plan, output: Path, parts: Mapping[str, Measured], found: Sequen
         markdown = output / "paper-table.md"
         markdown.write_text(page(body(parts, found, intro, addresses)), encoding="utf-8")
         if docs:
-            small = inside.shown(drawn, inside.RESULTS.parent / "images")
-            text = inside.RESULTS.read_text(encoding="utf-8")
+            small = results_page.shown(drawn, results_page.RESULTS.parent / "images")
+            text = results_page.RESULTS.read_text(encoding="utf-8")
             lines = body(parts, found, intro, small)
-            inside.RESULTS.write_text(inside.between_markers(text, lines, inside.RESULTS), encoding="utf-8")
+            results_page.RESULTS.write_text(
+                results_page.between_markers(text, lines, results_page.RESULTS), encoding="utf-8"
+            )
     except OSError as error:
         raise disk_refused("the tables in", output, error, "name another place with --output") from error
     return markdown
@@ -81,30 +86,27 @@ def write(plan: Plan, output: Path, parts: Mapping[str, Measured], found: Sequen
 
 def make(asked: argparse.Namespace) -> dict[str, Any]:
     """Measure what is not measured yet, write the tables, and return the document."""
-    from rich.console import Console
-
-    from llink_ray.evaluation.terminal import render
-
     plan, output = read_plan(asked.plan), Path(asked.output).absolute()
-    wanted = steps(plan, output)
+    planned = steps(plan, output)
     if asked.docs:  # found out before the hour, not after it
-        inside.between_markers(inside.RESULTS.read_text(encoding="utf-8"), [], inside.RESULTS)
+        results_page.between_markers(
+            results_page.RESULTS.read_text(encoding="utf-8"), [], results_page.RESULTS
+        )
     if not asked.tables_only:
         check_output(output)
-        evaluate_all(wanted, plan.at_once)
-    parts = collect(wanted)
-    found = bars([one for name, part in parts.items() if name != "ablations" for one in part.documents])
+        evaluate_all(planned, plan.at_once)
+    parts = collect(planned)
+    found = targets([one for name, part in parts.items() if name != "ablations" for one in part.documents])
     markdown = write(plan, output, parts, found, asked.docs)
-    console = Console(stderr=True, highlight=False)
-    console.print(render(bars_sheet(found)), "")
+    print_tables([targets_table(found)])
     say(f"all tables: {markdown}")
     return {
         "benchmark": "paper-table",
         "commit": commit(),
         "calls": [call for part in parts.values() for call in recorded(part.steps)],
-        "bars": [asdict(bar) for bar in found],
-        "reached": sum(bar.reached is True for bar in found),
-        "missed": [bar.what for bar in found if bar.reached is False],
+        "targets": [asdict(target) for target in found],
+        "reached": sum(target.reached is True for target in found),
+        "missed": [target.description for target in found if target.reached is False],
         "figures": {name: part.figures() for name, part in parts.items()},
         "markdown": str(markdown),
     }

@@ -25,8 +25,8 @@ import torch
 from real_corpora import EIGHT, Corpus, corpus, data_folder
 from real_features import english, features, foreign
 
-from llink_ray.evaluation.real.ranking import ranked
-from llink_ray.metrics.bootstrap import Resampled, means, ratio
+from llink_ray.metrics.intervals import PairedBootstrap, means
+from llink_ray.metrics.retrieval import rank
 from llink_ray.settings import Settings, configure
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import sentence_numbers
@@ -54,8 +54,8 @@ PAPER = (
 
 def summary(queries: Vectors, targets: Vectors) -> dict[str, Any]:
     """R@1 with its interval."""
-    hits = ranked(queries, targets).first()
-    one = Resampled(len(hits), seed=0, draws=2_000).curve(means(hits), ratio).estimate
+    hits = rank(queries, targets).first()
+    one = PairedBootstrap(len(hits), seed=0, draws=2_000).resample(means(hits)).estimate
     return {
         "r1": round(one.value, 3),
         "interval": [round(one.low, 3), round(one.high, 3)],

@@ -22,7 +22,7 @@ from typing import Any
 
 from llink_ray.corpus import phrasebook, prepare
 from llink_ray.errors import LlinkError
-from llink_ray.metrics.token_cost import tokens
+from llink_ray.metrics.token_cost import token_cost
 from llink_ray.models.decoder import load_tokenizer
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, evaluation_examples, translation_examples
@@ -83,7 +83,7 @@ def measure(
         english.append(len(prompt.text_prompt(example.instruction, example.english)))
         around.append(len(prompt.text_prompt(example.instruction, "")))
         cut += any(len(part.text) > settings.encoder.max_characters for part in parts if part.foreign)
-    found = tokens(raw, slots)
+    found = token_cost(raw, slots)
     count = len(raw)
     return {
         **found,

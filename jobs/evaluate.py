@@ -1,4 +1,4 @@
-"""Compare a taught decoder with baselines, the paper's recipe and ablations, on the same text.
+"""Compare a trained bundle with baselines, the paper's recipe and ablations, on the same text.
 
     python jobs/evaluate.py --lang=tibetan --against=base,finetune,paper-recipe
     python jobs/evaluate.py --run runs/bo-tiny-20260102-030405 --against=ablations
@@ -28,21 +28,21 @@ from llink_ray.cluster.compare import Comparison, compare
 from llink_ray.cluster.job import Request
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.baselines import expand
-from llink_ray.evaluation.human_votes import people
-from llink_ray.evaluation.inspection import bundle_of, look
+from llink_ray.evaluation.held_out.job import run as measure
+from llink_ray.evaluation.held_out.plan import HeldOutRequest
+from llink_ray.evaluation.human_votes import report_votes
+from llink_ray.evaluation.inspection import bundle_of, inspect_bundle
 from llink_ray.evaluation.judge import JudgeSettings
-from llink_ray.evaluation.real.job import run as measure
-from llink_ray.evaluation.real.request import HeldOutRequest
 from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
 from llink_ray.settings import configure
 
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
-HELD_OUT, LOOK = "Measure on held-out text instead, with --corpus", "Look at one text instead"
+HELD_OUT, INSPECT = "Measure on held-out text instead, with --corpus", "Inspect one text instead"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
-@app.command(help="Compare a taught decoder with others, or measure it on held-out text.")
+@app.command(help="Compare a trained bundle with others, or measure it on held-out text.")
 def main(
     lang: Annotated[
         str,
@@ -86,10 +86,11 @@ def main(
         typer.Option("--judge-set", help="KEY=VALUE: url, model, key_env, …", rich_help_panel=JUDGE),
     ] = None,
     max_judgements: Annotated[
-        int | None, typer.Option(help="Contests judged, at most.", rich_help_panel=JUDGE)
+        int | None, typer.Option(help="Pairs of answers judged, at most.", rich_help_panel=JUDGE)
     ] = None,
     votes: Annotated[
-        str | None, typer.Option(help="Only tell what people voted: the chat's file.", rich_help_panel=JUDGE)
+        str | None,
+        typer.Option(help="Only report what people voted: the chat's file.", rich_help_panel=JUDGE),
     ] = None,
     bundle: Annotated[
         list[str] | None,
@@ -117,12 +118,12 @@ def main(
     inspect: Annotated[
         list[str] | None,
         typer.Option(
-            help="Text: what is the decoder, of --bundle or --lang, given? Again, to compare.",
-            rich_help_panel=LOOK,
+            help="Text: what does the decoder, of --bundle or --lang, read? Again, to compare.",
+            rich_help_panel=INSPECT,
         ),
     ] = None,
     instruction: Annotated[
-        str, typer.Option(help="What to ask of it.", rich_help_panel=LOOK)
+        str, typer.Option(help="What to ask of it.", rich_help_panel=INSPECT)
     ] = TRANSLATE_INSTRUCTION,
     output: Annotated[
         str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
@@ -142,13 +143,13 @@ def main(
 
     def job() -> dict[str, Any]:
         if votes is not None:
-            return people(votes)
+            return report_votes(votes)
         if inspect:
             folder = Path(output or "runs")
             if bundle and len(bundle) > 1:
-                raise LlinkError("--inspect looks at one bundle: give --bundle once")
+                raise LlinkError("--inspect takes one bundle: give --bundle once")
             chosen = Path(bundle[0]) if bundle else bundle_of(lang, str(folder / "registry"))
-            return look(chosen, instruction, inspect, folder)
+            return inspect_bundle(chosen, instruction, inspect, folder)
         if bundle or untrained:
             if run is not None:
                 raise LlinkError("--run compares trained runs: leave it out, or --bundle and --untrained")
@@ -177,9 +178,9 @@ def main(
             address=address,
         )
         limits = assignments({"max_judgements": max_judgements}, judge_set)
-        given = [f"backend={judge}", *limits]
-        wanted = None if judge == "none" else configure.load_settings(JudgeSettings, None, given)
-        return compare(Comparison(request, expand(against), run, wanted))
+        judge_assignments = [f"backend={judge}", *limits]
+        judging = None if judge == "none" else configure.load_settings(JudgeSettings, None, judge_assignments)
+        return compare(Comparison(request, expand(against), run, judging))
 
     raise typer.Exit(carry_out(job))
 

@@ -1,4 +1,4 @@
-"""What many comparisons come to: mean and spread over languages and seeds, and the judge over all."""
+"""Figures of many comparisons: mean and spread over languages and seeds, and the judge over all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Spread:
     count: int
     """Values."""
 
-    def told(self, digits: int = 3) -> str:
+    def text(self, digits: int = 3) -> str:
         """``0.951 (0.943 to 0.975)``; a single value alone."""
         mean, low, high = (format_number(float(value), digits) for value in (self.mean, self.low, self.high))
         return mean if self.count == 1 else f"{mean} ({low} to {high})"
@@ -47,37 +47,37 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     return Spread(sum(known) / len(known), min(known), max(known), len(known))
 
 
-def value(document: Document, contestant: str, key: str) -> float | None:
-    """``answers.exact`` of a contestant; None where it has no such figure."""
-    found: Any = document["contestants"].get(contestant)
+def value(document: Document, system: str, key: str) -> float | None:
+    """``answers.exact`` of a system; None where it has no such figure."""
+    node: Any = document["contestants"].get(system)
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found if isinstance(found, int | float) else None
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node if isinstance(node, int | float) else None
 
 
-def over(documents: Sequence[Document], contestant: str, key: str) -> Spread | None:
-    """One figure of one contestant in all comparisons."""
-    return spread(value(document, contestant, key) for document in documents)
+def spread_over(documents: Sequence[Document], system: str, key: str) -> Spread | None:
+    """One figure of one system in all comparisons."""
+    return spread(value(document, system, key) for document in documents)
 
 
-def both(
+def combine(
     documents: Sequence[Document],
-    one: tuple[str, str],
-    other: tuple[str, str],
+    first: tuple[str, str],
+    second: tuple[str, str],
     how: Callable[[float, float], float],
 ) -> Spread | None:
-    """Two figures, each (contestant, key), put together within each comparison that has both."""
-    pairs = [(value(document, *one), value(document, *other)) for document in documents]
+    """Two figures, each (system, key), combined within each comparison that has both."""
+    pairs = [(value(document, *first), value(document, *second)) for document in documents]
     return spread(how(a, b) for a, b in pairs if a is not None and b is not None)
 
 
-def pooled(documents: Sequence[Document], name: str) -> Summary | None:
-    """The judge on ours against another, all contests of all comparisons together."""
-    told = [document["judge"][name] for document in documents if name in document["judge"]]
-    if not told:
+def pooled_summary(documents: Sequence[Document], name: str) -> Summary | None:
+    """The judge on ours against another, all pairs of answers of all comparisons together."""
+    summaries = [document["judge"][name] for document in documents if name in document["judge"]]
+    if not summaries:
         return None
     total = {
-        key: sum(one[key] for one in told)
+        key: sum(summary[key] for summary in summaries)
         for key in ("contests", "wins", "losses", "ties", "flipped", "unreadable")
     }
     rate, half = bootstrap(total["wins"], total["losses"], total["ties"])
@@ -87,28 +87,30 @@ def pooled(documents: Sequence[Document], name: str) -> Summary | None:
         **total,
         rate=rate,
         rate_ties_half=half,
-        length_a=_length(told, "length_a"),
-        length_b=_length(told, "length_b"),
+        length_a=_length(summaries, "length_a"),
+        length_b=_length(summaries, "length_b"),
     )
 
 
-def _length(told: Sequence[Document], side: str) -> Length | None:
-    """Mean length of a side's answers, each comparison by its contests."""
-    known = [(one["contests"], one[side]) for one in told if one[side]]
-    total = sum(contests for contests, _ in known)
+def _length(summaries: Sequence[Document], side: str) -> Length | None:
+    """Mean length of a side's answers, each comparison weighted by its pairs of answers."""
+    known = [(summary["contests"], summary[side]) for summary in summaries if summary[side]]
+    total = sum(count for count, _ in known)
     if not total:
         return None
-    letters, words = (sum(n * one[key] for n, one in known) / total for key in ("letters", "words"))
+    letters, words = (
+        sum(count * length[key] for count, length in known) / total for key in ("letters", "words")
+    )
     return Length(letters, words)
 
 
-def averaged(documents: Sequence[Document], name: str) -> Baseline:
-    """A contestant with the mean of each figure; pairs of retrieval are added up."""
+def mean_baseline(documents: Sequence[Document], name: str) -> Baseline:
+    """A system with the mean of each figure; pairs of retrieval are added up."""
     figures: dict[str, Any] = {}
     for key in _DRAWN:
         part, _, last = key.rpartition(".")
-        found = over(documents, name, key)
-        (figures.setdefault(part, {}) if part else figures)[last] = found.mean if found else None
+        known = spread_over(documents, name, key)
+        (figures.setdefault(part, {}) if part else figures)[last] = known.mean if known else None
     held_out = (value(document, name, "retrieval.count") for document in documents)
     figures["retrieval"]["count"] = int(sum(count for count in held_out if count is not None))
     if figures["slots"] is not None:

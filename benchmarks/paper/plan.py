@@ -1,4 +1,4 @@
-"""What ``paper_table.yaml`` asks for, checked before any work, and the commands that carry it out."""
+"""``paper_table.yaml``, checked before any work, and the commands that carry it out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Part(Section):
     languages: str
     """Names or codes with commas between, or ``all`` embedded ones."""
     against: str
-    """Contestants with commas between."""
+    """Baselines and ablations with commas between."""
     preset: str = "tiny"
     """Recipe of our run."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
@@ -54,16 +54,16 @@ class Part(Section):
             raise LlinkError("languages: name at least one, or 'all'")
         return list(found.values())
 
-    def contestants(self) -> list[str]:
+    def systems(self) -> list[str]:
         """Ours and the others.
 
         Raises:
             LlinkError: an unknown name, or none.
         """
-        found = expand(self.against)
-        if not found:
-            raise LlinkError("against: name at least one contestant")
-        return [OURS, *found]
+        names = expand(self.against)
+        if not names:
+            raise LlinkError("against: name at least one baseline")
+        return [OURS, *names]
 
     def check(self) -> None:
         """Every name and setting.
@@ -72,7 +72,7 @@ class Part(Section):
             LlinkError: what is wrong.
         """
         self.chosen()
-        self.contestants()
+        self.systems()
         configure.resolve(*configure.layers(self.preset, None, self.assignments()))
 
     def assignments(self) -> list[str]:
@@ -85,10 +85,10 @@ class Plan(Section):
 
     table: Part
     seeds: Part | None = None
-    """Other seeds of some contestants; they enter the bars beside ``table``."""
+    """Other seeds of some systems; they enter the targets beside ``table``."""
     ablations: Part | None = None
     at_once: PositiveInt = 1
-    """Languages measured side by side, a processor's share each: a tiny model hardly gains by two threads."""
+    """Languages measured at once, each with a share of the cores: tiny models hardly gain by two threads."""
 
     def parts(self) -> dict[str, Part]:
         """By name."""
@@ -109,11 +109,11 @@ class Step:
     flags: tuple[str, ...]
     comparison: Path
     """The folder of its own."""
-    contestants: tuple[str, ...]
+    systems: tuple[str, ...]
     """Ours and the others."""
 
     def document(self) -> dict[str, Any] | None:
-        """What is measured already: a comparison with every contestant asked for; None where there is none.
+        """What is measured already: a comparison with all of the systems; None where there is none.
 
         Raises:
             LlinkError: a document that is damaged.
@@ -122,7 +122,7 @@ class Step:
         if not run.document.exists():
             return None
         document: dict[str, Any] = run.read_json(run.document)
-        return document if set(self.contestants) <= set(document["contestants"]) else None
+        return document if set(self.systems) <= set(document["contestants"]) else None
 
 
 def read_plan(path: str) -> Plan:
@@ -167,5 +167,5 @@ def steps(plan: Plan, output: Path) -> list[Step]:
                 *(("--set", f"cluster.threads={_threads(plan.at_once)}") if plan.at_once > 1 else ()),
             )
             place = folder / "comparisons" / f"{code}-{part.preset}"
-            found.append(Step(name, seed, code, folder, flags, place, tuple(part.contestants())))
+            found.append(Step(name, seed, code, folder, flags, place, tuple(part.systems())))
     return found

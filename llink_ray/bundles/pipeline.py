@@ -88,7 +88,10 @@ class LlinkPipeline:
         ]
 
     def answer_all(
-        self, asked: Sequence[tuple[str, str | list[Segment]]], batch_size: int | None = None
+        self,
+        asked: Sequence[tuple[str, str | list[Segment]]],
+        batch_size: int | None = None,
+        max_new_tokens: int | None = None,
     ) -> list[str]:
         """Answers to (instruction, message) pairs, in order; a text is cut into :meth:`segments` first."""
         import torch
@@ -96,6 +99,7 @@ class LlinkPipeline:
         from llink_ray.models.llink import collate
 
         evaluation = self.settings.evaluation
+        limit = max_new_tokens or evaluation.max_new_tokens
         answers: dict[int, str] = {}
         language = find(self.language)
         messages = [
@@ -113,7 +117,7 @@ class LlinkPipeline:
                     foreign = [p.text for i in part for p in messages[i] if p.foreign]
                     slots = self.model.soft_slots(self.sources(foreign)) if foreign else None
                     prompts = collate([rows[i] for i in part]).to(self.decoder.device)
-                    given = self.model.generate(prompts, slots, self.decoder, evaluation.max_new_tokens)
+                    given = self.model.generate(prompts, slots, self.decoder, limit)
                 answers.update(zip(part, given, strict=True))
                 progress.advance(len(part))
         return [answers[i] for i in range(len(asked))]

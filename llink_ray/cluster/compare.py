@@ -15,11 +15,18 @@ from llink_ray.cluster.progress import log_writer, tail_logs
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.train_language import TrainingTask, train_language
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation import comparison as compared
 from llink_ray.evaluation.baselines import BASE, OURS, settings_of, stage_a_of
-from llink_ray.evaluation.comparison import Baseline
-from llink_ray.evaluation.comparison_report import Found, print_comparison, write_comparison
+from llink_ray.evaluation.comparison import (
+    Baseline,
+    answer_pairs,
+    described,
+    from_run,
+    summary_dict,
+    untrained_baseline,
+)
+from llink_ray.evaluation.comparison_report import ComparisonResult, write_comparison
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
+from llink_ray.evaluation.table import print_tables
 from llink_ray.progress import progress_output
 from llink_ray.settings import Settings
 from llink_ray.stopping import resumable
@@ -34,7 +41,7 @@ class Comparison:
     request: Request
     """Our run, where there is none yet; and where everything goes."""
     against: Sequence[str]
-    """Names of contestants."""
+    """Names of baselines and ablations."""
     run: str | None = None
     """Run directory of ours; nothing: it is trained first."""
     judge: JudgeSettings | None = None
@@ -86,48 +93,48 @@ def _compare_one(asked: Comparison, ours: TrainingTask, folder: Path) -> dict[st
         if name != BASE
     }
     say(f"{ours.language.name}: {', '.join([OURS, *asked.against])} in {folder}")
-    document = _taught(OURS, ours)
+    document = _trained(OURS, ours)
     own = _measured(OURS, document, ours)
-    contestants = [own]
+    baselines = [own]
     for name in asked.against:
         if name == BASE:
-            contestants.append(_base(folder, ours, document, own))
+            baselines.append(_base(folder, ours, document, own))
         else:
-            told = _taught(name, others[name])
-            contestants.append(_measured(name, told, others[name]))
-    summaries = _judged(asked.judge, own, contestants[1:], ours, folder) if asked.judge else {}
+            baselines.append(_measured(name, _trained(name, others[name]), others[name]))
+    summaries = _judged(asked.judge, own, baselines[1:], ours, folder) if asked.judge else {}
     final = {
         "job": "evaluate",
         "language": ours.language.code,
         "preset": ours.settings.preset,
         "run_dir": str(folder),
-        "contestants": {c.name: c.figures for c in contestants},
-        "judge": compared.summary_dict(summaries),
+        "contestants": {b.name: b.figures for b in baselines},
+        "judge": summary_dict(summaries),
         "corpus_hash": document["corpus_hash"],
         "models": document["models"],
         "seed": ours.settings.seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    found = Found(contestants, summaries, asked.judge.backend if asked.judge else "", _curves(ours, others))
-    print_comparison(found)
+    judged_by = asked.judge.backend if asked.judge else ""
+    result = ComparisonResult(baselines, summaries, judged_by, _histories(ours, others))
+    print_tables(result.tables())
     run = RunDir(folder)
     run.write_json(run.document, final)
-    write_comparison(folder, f"{ours.language.code}, preset {ours.settings.preset}", found)
+    write_comparison(folder, f"{ours.language.code}, preset {ours.settings.preset}", result)
     return final
 
 
-def _taught(name: str, task: TrainingTask) -> dict[str, Any]:
+def _trained(name: str, task: TrainingTask) -> dict[str, Any]:
     done = RunDir(task.run_dir).document.exists()
-    say(f"{name}: {compared.described(name)}, " + ("done already" if done else f"run {task.run_dir}"))
+    say(f"{name}: {described(name)}, " + ("done already" if done else f"run {task.run_dir}"))
     return train_language(task, say)
 
 
 def _measured(name: str, document: Mapping[str, Any], task: TrainingTask) -> Baseline:
     count = task.settings.slots.most_slots or None
-    return compared.from_run(name, document, _answers(task.run_dir), count)
+    return from_run(name, document, _answers(task.run_dir), count)
 
 
-def _curves(
+def _histories(
     ours: TrainingTask, others: Mapping[str, TrainingTask]
 ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Histories of those that trained Stage A, the first of each way to do so."""
@@ -148,17 +155,17 @@ def _answers(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def _base(folder: Path, ours: TrainingTask, document: Mapping[str, Any], own: Baseline) -> Baseline:
-    """The decoder as it came, asked what ours was asked; kept, as it takes a while."""
+    """The untrained decoder on the questions of our run; kept, as it takes a while."""
     run, questions = RunDir(folder), [(row["instruction"], row["text"]) for row in own.answers]
     path = folder / f"{BASE}.json"
     kept = run.read_json(path) if path.exists() else {}
     if kept.get("asked") != [list(question) for question in questions]:
-        say(f"{BASE}: {compared.described(BASE)}, {len(questions)} questions")
+        say(f"{BASE}: {described(BASE)}, {len(questions)} questions")
         log = folder / "run.log"
         with tail_logs({"": log}, say):
             kept = {"asked": questions, "given": _untrained(ours.settings, questions, log.resolve())}
         run.write_json(path, kept)
-    return compared.untouched(document, own.answers, kept["given"])
+    return untrained_baseline(document, own.answers, kept["given"])
 
 
 def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) -> list[str]:
@@ -191,9 +198,8 @@ def _judged(
     meanings = {pair.foreign: pair.english for pair in RunDir(ours.run_dir).read_pairs("test")}
     found = {}
     for other in others:
-        held = compared.contests(own, other, meanings)
         judged = judge(
-            held,
+            answer_pairs(own, other, meanings),
             backend(settings),
             folder / "judge" / other.name,
             cache=folder / "judge" / "cache",

@@ -182,13 +182,13 @@ def _show(settings: Settings) -> None:
 
 
 def _one(task: TrainingTask) -> dict[str, Any]:
-    from llink_ray.evaluation.terminal import print_tables
+    from llink_ray.evaluation.run_tables import print_metrics
 
     _show(task.settings)
     say(f"run {task.run_dir}")
     with resumable(lambda: how_to_go_on(task)):
         document = train_language(task, say)
-    print_tables(document)
+    print_metrics(document)
     _samples(task)
     return document
 
@@ -207,7 +207,7 @@ def _samples(task: TrainingTask, count: int = 3) -> None:
 
 def _checked(tasks: list[TrainingTask]) -> dict[str, Any]:
     from llink_ray.corpus import prepare
-    from llink_ray.evaluation.terminal import print_tables
+    from llink_ray.evaluation.run_tables import print_metrics
 
     found = []
     for task in tasks:
@@ -219,6 +219,6 @@ def _checked(tasks: list[TrainingTask]) -> dict[str, Any]:
             "corpus": prepared.account(),
             "corpus_hash": prepared.corpus_hash,
         }
-        print_tables(told)
+        print_metrics(told)
         found.append(told)
     return {"job": "check", "runs": found}

@@ -51,7 +51,7 @@ def _spread(
 ) -> None:
     import ray
 
-    from llink_ray.evaluation.terminal import print_tables
+    from llink_ray.evaluation.run_tables import print_metrics
 
     cluster = tasks[0].settings.cluster
     room = worker_capacity(cluster.cpus_per_worker, cluster.gpus_per_worker) // cluster.num_workers
@@ -74,7 +74,7 @@ def _spread(
             say(f"{task.language.name} failed: {said}")
         else:
             documents.append(document)
-            print_tables(document)
+            print_metrics(document)
 
 
 def _said(error: Exception) -> str:

@@ -18,7 +18,7 @@ from llink_ray.cluster.final_checkpoint import TrainingPosition
 from llink_ray.cluster.loop import TrainingLoop
 from llink_ray.cluster.progress import log_writer
 from llink_ray.cluster.run_directory import RunDir
-from llink_ray.evaluation.held_out import HeldOut
+from llink_ray.evaluation.validation import ValidationEvaluator
 from llink_ray.features import FeatureStore
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
@@ -183,13 +183,13 @@ class TrainingWorker:
         self._rewind_history("b", stage.step)
         engine.train()
         batches = self._validation_batches(decoder, len(train))
-        held_out = self._held_out(model, decoder, len(train))
+        evaluator = self._evaluator(model, decoder, len(train))
 
         def evaluate() -> dict[str, float]:
             figures = {"validation/loss": stage.held_out(batches)} if batches else {}
-            if held_out is not None:
+            if evaluator is not None:
                 engine.train(False)
-                figures |= {f"validation/{name}": value for name, value in held_out.evaluate().items()}
+                figures |= {f"validation/{name}": value for name, value in evaluator.evaluate().items()}
                 engine.train()
             return figures
 
@@ -208,12 +208,14 @@ class TrainingWorker:
                 save_trained_weights(self.dir, trained)
         torch.distributed.barrier()
 
-    def _held_out(self, model: LlinkModel, decoder: Decoder, offset: int) -> HeldOut | None:
+    def _evaluator(self, model: LlinkModel, decoder: Decoder, offset: int) -> ValidationEvaluator | None:
         if not self.settings.stage_b.validation_answers:
             return None
         pairs = self.dir.read_pairs("validation")
         foreign, teacher = self.features["foreign"], self.features["english"]
-        return HeldOut(model, decoder, self.settings, self.language, pairs, foreign, teacher, offset)
+        return ValidationEvaluator(
+            model, decoder, self.settings, self.language, pairs, foreign, teacher, offset
+        )
 
     def _validation_batches(self, decoder: Decoder, offset: int) -> list[tuple[Prompts, Encoded]]:
         """One example of each of the first validation pairs; ``offset`` is the first one's feature row."""

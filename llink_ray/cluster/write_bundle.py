@@ -23,7 +23,7 @@ from llink_ray.bundles.pipeline import load, save_parts
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.corpus import UNSEEN
 from llink_ray.corpus.seen import SeenText
-from llink_ray.evaluation.measure import measure, measure_apart
+from llink_ray.evaluation.measure import measure, measure_unseen
 from llink_ray.features import Features
 from llink_ray.models.known_text import MOST, KnownText
 from llink_ray.models.llink import LlinkModel
@@ -59,7 +59,7 @@ def measure_and_write_bundle(
     own = min(len(pairs), settings.evaluation.retrieval_pairs)  # rows of the test pairs; the unseen follow
     metrics, answers = measure(taught, pairs, teacher[:own], raw[:own])
     if unseen:
-        metrics["unseen"] = measure_apart(taught, unseen, teacher[own:], raw[own:])
+        metrics["unseen"] = measure_unseen(taught, unseen, teacher[own:], raw[own:])
     kept = [{"text": text, **asdict(answer)} for text, answer in answers]
     run.write_json(run.path / "answers.json", kept)
 

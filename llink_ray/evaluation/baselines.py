@@ -1,4 +1,4 @@
-"""Who is compared with our run: baselines, the paper's recipe, the method with one part changed."""
+"""The systems that our run is compared with: baselines, the paper's recipe, ours with one part changed."""
 
 from __future__ import annotations
 
@@ -13,82 +13,67 @@ from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings, configure
 
 BASE = "base"
-"""The decoder as it came: nothing is trained for it."""
+"""The untrained decoder."""
 OURS = "ours"
 """The run that all others are compared with."""
 _SHARED = (
-    "encoder",
-    "decoder",
-    "corpus",
-    "features",
-    "deepspeed",
-    "cluster",
-    "checkpoint",
-    "evaluation",
-    "seed",
+    *("encoder", "decoder", "corpus", "features", "deepspeed"),
+    *("cluster", "checkpoint", "evaluation", "seed"),
 )
-"""What another recipe takes over from our run: models, data, means."""
+"""What another recipe takes over from our run: models, data, hardware."""
 
 
 @cache
 def groups() -> dict[str, dict[str, dict[str, Any]]]:
-    """``baselines`` and ``ablations``: name -> what it is and how its settings come about."""
+    """``baselines`` and ``ablations``: name -> description and how its settings come about."""
     text = resources.files("llink_ray.evaluation").joinpath("baselines.yaml").read_text("utf-8")
     parsed: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(text)
     return parsed
 
 
 def known() -> dict[str, dict[str, Any]]:
-    """Every contestant by name."""
+    """Every baseline and ablation by name."""
     return {name: entry for group in groups().values() for name, entry in group.items()}
 
 
 def expand(names: str) -> list[str]:
-    """``base,finetune`` or a group's name, with commas between, as contestants in order, each once.
+    """``base,finetune`` or a group's name, with commas between, as a list of names, each once.
 
     Raises:
-        LlinkError: a name that is neither.
+        LlinkError: an unknown name.
     """
-    found: list[str] = []
+    expanded: list[str] = []
     for name in filter(None, (part.strip().casefold() for part in names.split(","))):
-        if name in groups():
-            found += groups()[name]
-        elif name in known():
-            found.append(name)
-        else:
+        if name not in groups() and name not in known():
             choices = [*groups(), *known()]
             near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
             raise LlinkError(
                 f"there is nothing named {name!r} to compare with: "
                 + (f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(choices)}")
             )
-    return list(dict.fromkeys(found))
+        expanded += groups().get(name, [name])
+    return list(dict.fromkeys(expanded))
 
 
 def other_counts() -> list[str]:
-    """Contestants that differ from ours in the number of slots and in nothing else."""
-    return [name for name, entry in known().items() if _keys(entry.get("settings")) == ["slots.count"]]
-
-
-def _keys(tree: Any, prefix: str = "") -> list[str]:
-    if not isinstance(tree, dict):
-        return []
+    """Those that differ from ours in the number of slots and in nothing else."""
+    settings = {name: entry.get("settings") or {} for name, entry in known().items()}
     return [
-        key
-        for name, value in tree.items()
-        for key in (_keys(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name])
+        name
+        for name, tree in settings.items()
+        if list(tree) == ["slots"] and list(tree["slots"]) == ["count"]
     ]
 
 
 def stage_a_of(settings: Settings) -> dict[str, Any] | None:
-    """All that Stage A's curve depends on, beside models and text; None where there is no Stage A."""
+    """All settings that Stage A's curve depends on; None where there is no Stage A."""
     if not settings.stage_a.enabled:
         return None
     return settings.model_dump(mode="json", include={"stage_a", "projector", "seed"})
 
 
 def settings_of(name: str, ours: Settings) -> Settings:
-    """Settings of a contestant that is trained as ours was.
+    """Settings of a baseline that is trained as ours was.
 
     The paper's recipe is the preset made for ours (``<preset>-paper-recipe``), or ``paper``; models, data,
     Stage B's steps and batch are those of our run.
@@ -98,6 +83,6 @@ def settings_of(name: str, ours: Settings) -> Settings:
         return configure.resolve(tree, entry["settings"])
     paired = f"{ours.preset}-{entry['recipe']}"
     recipe = paired if paired in configure.presets() else "paper"
-    same = {key: tree[key] for key in _SHARED}
+    shared = {key: tree[key] for key in _SHARED}
     stage_b = {key: tree["stage_b"][key] for key in ("steps", "batch_size", "micro_batch_size")}
-    return configure.resolve(configure.preset(recipe), {"preset": recipe}, same, {"stage_b": stage_b})
+    return configure.resolve(configure.preset(recipe), {"preset": recipe}, shared, {"stage_b": stage_b})

@@ -1,4 +1,4 @@
-"""A comparison for people: tables on the terminal, ``report.md`` with its plots."""
+"""A comparison's tables on the terminal, and ``report.md`` with its plots."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from llink_ray.evaluation import comparison_curves, comparison_plots
-from llink_ray.evaluation.comparison import Baseline, described, figures_sheet, judge_sheet
+from llink_ray.evaluation import comparison_plots as plots
+from llink_ray.evaluation.comparison import Baseline, described, figures_table, judge_table
 from llink_ray.evaluation.judge import Summary
 from llink_ray.evaluation.plots import Records
 from llink_ray.evaluation.report import NAME, PLOTS, escape, section
@@ -17,59 +17,48 @@ from llink_ray.storage.atomic import disk_refused
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a comparison came to."""
+class ComparisonResult:
+    """Everything that a comparison's report shows."""
 
-    contestants: Sequence[Baseline]
+    baselines: Sequence[Baseline]
     """Ours first."""
     summaries: Mapping[str, Summary] = field(default_factory=dict)
     """Ours against each other, by its name; empty where nobody judged."""
     judge: str = ""
     """Who judged."""
-    curves: Mapping[str, Records] = field(default_factory=dict)
+    histories: Mapping[str, Records] = field(default_factory=dict)
     """Histories of those whose Stage A differs, the first of each kind."""
 
-    def sheets(self) -> list[Table]:
+    def tables(self) -> list[Table]:
         """Figures, and the judge's where there is one."""
-        judged = judge_sheet(self.summaries, self.judge)
-        return [figures_sheet(self.contestants), *([judged] if judged else [])]
+        judged = judge_table(self.summaries, self.judge)
+        return [figures_table(self.baselines), *([judged] if judged else [])]
 
 
-def print_comparison(found: Found) -> None:
-    """The tables, to stderr."""
-    from rich.console import Console
-
-    from llink_ray.evaluation.terminal import render
-
-    console = Console(stderr=True, highlight=False)
-    for sheet in found.sheets():
-        console.print(render(sheet), "")
-
-
-def draw_comparison(folder: Path, found: Found) -> dict[str, Path]:
+def draw_comparison(folder: Path, result: ComparisonResult) -> dict[str, Path]:
     """Every plot that there is something for, in ``folder``, by title."""
-    drawn = {
-        "Figures": comparison_plots.figure_bars(found.contestants, folder / "comparison.png"),
-        "Retrieval": comparison_plots.retrieval_bars(found.contestants, folder / "retrieval.png"),
-        "Judge": comparison_plots.judge_bars(found.summaries, folder / "judge.png"),
-        "Number of slots": comparison_curves.by_slots(found.contestants, folder / "slots.png"),
-        "Stage A": comparison_curves.stage_a(found.curves, folder / "stage_a.png"),
+    paths = {
+        "Figures": plots.figure_bars(result.baselines, folder / "comparison.png"),
+        "Retrieval": plots.retrieval_bars(result.baselines, folder / "retrieval.png"),
+        "Judge": plots.judge_bars(result.summaries, folder / "judge.png"),
+        "Number of slots": plots.slot_count_curves(result.baselines, folder / "slots.png"),
+        "Stage A": plots.stage_a_curves(result.histories, folder / "stage_a.png"),
     }
-    return {title: path for title, path in drawn.items() if path is not None}
+    return {title: path for title, path in paths.items() if path is not None}
 
 
-def write_comparison(folder: Path, title: str, found: Found) -> Path:
+def write_comparison(folder: Path, title: str, result: ComparisonResult) -> Path:
     """Write ``report.md`` and ``plots/`` into ``folder``; returns the report's path.
 
     Raises:
         JobFailed: the disk refused.
     """
     try:
-        drawn = draw_comparison(folder / PLOTS, found)
+        drawn = draw_comparison(folder / PLOTS, result)
         lines = [f"# {escape(title)}: comparison", ""]
-        lines += [f"- *{escape(c.name)}*: {escape(described(c.name))}" for c in found.contestants] + [""]
-        for sheet in found.sheets():
-            lines += section(sheet)
+        lines += [f"- *{escape(b.name)}*: {escape(described(b.name))}" for b in result.baselines] + [""]
+        for table in result.tables():
+            lines += section(table)
         lines += ["## Plots", ""]
         for name, path in drawn.items():
             lines += [f"![{name}]({PLOTS}/{quote(path.name)})", ""]

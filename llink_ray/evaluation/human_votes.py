@@ -1,4 +1,4 @@
-"""What people voted in the chat, told as the judge report tells of a judge: ``jobs/evaluate.py --votes``."""
+"""What people voted in the chat, with the figures of a judge: ``jobs/evaluate.py --votes``."""
 
 from __future__ import annotations
 
@@ -8,50 +8,39 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from llink_ray.evaluation.comparison import PREFERENCES, preferences
 from llink_ray.evaluation.judge import Summary
-from llink_ray.evaluation.judge.votes import Pair, read, summaries, thumbs
-from llink_ray.evaluation.table import Table, format_number
-from llink_ray.evaluation.terminal import render
+from llink_ray.evaluation.judge.votes import Sides, read, summaries, thumbs
+from llink_ray.evaluation.table import Table, format_number, print_tables
 
 
-def people(path: str | Path) -> dict[str, Any]:
+def report_votes(path: str | Path) -> dict[str, Any]:
     """Print the tables of a file of votes; returns them as a document.
 
     Raises:
-        LlinkError: no such file, or a line that is none of the chat's.
+        LlinkError: no such file, or a line that is not the chat's.
     """
     entries = list(read(path))
-    voted, liked = summaries(entries), thumbs(entries)
-    console = Console(stderr=True, highlight=False)
-    for sheet in (votes_sheet(voted), thumbs_sheet(liked)):
-        if sheet:
-            console.print(render(sheet))
-            console.print()
+    votes, liked = summaries(entries), thumbs(entries)
+    print_tables(table for table in (votes_table(votes), thumbs_table(liked)) if table.rows)
     return {
         "job": "votes",
         "file": str(path),
-        "votes": [asdict(summary) for summary in voted.values()],
+        "votes": [asdict(summary) for summary in votes.values()],
         "thumbs": {side: {"up": count["up"], "down": count["down"]} for side, count in liked.items()},
     }
 
 
-def votes_sheet(voted: Mapping[Pair, Summary]) -> Table | None:
+def votes_table(votes: Mapping[Sides, Summary]) -> Table:
     """How often people preferred one side to the other."""
-    if not voted:
-        return None
-    rows = tuple((f"{a} against {b}", *preferences(summary)) for (a, b), summary in voted.items())
+    rows = tuple((f"{a} against {b}", *preferences(summary)) for (a, b), summary in votes.items())
     note = "Judge: people, who saw both answers once, under their names. Preferred: ties set aside."
     return Table("Votes", ("answers of", *PREFERENCES), "lrrrr", rows, note)
 
 
-def thumbs_sheet(liked: Mapping[str, Counter[str]]) -> Table | None:
+def thumbs_table(thumbs: Mapping[str, Counter[str]]) -> Table:
     """How often people liked one answer by itself."""
-    if not liked:
-        return None
     rows = tuple(
-        (side, format_number(count["up"]), format_number(count["down"])) for side, count in liked.items()
+        (side, format_number(count["up"]), format_number(count["down"])) for side, count in thumbs.items()
     )
     return Table("Thumbs", ("answers of", "up", "down"), "lrr", rows)

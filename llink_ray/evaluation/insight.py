@@ -1,13 +1,12 @@
-"""What the decoder was given for one text, and where it looked while it answered.
+"""What the decoder reads for one text: slots in words, attention while it answers, similarities.
 
-from llink_ray.text.languages import find
 from llink_ray.evaluation.insight import insight
 from llink_ray.evaluation.insight_tables import print_insight
 from llink_ray.evaluation.insight_plots import draw_insight
 
-seen = insight(taught, "What does this say in English?", text, others=more_texts)
-print_insight(seen)
-draw_insight(seen, Path("insight.png"))
+result = insight(pipeline, "What does this say in English?", text, others=more_texts)
+print_insight(result)
+draw_insight(result, Path("insight.png"))
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from llink_ray.text.numerals import numerals
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """A token of the decoder's vocabulary beside a slot."""
+class TokenScore:
+    """A token of the decoder's vocabulary, and how near it is to a slot."""
 
     token: str
     """As text, blanks as they are."""
@@ -40,16 +39,16 @@ class Near:
 class Slot:
     """One soft slot in words."""
 
-    nearest: list[Near]
+    nearest: list[TokenScore]
     """Input embeddings nearest to it, by cosine."""
-    read: list[Near]
-    """What the output rows read of it once it has their scale, by probability: what Stage B's
-    words-in-order term trains."""
+    read: list[TokenScore]
+    """Output rows applied to the slot at their scale, by probability: what Stage B's words-in-order term
+    trains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """One text as the decoder had it: K slots, T tokens answered, L layers, B texts in all."""
+    """One text as the decoder reads it: K slots, T answer tokens, L layers, B texts in all."""
 
     language: str
     instruction: str
@@ -57,14 +56,14 @@ class Insight:
     others: list[str]
     """The B - 1 texts that it is compared with."""
     answer: str
-    """What ``LlinkPipeline.answer`` says."""
+    """As ``LlinkPipeline.answer`` gives it."""
     answer_tokens: list[str]
-    """T tokens said; the one that ended the answer too, unless it was cut."""
+    """T tokens; the one that ended the answer too, unless it was cut."""
     columns: list[str]
     """K + 4 names: slots ``1`` to ``K``, then marks, numerals, instruction, answer (so far)."""
     attention: list[list[float]]
-    """(T, K + 4) shares, mean over heads and layers; a row is of the position that decided the token.
-    Empty where the decoder does not say."""
+    """(T, K + 4) shares, mean over heads and layers; a row is of the position that predicts the token.
+    Empty where the decoder returns none."""
     attention_by_layer: list[list[list[float]]]
     """(L, T, K + 4), mean over heads."""
     attention_missing: str
@@ -75,9 +74,9 @@ class Insight:
     between: list[list[float]]
     """(B, B) cosines of the texts' mean slots, the text itself first."""
     pieces: list[str]
-    """What the encoder's tokenizer made of the text, with the tokens it adds."""
+    """The encoder's tokens of the text, with those that its tokenizer adds."""
     unknown: int
-    """How many of them stand for letters that the encoder does not know."""
+    """How many of them stand for letters outside of the encoder's vocabulary."""
     numerals: list[str]
     """The numerals lane; empty where the bundle has none."""
     tokens_raw: int
@@ -92,63 +91,64 @@ class Insight:
 
 @torch.inference_mode()
 def insight(
-    taught: LlinkPipeline, instruction: str, text: str, others: Sequence[str] = (), top: int = 5
+    pipeline: LlinkPipeline, instruction: str, text: str, others: Sequence[str] = (), top: int = 5
 ) -> Insight:
-    """Look at one text, answered as :meth:`LlinkPipeline.answer` does; ``others`` are only compared with it.
+    """Inspect one text, answered as :meth:`LlinkPipeline.answer` does; ``others`` are only compared with it.
 
     ``top`` is how many vocabulary tokens each slot is shown with.
     """
-    text, others = taught.normalise(text), [taught.normalise(other) for other in others]
-    slots = taught.model.soft_slots(taught.sources([text]))
-    decoder, settings = taught.decoder, taught.settings
-    found = layout(decoder.prompt_builder, visible(instruction), text, settings.slots, find(taught.language))
-    prompts = collate([found.ids]).to(decoder.device)
-    heard = _Heard(taught.model.decoder)
-    embedded = taught.model.embed(prompts, slots)
-    (answer,) = decoder.greedy(embedded, prompts.mask, settings.evaluation.max_new_tokens, heard)
-    ends = [i for i, token in enumerate(heard.ids) if token in decoder.stop_ids()]
-    said = heard.ids[: ends[0] + 1] if ends else heard.ids
-    looked = attention(taught.model, found, slots, said)  # (L, T, K+4)
-    told = not isinstance(looked, str)
+    text, others = pipeline.normalise(text), [pipeline.normalise(other) for other in others]
+    slots = pipeline.model.soft_slots(pipeline.sources([text]))
+    decoder, settings = pipeline.decoder, pipeline.settings
+    prompt = layout(
+        decoder.prompt_builder, visible(instruction), text, settings.slots, find(pipeline.language)
+    )
+    prompts = collate([prompt.ids]).to(decoder.device)
+    recorder = _TokenRecorder(pipeline.model.decoder)
+    embedded = pipeline.model.embed(prompts, slots)
+    (answer,) = decoder.greedy(embedded, prompts.mask, settings.evaluation.max_new_tokens, recorder)
+    ends = [i for i, token in enumerate(recorder.ids) if token in decoder.stop_ids()]
+    tokens = recorder.ids[: ends[0] + 1] if ends else recorder.ids
+    weights = attention(pipeline.model, prompt, slots, tokens)  # (L, T, K+4)
     size = settings.evaluation.batch_size
     batches = [list(others[i : i + size]) for i in range(0, len(others), size)]
-    every = [slots, *(taught.model.soft_slots(taught.sources(batch)) for batch in batches)]
+    every = [slots, *(pipeline.model.soft_slots(pipeline.sources(batch)) for batch in batches)]
     unit = F.normalize(torch.cat([part.vectors for part in every]).float(), dim=-1)
     mean = F.normalize(torch.cat([part.mean() for part in every]).float(), dim=-1)
-    pieces, unknown = _pieces(taught, text)
+    pieces, unknown = _pieces(pipeline, text)
     return Insight(
-        language=taught.language,
+        language=pipeline.language,
         instruction=instruction,
         text=text,
         others=others,
         answer=answer,
-        answer_tokens=[readable(decoder.tokenizer, token) for token in said],
+        answer_tokens=[readable(decoder.tokenizer, token) for token in tokens],
         columns=[*(str(i + 1) for i in range(slots.width)), *PARTS],
-        attention=looked.mean(0).tolist() if isinstance(looked, torch.Tensor) else [],
-        attention_by_layer=looked.tolist() if isinstance(looked, torch.Tensor) else [],
-        attention_missing="" if told else str(looked),
-        slots=_in_words(taught, slots.vectors[0], top),
+        attention=[] if isinstance(weights, str) else weights.mean(0).tolist(),
+        attention_by_layer=[] if isinstance(weights, str) else weights.tolist(),
+        attention_missing=weights if isinstance(weights, str) else "",
+        slots=_in_words(pipeline, slots.vectors[0], top),
         within=(unit @ unit.transpose(1, 2)).mean(0).tolist(),
         between=(mean @ mean.T).tolist(),
         pieces=pieces,
         unknown=unknown,
-        numerals=numerals(text, find(taught.language)) if settings.slots.numerals else [],
+        numerals=numerals(text, find(pipeline.language)) if settings.slots.numerals else [],
         tokens_raw=len(decoder.prompt_builder.text_prompt(instruction, text)),
-        tokens_slots=len(found.ids),
+        tokens_slots=len(prompt.ids),
     )
 
 
-class _Heard:
-    """A decoder that generates as it does, and keeps the tokens."""
+class _TokenRecorder:
+    """A causal model that keeps the tokens it generates."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.ids: list[int] = []
 
-    def generate(self, **how: Any) -> torch.Tensor:
-        made: torch.Tensor = self.model.generate(**how)  # (1, T)
-        self.ids = made[0].tolist()
-        return made
+    def generate(self, **arguments: Any) -> torch.Tensor:
+        ids: torch.Tensor = self.model.generate(**arguments)  # (1, T)
+        self.ids = ids[0].tolist()
+        return ids
 
 
 def readable(tokenizer: Any, token: int) -> str:
@@ -159,17 +159,22 @@ def readable(tokenizer: Any, token: int) -> str:
     return str(tokenizer.convert_ids_to_tokens(token) or "")
 
 
-def _pieces(taught: LlinkPipeline, text: str) -> tuple[list[str], int]:
+def _pieces(pipeline: LlinkPipeline, text: str) -> tuple[list[str], int]:
     """The encoder's tokens of a text as :meth:`Encoder.encode` reads it, and how many are unknown."""
-    tokenizer, (ids,) = taught.encoder.tokenizer, taught.encoder.token_ids([text])
+    tokenizer, (ids,) = pipeline.encoder.tokenizer, pipeline.encoder.token_ids([text])
     return [readable(tokenizer, i) for i in ids], sum(i == tokenizer.unk_token_id for i in ids)
 
 
-def _in_words(taught: LlinkPipeline, slots: torch.Tensor, top: int) -> list[Slot]:
+def _in_words(pipeline: LlinkPipeline, slots: torch.Tensor, top: int) -> list[Slot]:
     """Slots (K, d) as vocabulary tokens."""
-    decoder = taught.decoder
-    table, head = taught.model.decoder.get_input_embeddings(), taught.model.decoder.get_output_embeddings()
-    known = min(len(decoder.tokenizer), table.weight.shape[0])  # tables are often longer than vocabularies
+    decoder = pipeline.decoder
+    table, head = (
+        pipeline.model.decoder.get_input_embeddings(),
+        pipeline.model.decoder.get_output_embeddings(),
+    )
+    known = min(
+        len(decoder.tokenizer), table.weight.shape[0]
+    )  # embedding tables are often longer than vocabularies
     unit = F.normalize(slots.float(), dim=-1)
     near = torch.cat(
         [
@@ -178,14 +183,14 @@ def _in_words(taught: LlinkPipeline, slots: torch.Tensor, top: int) -> list[Slot
         ],
         dim=1,
     )  # (K, V)
-    scaled = F.layer_norm(slots, slots.shape[-1:])  # as Stage B reads them
+    scaled = F.layer_norm(slots, slots.shape[-1:])  # as in Stage B's loss
     read = head(scaled.to(head.weight.dtype)).float().softmax(-1)[:, :known]  # (K, V)
 
-    def best(scores: torch.Tensor) -> list[list[Near]]:
+    def top_tokens(scores: torch.Tensor) -> list[list[TokenScore]]:
         values, ids = scores.topk(min(top, scores.shape[1]))
         return [
-            [Near(readable(decoder.tokenizer, i), v) for i, v in zip(row, worth, strict=True)]
-            for row, worth in zip(ids.tolist(), values.tolist(), strict=True)
+            [TokenScore(readable(decoder.tokenizer, i), v) for i, v in zip(row, best, strict=True)]
+            for row, best in zip(ids.tolist(), values.tolist(), strict=True)
         ]
 
-    return [Slot(n, r) for n, r in zip(best(near), best(read), strict=True)]
+    return [Slot(n, r) for n, r in zip(top_tokens(near), top_tokens(read), strict=True)]

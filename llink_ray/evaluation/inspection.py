@@ -1,4 +1,4 @@
-"""Show a person what a taught decoder was given for one text: ``jobs/evaluate.py --inspect``."""
+"""What the decoder reads for one text, printed and drawn: ``jobs/evaluate.py --inspect``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PICTURE = "insight.png"
 
 
 def bundle_of(language: str, registry: str) -> Path:
-    """The bundle that answers for a language.
+    """The registry's newest bundle of a language.
 
     Raises:
         LlinkError: nothing is published for it.
@@ -25,11 +25,11 @@ def bundle_of(language: str, registry: str) -> Path:
     return Registry(registry).fetch(find(language).code)
 
 
-def look(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict[str, Any]:
-    """Print and draw what was given for the first of ``texts``, beside the others; returns it as a document.
+def inspect_bundle(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict[str, Any]:
+    """Print and draw the insight of the first of ``texts``, beside the others; returns it as a document.
 
     Raises:
-        LlinkError: no such bundle, an empty text, or a decoder that was taught without slots.
+        LlinkError: no such bundle, an empty text, or a bundle without slots.
         JobFailed: the picture could not be written.
     """
     if not all(visible(text).strip() for text in texts):
@@ -42,19 +42,18 @@ def look(bundle: Path, instruction: str, texts: list[str], output: Path) -> dict
     from llink_ray.evaluation.insight_tables import print_insight
 
     logging.disable_progress_bar()  # of weights that load in no time
-    taught = load(bundle)
-    if not taught.settings.slots.uses_slots:
-        raise LlinkError(f"the bundle {bundle} has no slots to look at: it reads raw text")
+    pipeline = load(bundle)
+    if not pipeline.settings.slots.uses_slots:
+        raise LlinkError(f"the bundle {bundle} has no slots to inspect: it reads raw text")
     first, *others = texts
-    if len(taught.segments(first)) > 1:
-        raise LlinkError(
-            f"--inspect looks at one sentence, and was given {len(taught.segments(first))}: {first!r}"
-        )
-    seen = insight(taught, instruction, first, others)
-    print_insight(seen)
+    count = len(pipeline.segments(first))
+    if count > 1:
+        raise LlinkError(f"--inspect takes one sentence, and was given {count}: {first!r}")
+    result = insight(pipeline, instruction, first, others)
+    print_insight(result)
     path = output / PICTURE
     try:
-        draw_insight(seen, path)
+        draw_insight(result, path)
     except OSError as error:
         raise disk_refused("the", path, error, "name another place with --output") from error
-    return {"job": "inspect", "bundle": str(bundle), "picture": str(path), **seen.as_dict()}
+    return {"job": "inspect", "bundle": str(bundle), "picture": str(path), **result.as_dict()}

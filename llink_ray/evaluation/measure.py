@@ -1,4 +1,4 @@
-"""All figures of one taught decoder on held-out pairs; models in, a metrics dict out, no Ray."""
+"""All figures of one pipeline on the held-out pairs of its run."""
 
 from __future__ import annotations
 
@@ -15,163 +15,154 @@ from llink_ray.evaluation.passages import passages
 from llink_ray.metrics.answers import Answer, score
 from llink_ray.metrics.number_fidelity import fidelity
 from llink_ray.metrics.retrieval import retrieval
-from llink_ray.metrics.token_cost import tokens
+from llink_ray.metrics.token_cost import token_cost
 from llink_ray.models.llink import IGNORED, collate
 from llink_ray.progress import track
-from llink_ray.prompts.instructions import Example, evaluation_examples, source_pairs, translation_examples
+from llink_ray.prompts.instructions import (
+    Example,
+    evaluation_examples,
+    source_pairs,
+    translation_examples,
+)
 from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.examples import tokenise
 
 Say = Callable[[str], None]
+Vectors = npt.NDArray[np.float32]
 
 
 def measure(
-    taught: LlinkPipeline,
+    pipeline: LlinkPipeline,
     pairs: Sequence[Pair],
-    teacher: npt.NDArray[np.float32],
-    raw_states: npt.NDArray[np.float32],
+    teacher: Vectors,
+    raw_states: Vectors,
     say: Say = lambda _: None,
 ) -> tuple[dict[str, Any], list[tuple[str, Answer]]]:
     """Retrieval, answers, numbers kept, slot gain and token cost.
 
-    ``teacher`` (n, d) and ``raw_states`` (n, d) are the decoder's states of the pairs' English and of
-    their raw foreign text. Returns the metrics, and every answer given with the text
-    it was given to.
+    ``teacher`` (n, d) and ``raw_states`` (n, d) are the decoder's states of the pairs' English and of their
+    raw foreign text. Returns the metrics, and every answer with the text that it is about.
     """
     say("retrieval")
-    figures = _retrieval(taught, pairs, teacher, raw_states)
+    ranked = _retrieval(pipeline, pairs, teacher, raw_states)
     say("answers")
-    asked, answers = _answers(taught, pairs)
-    texts = [pairs[e.pair_index].foreign for e in asked]
+    examples, answers = _answers(pipeline, pairs)
+    texts = [pairs[e.pair_index].foreign for e in examples]
     say("passages")
-    longer = passages(taught, source_pairs(pairs, taught.settings.stage_b.source))
+    longer = passages(pipeline, source_pairs(pairs, pipeline.settings.stage_b.source))
     say("slot gain")
-    gain = slot_gain(taught, asked[: taught.settings.evaluation.gain_examples])
-    own = tokenise(taught.decoder.prompt_builder, asked, taught.settings.slots, find(taught.language))
-    raw = [
-        len(taught.decoder.prompt_builder.text_prompt(e.instruction, text))
-        for e, text in zip(asked, texts, strict=True)
-    ]
+    gain = slot_gain(pipeline, examples[: pipeline.settings.evaluation.gain_examples])
+    prompt = pipeline.decoder.prompt_builder
+    rows = tokenise(prompt, examples, pipeline.settings.slots, find(pipeline.language))
+    raw = [len(prompt.text_prompt(e.instruction, text)) for e, text in zip(examples, texts, strict=True)]
     metrics = {
-        "retrieval": figures,
+        "retrieval": ranked,
         "answers": score(answers),
         **longer,
-        "fidelity": _fidelity(answers, texts, taught.language),
+        "fidelity": _fidelity(answers, texts, pipeline.language),
         "slot_gain": gain,
-        "tokens": tokens(raw, [len(e.prompt) for e in own]),
+        "tokens": token_cost(raw, [len(row.prompt) for row in rows]),
     }
     return metrics, list(zip(texts, answers, strict=True))
 
 
-def measure_apart(
-    taught: LlinkPipeline,
-    pairs: Sequence[Pair],
-    teacher: npt.NDArray[np.float32],
-    raw_states: npt.NDArray[np.float32],
+def measure_unseen(
+    pipeline: LlinkPipeline, pairs: Sequence[Pair], teacher: Vectors, raw_states: Vectors
 ) -> dict[str, Any]:
-    """The figures that tell how it does on other text: retrieval, answers and translations, numbers kept."""
-    asked, answers = _answers(taught, pairs)
-    texts = [pairs[e.pair_index].foreign for e in asked]
+    """The figures that show how it does on other text: retrieval, answers and translations, numbers kept."""
+    examples, answers = _answers(pipeline, pairs)
+    texts = [pairs[e.pair_index].foreign for e in examples]
     return {
         "pairs": len(pairs),
-        "retrieval": _retrieval(taught, pairs, teacher, raw_states),
+        "retrieval": _retrieval(pipeline, pairs, teacher, raw_states),
         "answers": score(answers),
-        "fidelity": _fidelity(answers, texts, taught.language),
+        "fidelity": _fidelity(answers, texts, pipeline.language),
     }
 
 
 def _retrieval(
-    taught: LlinkPipeline,
-    pairs: Sequence[Pair],
-    teacher: npt.NDArray[np.float32],
-    raw_states: npt.NDArray[np.float32],
+    pipeline: LlinkPipeline, pairs: Sequence[Pair], teacher: Vectors, raw_states: Vectors
 ) -> dict[str, Any]:
-    settings = taught.settings.evaluation
+    settings = pipeline.settings.evaluation
     count = min(settings.retrieval_pairs, len(pairs))
-    read = [pair.foreign for pair in source_pairs(pairs[:count], taught.settings.stage_b.source)]
-    normalise = taught.model.projector.normalise
+    texts = [pair.foreign for pair in source_pairs(pairs[:count], pipeline.settings.stage_b.source)]
+    normalise = pipeline.model.projector.normalise
     targets, base = (
-        normalise(torch.from_numpy(states[:count]).to(taught.decoder.device)).float().cpu().numpy()
+        normalise(torch.from_numpy(states[:count]).to(pipeline.decoder.device)).float().cpu().numpy()
         for states in (teacher, raw_states)
     )
-    found = {"base": base, **_vectors(taught, read, settings.batch_size)}
-    return {name: retrieval(vectors, targets).as_dict() for name, vectors in found.items()}
+    vectors = {"base": base, **_vectors(pipeline, texts, settings.batch_size)}
+    return {name: retrieval(queries, targets).as_dict() for name, queries in vectors.items()}
 
 
-def _answers(taught: LlinkPipeline, pairs: Sequence[Pair]) -> tuple[list[Example], list[Answer]]:
-    """What is asked, of the text that stands in the prompt, and what is answered."""
-    settings, shown = taught.settings.evaluation, source_pairs(pairs, taught.settings.stage_b.source)
-    asked = evaluation_examples(shown, settings.answers, taught.settings.seed)
-    asked += translation_examples(shown, settings.translations)
-    # A pair is one text here as in training, whatever number of sentences stands in it.
-    given = taught.answer_all([(e.instruction, e.segments) for e in asked])
-    return asked, [
-        Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(asked, given, strict=True)
+def _answers(pipeline: LlinkPipeline, pairs: Sequence[Pair]) -> tuple[list[Example], list[Answer]]:
+    """The questions, about the text that stands in the prompt, and the pipeline's answers."""
+    settings, shown = pipeline.settings.evaluation, source_pairs(pairs, pipeline.settings.stage_b.source)
+    examples = evaluation_examples(shown, settings.answers, pipeline.settings.seed)
+    examples += translation_examples(shown, settings.translations)
+    # A pair is one text here as in training, however many sentences it has.
+    texts = pipeline.answer_all([(e.instruction, e.segments) for e in examples])
+    return examples, [
+        Answer(e.kind, e.instruction, e.answer, text) for e, text in zip(examples, texts, strict=True)
     ]
 
 
 def _fidelity(answers: Sequence[Answer], texts: Sequence[str], code: str) -> dict[str, float | None]:
     """Numbers of translations against numbers of the foreign texts; other answers need not repeat them."""
-    pairs = [
-        (text, answer.given)
-        for text, answer in zip(texts, answers, strict=True)
-        if answer.kind == TRANSLATION_KIND
-    ]
+    pairs = [(text, a.given) for text, a in zip(texts, answers, strict=True) if a.kind == TRANSLATION_KIND]
     return fidelity(pairs, find(code))
 
 
-def _vectors(taught: LlinkPipeline, texts: Sequence[str], size: int) -> dict[str, npt.NDArray[np.float32]]:
-    """What stands for each text in the decoder's latent space, (n, d_dec), by the system that made it.
+def _vectors(pipeline: LlinkPipeline, texts: Sequence[str], size: int) -> dict[str, Vectors]:
+    """Vectors of the texts in the decoder's latent space, (n, d_dec), by the system that makes them.
 
     Projected vectors and mean slots; without slots, the adapted decoder's state after the raw text.
     """
-    parts: dict[str, list[npt.NDArray[np.float32]]] = {}
-
-    def keep(name: str, vectors: torch.Tensor) -> None:
-        parts.setdefault(name, []).append(vectors.float().cpu().numpy())
-
+    parts: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode(), track("vectors", "texts", len(texts)) as progress:
         for start in range(0, len(texts), size):
             progress.update(start)
-            part = list(texts[start : start + size])
-            if not taught.settings.slots.uses_slots:
-                states = taught.decoder.teacher_states(part, adapted=True)
-                keep("direct", taught.model.projector.normalise(states.to(taught.decoder.device)))
+            batch = list(texts[start : start + size])
+            if not pipeline.settings.slots.uses_slots:
+                states = pipeline.decoder.teacher_states(batch, adapted=True)
+                vectors = pipeline.model.projector.normalise(states.to(pipeline.decoder.device))
+                parts.setdefault("direct", []).append(vectors.float().cpu())
                 continue
-            sources = taught.sources(part)
-            vectors = taught.model.project(sources)
-            keep("stage_a", vectors)
-            keep("stage_ab", taught.model.soft_slots(sources, vectors).mean())
-    return {name: np.concatenate(vectors) for name, vectors in parts.items()}
+            sources = pipeline.sources(batch)
+            projected = pipeline.model.project(sources)
+            slots = pipeline.model.soft_slots(sources, projected)
+            parts.setdefault("stage_a", []).append(projected.float().cpu())
+            parts.setdefault("stage_ab", []).append(slots.mean().float().cpu())
+    return {name: torch.cat(vectors).numpy() for name, vectors in parts.items()}
 
 
-def slot_gain(taught: LlinkPipeline, examples: Sequence[Example]) -> dict[str, float]:
-    """Nats a token that slots are worth: loss with them ablated minus loss with them (METHOD: slot gain).
+def slot_gain(pipeline: LlinkPipeline, examples: Sequence[Example]) -> dict[str, float]:
+    """Loss a token (nats) with the slots ablated minus the loss with them.
 
     ``zero`` puts zeros, ``shuffle`` the slots of another text, in their place.
     """
-    if len(examples) < 2 or not taught.settings.slots.uses_slots:
+    if len(examples) < 2 or not pipeline.settings.slots.uses_slots:
         return {}
     sums = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}
-    predicted, language = 0, find(taught.language)
-    size = max(2, taught.settings.evaluation.batch_size)
-    parts = [examples[i : i + size] for i in range(0, len(examples), size)]
+    predicted, language = 0, find(pipeline.language)
+    size = max(2, pipeline.settings.evaluation.batch_size)
     with torch.inference_mode(), track("slot gain", "examples", len(examples)) as progress:
-        for part in parts:
+        for start in range(0, len(examples), size):
+            part = list(examples[start : start + size])
             progress.advance(len(part))
             if len(part) < 2:
                 continue
-            rows = tokenise(taught.decoder.prompt_builder, list(part), taught.settings.slots, language)
-            prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(taught.decoder.device)
-            slots = taught.model.soft_slots(taught.sources([e.foreign for e in part]))
+            rows = tokenise(pipeline.decoder.prompt_builder, part, pipeline.settings.slots, language)
+            prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(pipeline.decoder.device)
+            slots = pipeline.model.soft_slots(pipeline.sources([e.foreign for e in part]))
             variants = {
                 "with": slots,
                 "zero": slots.with_vectors(torch.zeros_like(slots.vectors)),
                 "shuffle": slots.with_vectors(slots.vectors.roll(1, 0)),
             }
-            for name, used in variants.items():
-                logits = taught.model.decode(taught.model.embed(prompts, used), prompts.mask)
+            for name, variant in variants.items():
+                logits = pipeline.model.decode(pipeline.model.embed(prompts, variant), prompts.mask)
                 sums[name] += float(losses.supervised(logits, prompts.labels)[0].sum())
             predicted += int((prompts.labels != IGNORED).sum())
     return {name: (sums[name] - sums["with"]) / predicted for name in ("zero", "shuffle")}

@@ -14,37 +14,37 @@ LONGEST = 6
 """Sentences of the longest passage, or fewer where ``slots.max_sentences`` is less."""
 
 
-def passages(taught: LlinkPipeline, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """``passages`` and ``mixed`` of the metrics; empty for a decoder that takes a message as one text.
+def passages(pipeline: LlinkPipeline, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """``passages`` and ``mixed`` of the metrics; empty for a bundle that takes a message as one text.
 
     ``passages``: ``exact``, ``count``, and both in ``by_sentences``. ``mixed``: ``exact`` of messages of one
     English and one foreign sentence, asked about the latter, ``alone`` of the same questions about the
     foreign sentence by itself, ``count``.
     """
-    settings = taught.settings
+    settings = pipeline.settings
     most = min(LONGEST, settings.slots.max_sentences)
-    asked = evaluation_examples(pairs, settings.evaluation.passages, settings.seed)
-    if most < 2 or not asked:
+    alone = evaluation_examples(pairs, settings.evaluation.passages, settings.seed)
+    if most < 2 or not alone:
         return {}
-    inside = in_passages(asked, pairs, 1.0, most, 0.0, f"evaluation:{settings.seed}")
-    right = _right(taught, inside)
+    in_passage = in_passages(alone, pairs, 1.0, most, 0.0, f"evaluation:{settings.seed}")
+    correct = _correct(pipeline, in_passage)
     by_size: dict[int, list[bool]] = {}
-    for example, good in zip(inside, right, strict=True):
-        by_size.setdefault(len(example.sentences), []).append(good)
-    beside = in_passages(asked, pairs, 1.0, 2, 1.0, f"mixed:{settings.seed}")
+    for example, exact_match in zip(in_passage, correct, strict=True):
+        by_size.setdefault(len(example.sentences), []).append(exact_match)
+    mixed = in_passages(alone, pairs, 1.0, 2, 1.0, f"mixed:{settings.seed}")
     return {
         "passages": {
-            **_share(right),
+            **_share(correct),
             "by_sentences": {str(size): _share(by_size[size]) for size in sorted(by_size)},
         },
-        "mixed": {**_share(_right(taught, beside)), "alone": _share(_right(taught, asked))["exact"]},
+        "mixed": {**_share(_correct(pipeline, mixed)), "alone": _share(_correct(pipeline, alone))["exact"]},
     }
 
 
-def _right(taught: LlinkPipeline, examples: Sequence[Example]) -> list[bool]:
-    given = taught.answer_all([(e.instruction, e.text) for e in examples])
-    return [exact(example.answer, text) for example, text in zip(examples, given, strict=True)]
+def _correct(pipeline: LlinkPipeline, examples: Sequence[Example]) -> list[bool]:
+    answers = pipeline.answer_all([(e.instruction, e.text) for e in examples])
+    return [exact(example.answer, answer) for example, answer in zip(examples, answers, strict=True)]
 
 
-def _share(right: Sequence[bool]) -> dict[str, Any]:
-    return {"exact": sum(right) / len(right), "count": len(right)}
+def _share(correct: Sequence[bool]) -> dict[str, Any]:
+    return {"exact": sum(correct) / len(correct), "count": len(correct)}

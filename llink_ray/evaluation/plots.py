@@ -1,7 +1,7 @@
 """PNG plots of a run: loss curves, retrieval by step, answers by type.
 
 1 600 pixels wide, set to be read at 800. Each function returns the path it wrote, or None where the
-records hold nothing to draw. matplotlib is imported late, and without pyplot: no global state is touched.
+records hold nothing to draw.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from llink_ray.evaluation.drawing import (
     COLOURS,
-    GREY,
-    INK,
     PALE,
     Points,
+    grouped_bars,
     legend_below,
     line,
     new_figure,
@@ -25,7 +24,8 @@ from llink_ray.evaluation.drawing import (
     save_figure,
     steps_axis,
 )
-from llink_ray.evaluation.table import format_number, humanize, in_order
+from llink_ray.evaluation.run_tables import sort_kinds
+from llink_ray.evaluation.table import format_number, humanize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,15 +49,15 @@ def series(records: Records, stage: str, key: str) -> Points:
 
 def _parts(records: Records, stage: str) -> dict[str, Points]:
     names = sorted({key for r in records if r.get("stage") == stage for key in r if key.startswith("loss/")})
-    found = {name.removeprefix("loss/"): series(records, stage, name) for name in names}
-    return {name: points for name, points in found.items() if points[0]}
+    parts = {name.removeprefix("loss/"): series(records, stage, name) for name in names}
+    return {name: points for name, points in parts.items() if points[0]}
 
 
 def _draw_parts(axes: Axes, parts: Mapping[str, Points]) -> None:
-    """Parts of a loss differ by orders of magnitude: on a log scale where all are positive."""
+    """On a log scale where all are positive, since parts of a loss differ by orders of magnitude."""
     for colour, (name, points) in zip(COLOURS * len(parts), parts.items(), strict=False):
         line(axes, points, colour, humanize(name))
-    values = [value for _, found in parts.values() for value in found]
+    values = [value for _, part in parts.values() for value in part]
     if min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
     legend_below(axes, 3)
@@ -93,14 +93,14 @@ def loss_curves(history: Records, path: Path) -> Path | None:
 def retrieval_by_step(history: Records, path: Path) -> Path | None:
     """Recalls and MRR on the validation pairs while Stage A trains."""
     names = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mrr": "MRR"}
-    found = {label: series(history, "a", f"validation/{key}") for key, label in names.items()}
-    found = {label: points for label, points in found.items() if points[0]}
-    if not found:
+    curves = {label: series(history, "a", f"validation/{key}") for key, label in names.items()}
+    curves = {label: points for label, points in curves.items() if points[0]}
+    if not curves:
         return None
     with plot_style():
         fig = new_figure(3.8)
         axes = fig.subplots()
-        for colour, (label, points) in zip(COLOURS, found.items(), strict=False):
+        for colour, (label, points) in zip(COLOURS, curves.items(), strict=False):
             last = f"{label}  {format_number(points[1][-1])}"
             axes.plot(*points, color=colour, marker="o", markersize=4, label=last)
         axes.set_ylim(-0.02, 1.02)
@@ -114,43 +114,27 @@ def retrieval_by_step(history: Records, path: Path) -> Path | None:
 def answers_by_type(metrics: Mapping[str, Any], path: Path) -> Path | None:
     """Exact match and F1 of each type of question (the most frequent ones), with how many were asked."""
     by_type = (metrics.get("answers") or {}).get("by_type") or {}
-    found = {kind: part for kind, part in by_type.items() if part.get("count")}
-    if not found:
+    parts = {kind: part for kind, part in by_type.items() if part.get("count")}
+    if not parts:
         return None
-    often = sorted(found, key=lambda kind: -int(found[kind]["count"]))[:MOST]
-    kinds = in_order(often)[::-1]  # drawn from the bottom up
+    most = sorted(parts, key=lambda kind: -int(parts[kind]["count"]))[:MOST]
+    kinds = sort_kinds(most)[::-1]  # from the bottom up
+    labels = [f"{plain_label(humanize(kind))}  ({format_number(parts[kind]['count'])})" for kind in kinds]
+    groups = [
+        (label, colour, [parts[kind].get(key) for kind in kinds])
+        for key, label, colour in (("f1", "F1", PALE), ("exact", "exact match", COLOURS[0]))
+    ]
     with plot_style():
-        fig = new_figure(1.4 + 0.5 * len(kinds))
-        axes = fig.subplots()
-        for key, label, colour, shift in (
-            ("f1", "F1", PALE, -0.19),
-            ("exact", "exact match", COLOURS[0], 0.19),
-        ):
-            values = [found[kind].get(key) for kind in kinds]
-            places = [i + shift for i in range(len(kinds))]
-            bars = axes.barh(places, [value or 0.0 for value in values], 0.36, color=colour, label=label)
-            axes.bar_label(
-                bars, [format_number(value) for value in values], padding=3, fontsize=8, color=GREY
-            )
-        labels = [f"{plain_label(humanize(kind))}  ({format_number(found[kind]['count'])})" for kind in kinds]
-        axes.set_yticks(range(len(kinds)), labels, color=INK)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlim(0, 1.1)
-        axes.set_ylim(-0.6, len(kinds) - 0.4)
-        axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+        fig, axes = grouped_bars(labels, groups, "Answers on held-out text")
         axes.set_xlabel("share of answers (number asked in brackets)")
-        axes.set_title("Answers on held-out text")
-        handles, names = axes.get_legend_handles_labels()
-        fig.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=2)
         return save_figure(fig, path)
 
 
 def draw(directory: Path, metrics: Mapping[str, Any], history: Records) -> list[Path]:
     """Every plot that the run's records can fill, in ``directory``."""
-    made = (
+    paths = (
         loss_curves(history, directory / "loss.png"),
         retrieval_by_step(history, directory / "retrieval.png"),
         answers_by_type(metrics, directory / "answers.png"),
     )
-    return [path for path in made if path is not None]
+    return [path for path in paths if path is not None]

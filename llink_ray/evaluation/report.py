@@ -1,4 +1,4 @@
-"""``report.md``: the run in one page, for people who were not at the terminal."""
+"""``report.md``: the run on one page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from llink_ray.errors import JobFailed
 from llink_ray.evaluation import plots
-from llink_ray.evaluation.table import DASH, Table, sheets
+from llink_ray.evaluation.run_tables import run_tables
+from llink_ray.evaluation.table import DASH, Table
 from llink_ray.storage.atomic import write_atomic
 
 NAME = "report.md"
@@ -27,26 +28,24 @@ def escape(text: str) -> str:
     return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def _table(sheet: Table) -> list[str]:
-    lines = [
-        "| " + " | ".join(escape(name) for name in sheet.columns) + " |",
-        "|" + "|".join(" ---: " if align == "r" else " :--- " for align in sheet.align) + "|",
-    ]
-    lines += ["| " + " | ".join(escape(cell) or " " for cell in row) + " |" for row in sheet.rows]
-    return lines
-
-
-def section(sheet: Table) -> list[str]:
+def section(table: Table) -> list[str]:
     """Lines of Markdown: heading, table, note."""
-    lines = [f"## {escape(sheet.title)}", "", *_table(sheet), ""]
-    return [*lines, escape(sheet.note), ""] if sheet.note else lines
+    lines = [
+        f"## {escape(table.title)}",
+        "",
+        "| " + " | ".join(map(escape, table.columns)) + " |",
+        "|" + "|".join(" ---: " if align == "r" else " :--- " for align in table.align) + "|",
+        *("| " + " | ".join(escape(cell) or " " for cell in row) + " |" for row in table.rows),
+        "",
+    ]
+    return [*lines, escape(table.note), ""] if table.note else lines
 
 
 def _markdown(metrics: Mapping[str, Any], files: Sequence[str], drawn: Sequence[Path]) -> str:
     language, preset = (escape(str(metrics.get(key) or DASH)) for key in ("language", "preset"))
     lines = [f"# {language}, preset {preset}", ""]
-    for sheet in sheets(metrics):
-        lines += section(sheet)
+    for table in run_tables(metrics):
+        lines += section(table)
     if drawn:
         lines += ["## Plots", ""]
         for path in drawn:

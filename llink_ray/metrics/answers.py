@@ -1,4 +1,7 @@
-"""Answers against known answers: exact match, token F1, numbers, and chrF for translations."""
+"""Answers against known answers: exact match, token F1, numbers; chrF for translations.
+
+Translations are free text: they are scored by chrF and kept out of the overall exact match and F1.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +51,11 @@ def _tokens(text: str) -> list[str]:
 
 def f1(expected: str, given: str) -> float:
     """Harmonic mean of precision and recall over words, each counted as often as it stands."""
-    wanted, found = _tokens(expected), _tokens(given)
-    if not wanted or not found:
-        return float(wanted == found)
-    shared = sum((Counter(wanted) & Counter(found)).values())
-    return 2 * shared / (len(wanted) + len(found))
+    reference, answer = _tokens(expected), _tokens(given)
+    if not reference or not answer:
+        return float(reference == answer)
+    shared = (Counter(reference) & Counter(answer)).total()
+    return 2 * shared / (len(reference) + len(answer))
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -62,7 +65,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def _numbers(answers: Sequence[Answer]) -> list[float]:
     """1 or 0 for each known answer with numerals: the same ones given, in order (1,000 is not 1000)."""
     pairs = [(numerals(a.expected), a.given) for a in answers]
-    return [float(wanted == numerals(given)) for wanted, given in pairs if wanted]
+    return [float(expected == numerals(given)) for expected, given in pairs if expected]
 
 
 def _basic(answers: Sequence[Answer]) -> dict[str, Any]:

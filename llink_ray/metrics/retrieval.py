@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     Vectors = NDArray[Any] | torch.Tensor
 
 TIE = 1e-10
-"""Cosines nearer than this are the same: far above float64 rounding, far below what float32 vectors tell."""
+"""Cosines nearer than this tie: far above float64 rounding, far below the resolution of float32 vectors."""
 TILE = 2_048
 """Rows of each side in one block of similarities: 32 MiB of float64, whatever the number of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How well each foreign vector finds its own English among all of them."""
+    """How well each foreign vector finds its own English among all targets."""
 
     r1: float
-    """Share of rows whose right answer comes first."""
+    """Share of queries whose right target comes first."""
     r5: float
     """… among the first five."""
     r10: float
@@ -36,8 +36,8 @@ class Retrieval:
     mean_rank: float
     """Mean rank; 1 is perfect."""
     margin: float
-    """Mean of how much nearer the right answer is than the nearest other, in cosine: from -2 to 2, and 0
-    where there is no other. It still tells projectors apart of which each has R@1 1.000."""
+    """Mean of cosine(right target) - cosine(nearest other): from -2 to 2, and 0 where there is no other.
+    It still tells projectors apart whose R@1 is 1.000."""
     count: int
     """Pairs."""
 
@@ -68,16 +68,52 @@ def _unit(rows: NDArray[Any], first: int, side: str) -> NDArray[np.float64]:
     return unit
 
 
+@dataclass(frozen=True)
+class Ranks:
+    """Where the right target came for each of n queries."""
+
+    above: NDArray[np.int64]
+    """(n,) targets nearer to the query than the right one."""
+    tied: NDArray[np.int64]
+    """(n,) other targets as near as the right one."""
+    margin: float
+    """See :class:`Retrieval`."""
+
+    def first(self) -> NDArray[np.float64]:
+        """(n,) 1 where the right target comes first, its share where it ties, else 0; R@1 is the mean."""
+        return np.where(self.above == 0, 1 / (self.tied + 1), 0.0)
+
+    def summary(self) -> Retrieval:
+        """Means over queries and over the orders of ties: ranks above+1 ... above+tied+1, equally often."""
+        above, group = self.above, self.tied + 1  # (n,)
+
+        def recall(k: int) -> float:
+            return float((np.clip(k - above, 0, group) / group).mean())
+
+        harmonic = np.cumsum([0.0, *(1.0 / np.arange(1, len(above) + 1))])  # (n + 1,) 1/1 + ... + 1/k
+        mrr = ((harmonic[above + group] - harmonic[above]) / group).mean()
+        mean_rank = (above + 1 + self.tied / 2).mean()
+        return Retrieval(
+            recall(1), recall(5), recall(10), float(mrr), float(mean_rank), self.margin, len(above)
+        )
+
+
 def retrieval(queries: Vectors, targets: Vectors, tile: int = TILE) -> Retrieval:
-    """Rank every target by its cosine with each query; row i's right answer is target i.
+    """The figures of :func:`rank`."""
+    return rank(queries, targets, tile).summary()
 
-    ``queries`` (projected foreign vectors) and ``targets`` (teacher states) are (n, d), numpy or torch,
-    any float type; the arithmetic is float64 in blocks of ``tile`` x ``tile``. Targets that tie with the
-    right one (equal English sentences, a collapsed projector) stand in every order equally often, and
-    each figure is its mean over those orders: n equal vectors give R@1 = 1/n and mean rank (n + 1) / 2.
 
-    Raises LlinkError where the shapes do not pair up or there is nothing to rank, JobFailed for a vector
-    that is not finite.
+def rank(queries: Vectors, targets: Vectors, tile: int = TILE) -> Ranks:
+    """Rank every target by its cosine with each query; the right target of row i is target i.
+
+    ``queries`` (projected foreign vectors) and ``targets`` (teacher states) are (n, d), numpy or torch of any
+    float type; the arithmetic is float64 in blocks of ``tile`` x ``tile``. Targets that tie with the right
+    one (equal English sentences, a collapsed projector) count in every order equally often: n equal vectors
+    give R@1 = 1/n and mean rank (n + 1) / 2.
+
+    Raises:
+        LlinkError: the shapes do not pair up, or there is nothing to rank.
+        JobFailed: a vector is not finite.
     """
     query, target = _array(queries), _array(targets)
     if query.ndim != 2 or query.shape != target.shape:
@@ -89,15 +125,15 @@ def retrieval(queries: Vectors, targets: Vectors, tile: int = TILE) -> Retrieval
     if count == 0:
         raise LlinkError("retrieval needs at least one held-out pair: enlarge the corpus or the test share")
 
-    own = np.empty(count)  # (n,) cosine with the right answer
+    own = np.empty(count)  # (n,) cosine with the right target
     for start in range(0, count, tile):
         rows = slice(start, start + tile)
         pairs = _unit(query[rows], start, "queries") * _unit(target[rows], start, "targets")  # (m, d)
         own[rows] = pairs.sum(axis=1)
 
     above = np.zeros(count, dtype=np.int64)  # (n,) targets that beat the right one
-    level = np.full(count, -1, dtype=np.int64)  # (n,) others that tie with it; -1 takes itself away
-    nearest = np.full(count, -np.inf)  # (n,) how far the nearest other is ahead of it
+    tied = np.full(count, -1, dtype=np.int64)  # (n,) from -1, as the right target ties with itself
+    nearest = np.full(count, -np.inf)  # (n,) lead of the nearest other target
     for start in range(0, count, tile):
         rows = slice(start, start + tile)
         block = _unit(query[rows], start, "queries")  # (m, d)
@@ -105,43 +141,14 @@ def retrieval(queries: Vectors, targets: Vectors, tile: int = TILE) -> Retrieval
             others = _unit(target[column : column + tile], column, "targets")  # (c, d)
             lead = block @ others.T - own[rows, None]  # (m, c)
             above[rows] += (lead > TIE).sum(axis=1)
-            level[rows] += (np.abs(lead) <= TIE).sum(axis=1)
+            tied[rows] += (np.abs(lead) <= TIE).sum(axis=1)
             if start == column:
-                np.fill_diagonal(lead, -np.inf)  # the right answer itself
+                np.fill_diagonal(lead, -np.inf)  # the right target itself
             nearest[rows] = np.maximum(nearest[rows], lead.max(axis=1))
-    return _figures(above, level, 0.0 if count == 1 else -float(nearest.mean()))
+    return Ranks(above, tied, 0.0 if count == 1 else -float(nearest.mean()))
 
 
-def _figures(above: NDArray[np.int64], level: NDArray[np.int64], margin: float) -> Retrieval:
-    """Means over rows and over the orders of ties: ranks above+1 … above+level+1, each equally often."""
-    places = level + 1  # (n,)
-
-    def recall(k: int) -> float:
-        return float((np.clip(k - above, 0, places) / places).mean())
-
-    harmonic = np.cumsum([0.0, *(1.0 / np.arange(1, len(above) + 1))])  # (n + 1,) 1/1 + … + 1/k
-    mrr = ((harmonic[above + places] - harmonic[above]) / places).mean()
-    mean_rank = (above + 1 + level / 2).mean()
-    return Retrieval(recall(1), recall(5), recall(10), float(mrr), float(mean_rank), margin, len(above))
-
-
-def _shares(r1: float, r5: float, r10: float) -> tuple[float, float, float, float]:
-    """Shares of rows at rank 1, 2 to 5, 6 to 10 and beyond."""
-    if not 0.0 <= r1 <= r5 <= r10 <= 1.0:
-        raise ValueError(f"recalls must satisfy 0 <= R@1 <= R@5 <= R@10 <= 1, got {r1}, {r5}, {r10}")
-    return r1, r5 - r1, r10 - r5, 1.0 - r10
-
-
-def largest_mrr(r1: float, r5: float, r10: float) -> float:
-    """The largest MRR that these recalls allow: everyone at the best rank of their group (1, 2, 6, 11).
-
-    A published MRR above it contradicts its own recalls.
-    """
-    first, five, ten, rest = _shares(r1, r5, r10)
-    return first + five / 2 + ten / 6 + rest / 11
-
-
-def smallest_mean_rank(r1: float, r5: float, r10: float) -> float:
-    """The smallest mean rank that these recalls allow."""
-    first, five, ten, rest = _shares(r1, r5, r10)
-    return first + five * 2 + ten * 6 + rest * 11
+def cosines(a: Vectors, b: Vectors) -> list[float]:
+    """Cosines of the rows of (n, d) with the rows of (n, d), pair by pair."""
+    first, second = _unit(_array(a), 0, "left side"), _unit(_array(b), 0, "right side")
+    return [float(value) for value in (first * second).sum(1)]

@@ -1,11 +1,11 @@
-"""What a message costs the decoder: prompt tokens as raw text against slots."""
+"""Prompt tokens of a message as raw text and with slots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def tokens(raw: Sequence[int], slots: Sequence[int]) -> dict[str, float | int | None]:
+def token_cost(raw: Sequence[int], slots: Sequence[int]) -> dict[str, float | int | None]:
     """Mean prompt tokens a message: ``raw``, ``slots``, ``ratio`` (of the means) and ``count``.
 
     ``raw[i]`` and ``slots[i]`` are the lengths of message i's whole prompt in both forms, instruction and

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from matplotlib.image import imread
-from paper import calls
-from paper.bars import bars
-from paper.docs import BEGIN, END, between_markers, shown
-from paper.figures import averaged, over, pooled, spread
-from paper.pages import collect, draw
+from paper import job_calls
+from paper.figures import mean_baseline, pooled_summary, spread, spread_over
 from paper.plan import Plan, Step, read_plan, steps
+from paper.report import collect, draw
+from paper.results_page import BEGIN, END, between_markers, shown
+from paper.targets import targets
 
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.evaluation.judge.summary import bootstrap
@@ -28,7 +28,7 @@ ablations: {languages: bo, against: "k2,no-usage"}
 """
 
 
-def contestant(r1: float, exact: float, chrf: float, slots: int | None = 8, **more: Any) -> dict[str, Any]:
+def system(r1: float, exact: float, chrf: float, slots: int | None = 8, **more: Any) -> dict[str, Any]:
     return {
         "retrieval": {"r1": r1, "r10": 1.0, "count": 100},
         "answers": {"exact": exact, "numbers": exact, "chrf": chrf},
@@ -51,12 +51,12 @@ def document(gain: float = 0.0) -> dict[str, Any]:
     }
     return {
         "contestants": {
-            "ours": contestant(0.9 + gain, 0.95 + gain, 90.0, slot_gain={"zero": 2.0}, seconds=60.0, **more),
-            "base": contestant(0.0, 0.0, 10.0, None),
-            "finetune": contestant(0.3, 0.6, 60.0, None, slot_gain={}, seconds=50.0),
-            "paper-recipe": contestant(0.91, 0.7, 50.0, slot_gain={"zero": 1.0}, seconds=40.0),
-            "k2": contestant(0.9, 0.8, 80.0, 2, seconds=55.0),
-            "no-usage": contestant(0.9, 0.9, 88.0, seconds=45.0),
+            "ours": system(0.9 + gain, 0.95 + gain, 90.0, slot_gain={"zero": 2.0}, seconds=60.0, **more),
+            "base": system(0.0, 0.0, 10.0, None),
+            "finetune": system(0.3, 0.6, 60.0, None, slot_gain={}, seconds=50.0),
+            "paper-recipe": system(0.91, 0.7, 50.0, slot_gain={"zero": 1.0}, seconds=40.0),
+            "k2": system(0.9, 0.8, 80.0, 2, seconds=55.0),
+            "no-usage": system(0.9, 0.9, 88.0, seconds=45.0),
         },
         "judge": {"base": judged(99, 1, 0), "finetune": judged(6, 4, 10), "k2": judged(0, 0, 5)},
     }
@@ -104,7 +104,12 @@ def test_a_part_is_a_call_for_each_seed_and_language(plan: Plan) -> None:
         "--output=/out/table/seed-1",
         "--judge=reference",
     )
-    assert calls[3].flags[6:] == ("--set", 'features.directory="/out/features"', "--set", "stage_b.steps=6")
+    assert calls[3].flags[6:] == (
+        "--set",
+        'features.directory="/out/features"',
+        "--set",
+        "stage_b.steps=6",
+    )
     assert calls[3].comparison == Path("/out/table/seed-1/comparisons/km-tiny")
     assert len({call.comparison for call in calls}) == 5
 
@@ -127,17 +132,17 @@ def test_calls_run_side_by_side_and_a_failure_stops_the_rest(
         if step.language == "km":
             raise JobFailed("no")
 
-    monkeypatch.setattr(calls, "evaluate", evaluate)
+    monkeypatch.setattr(job_calls, "evaluate", evaluate)
     with pytest.raises(JobFailed, match="no"):
-        calls.evaluate_all(steps(plan, tmp_path)[:4], 2)
+        job_calls.evaluate_all(steps(plan, tmp_path)[:4], 2)
     assert begun[:2] == [("bo", 0), ("km", 0)] and len(begun) <= 4
 
 
 def test_the_plan_that_is_shipped_can_be_carried_out() -> None:
     shipped = read_plan(str(ROOT / "benchmarks" / "paper_table.yaml"))
     assert [language.code for language in shipped.table.chosen()] == ["am", "bo", "ka", "km"]
-    assert shipped.table.contestants() == ["ours", "base", "finetune", "paper-recipe"]
-    assert shipped.ablations is not None and len(shipped.ablations.contestants()) > 10
+    assert shipped.table.systems() == ["ours", "base", "finetune", "paper-recipe"]
+    assert shipped.ablations is not None and len(shipped.ablations.systems()) > 10
 
 
 @pytest.mark.parametrize(
@@ -165,16 +170,20 @@ def test_a_wrong_plan_is_told_in_a_sentence(text: str, said: str, tmp_path: Path
 def test_mean_and_spread_skip_what_is_not_there() -> None:
     found = spread([0.9, None, 1.0])
     assert found is not None and (found.mean, found.low, found.high, found.count) == (0.95, 0.9, 1.0, 2)
-    assert found.told() == "0.950 (0.900 to 1.000)"
+    assert found.text() == "0.950 (0.900 to 1.000)"
     one = spread([3])
-    assert one is not None and one.told(1) == "3.0" and spread([None]) is None
+    assert one is not None and one.text(1) == "3.0" and spread([None]) is None
     documents = [document(), document(0.02)]
-    assert over(documents, "base", "slot_gain.zero") is over(documents, "nobody", "answers.exact") is None
+    assert (
+        spread_over(documents, "base", "slot_gain.zero")
+        is spread_over(documents, "nobody", "answers.exact")
+        is None
+    )
 
 
-def test_bars_are_held_to_the_mean_of_differences_within_each_comparison() -> None:
-    found = {bar.what: bar for bar in bars([document(), document(0.02)])}
-    told = {what: (bar.found, bar.reached) for what, bar in found.items()}
+def test_targets_are_held_to_the_mean_of_differences_within_each_comparison() -> None:
+    found = {target.description: target for target in targets([document(), document(0.02)])}
+    told = {what: (target.measured, target.reached) for what, target in found.items()}
     assert told["default − paper recipe, answers exact, points"] == ("26.0 (25.0 to 27.0)", True)
     assert told["numbers exact, default"] == ("0.960 (0.950 to 0.970)", False)
     assert told["numbers exact, paper recipe"] == ("0.700 (0.700 to 0.700)", None)
@@ -183,38 +192,38 @@ def test_bars_are_held_to_the_mean_of_differences_within_each_comparison() -> No
     assert told["foreign beside English − foreign alone, exact, points"] == ("-3.0 (-3.0 to -3.0)", False)
     assert told["decoder prompt tokens, raw ÷ slots"] == ("6.0 (6.0 to 6.0)", True)
     passages = found["two- to six-sentence passages, a question about one sentence, exact"]
-    assert passages.figure == pytest.approx(0.81) and passages.reached is False
-    assert found["preferred over the untouched decoder"].found.startswith("99.0 % (")
+    assert passages.value == pytest.approx(0.81) and passages.reached is False
+    assert found["preferred over the untrained decoder"].measured.startswith("99.0 % (")
     tuned = found["preferred over direct fine-tuning"]
-    assert "12 / 8 / 20 won / lost / tied" in tuned.found and tuned.reached is False  # 60 % of 20
+    assert "12 / 8 / 20 won / lost / tied" in tuned.measured and tuned.reached is False  # 60 % of 20
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
     told = document()
     told["contestants"] = {"ours": {**told["contestants"]["ours"], "passages": None, "mixed": None}}
     told["judge"] = {}
-    found = {bar.what: bar for bar in bars([told])}
+    found = {target.description: target for target in targets([told])}
     for what in (
         "default − paper recipe, answers exact, points",
-        "preferred over the untouched decoder",
+        "preferred over the untrained decoder",
         "two- to six-sentence passages, a question about one sentence, exact",
         "foreign beside English − foreign alone, exact, points",
     ):
-        assert (found[what].found, found[what].reached) == ("–", None)
+        assert (found[what].measured, found[what].reached) == ("–", None)
 
 
 def test_the_judges_contests_are_put_together_before_the_interval() -> None:
-    found = pooled([document(), document()], "finetune")
+    found = pooled_summary([document(), document()], "finetune")
     assert found is not None and (found.wins, found.losses, found.ties, found.contests) == (12, 8, 20, 40)
     assert (found.rate, found.rate_ties_half) == bootstrap(12, 8, 20)
     assert found.length_a is not None and found.length_a.words == 2.0 and found.length_b is None
-    undecided = pooled([document()], "k2")
-    assert undecided is not None and undecided.rate is None and pooled([document()], "nobody") is None
+    undecided = pooled_summary([document()], "k2")
+    assert undecided is not None and undecided.rate is None and pooled_summary([document()], "nobody") is None
 
 
 def test_pictures_show_means_and_all_held_out_pairs(plan: Plan, measured: Path) -> None:
     parts = collect(steps(plan, measured))
-    ours = averaged(parts["table"].documents, "ours").figures
+    ours = mean_baseline(parts["table"].documents, "ours").figures
     assert ours["retrieval"]["r1"] == pytest.approx(0.91) and ours["retrieval"]["count"] == 400
     drawn = draw(measured / "plots" / "ablations", parts["ablations"])
     assert list(drawn) == ["Figures", "Retrieval", "Number of slots"]  # the judge had ties alone
@@ -233,7 +242,7 @@ def test_the_command_writes_the_page_and_one_json_line(measured: Path, tmp_path:
     assert len(done.stdout.splitlines()) == 1 and told["benchmark"] == "paper-table"
     assert "numbers exact, default" in told["missed"] and told["reached"] == 5
     assert told["figures"]["table"]["ours"]["answers.exact"]["mean"] == pytest.approx(0.96)
-    assert "Bars" in done.stderr and "Traceback" not in done.stderr
+    assert "Targets" in done.stderr and "Traceback" not in done.stderr
     text = (measured / "paper-table.md").read_text("utf-8")
     assert (
         "at commit `abc1234`, on 2 cores" in text
@@ -244,14 +253,14 @@ def test_the_command_writes_the_page_and_one_json_line(measured: Path, tmp_path:
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
         "# The paper's table",
-        *(f"## {title}" for title in ("Bars", "Contestants", "Judge", "By language", "Ablations")),
+        *(f"## {title}" for title in ("Targets", "Systems", "Judge", "By language", "Ablations")),
     ]
     for line in text.splitlines():
         if line.startswith("!["):
             assert (measured / line.partition("(")[2].rstrip(")")).is_file(), line
 
 
-def test_a_comparison_without_every_contestant_is_not_finished(measured: Path, tmp_path: Path) -> None:
+def test_a_comparison_without_every_system_is_not_finished(measured: Path, tmp_path: Path) -> None:
     place = measured / "table" / "seed-1" / "comparisons" / "km-tiny" / "document.json"
     told = json.loads(place.read_text())
     del told["contestants"]["finetune"]

@@ -42,7 +42,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_contestant_differs_from_ours_and_says_in_what(name: str) -> None:
+def test_every_baseline_differs_from_ours_and_says_in_what(name: str) -> None:
     mine, theirs = flat(ours()), flat(settings_of(name, ours()))
     differing = {key for key in mine if mine[key] != theirs[key]}
     assert differing

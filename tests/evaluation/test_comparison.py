@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from llink_ray.evaluation import comparison_curves, comparison_plots
+from llink_ray.evaluation import comparison_plots
 from llink_ray.evaluation.baselines import other_counts, settings_of, stage_a_of
 from llink_ray.evaluation.comparison import (
     Baseline,
-    contests,
-    figures_sheet,
+    answer_pairs,
+    figures_table,
     from_run,
-    judge_sheet,
-    untouched,
+    judge_table,
+    untrained_baseline,
 )
-from llink_ray.evaluation.comparison_report import Found, write_comparison
-from llink_ray.evaluation.intervals import wilson
+from llink_ray.evaluation.comparison_report import ComparisonResult, write_comparison
 from llink_ray.evaluation.judge import JudgeSettings, Summary, backend, judge
 from llink_ray.settings import configure
 
@@ -58,10 +54,10 @@ def test_each_system_is_judged_by_its_last_vectors() -> None:
 
 def base() -> Baseline:
     told = document(base=0.01, stage_a=0.8, stage_ab=0.9)
-    return untouched(told, rows("the cook", "12", "at home"), ["the cook", "13", "nowhere"])
+    return untrained_baseline(told, rows("the cook", "12", "at home"), ["the cook", "13", "nowhere"])
 
 
-def test_the_untouched_decoder_is_scored_on_its_own_answers_and_pays_for_raw_text() -> None:
+def test_the_untrained_decoder_is_scored_on_its_own_answers_and_pays_for_raw_text() -> None:
     figures = base().figures
     assert figures["retrieval"]["r1"] == 0.01
     assert figures["answers"]["exact"] == 1 / 3 and figures["answers"]["numbers"] == 0.0
@@ -70,7 +66,7 @@ def test_the_untouched_decoder_is_scored_on_its_own_answers_and_pays_for_raw_tex
 
 def test_contests_pair_answers_to_the_same_question_and_skip_what_one_was_not_asked() -> None:
     other = Baseline("finetune", {}, rows("the king", "12", "at sea")[::-1][:2])
-    held = contests(OURS, other, {"b": "There are 12."})
+    held = answer_pairs(OURS, other, {"b": "There are 12."})
     assert [(c.source, c.answer_a, c.answer_b, c.meaning) for c in held] == [
         ("b", "12", "12", "There are 12."),
         ("c", "at home", "at sea", None),
@@ -79,7 +75,7 @@ def test_contests_pair_answers_to_the_same_question_and_skip_what_one_was_not_as
 
 
 def judged() -> dict[str, Summary]:
-    held = contests(OURS, base(), {})
+    held = answer_pairs(OURS, base(), {})
     settings = JudgeSettings()
     return {"base": judge(held, backend(settings), Path(), settings=settings).summary}
 
@@ -88,12 +84,12 @@ def test_the_tables_and_pictures(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     found = judged()
     assert (found["base"].wins, found["base"].losses, found["base"].ties) == (2, 0, 1)
-    sheet = figures_sheet([OURS, base()])
-    assert [row[0] for row in sheet.rows] == ["ours", "base"]
-    assert sheet.rows[0][1:] == ("0.900", "0.900", "0.900", "1.000", "88.0", "+1.50", "20")
-    preferred = judge_sheet(found, "reference")
+    table = figures_table([OURS, base()])
+    assert [row[0] for row in table.rows] == ["ours", "base"]
+    assert table.rows[0][1:] == ("0.900", "0.900", "0.900", "1.000", "88.0", "+1.50", "20")
+    preferred = judge_table(found, "reference")
     assert preferred is not None and preferred.rows[0][1] == "2 / 0 / 1"
-    assert judge_sheet({}, "reference") is None
+    assert judge_table({}, "reference") is None
     drawn = comparison_plots.figure_bars([OURS, base()], tmp_path / "plots" / "c.png")
     won = comparison_plots.judge_bars(found, tmp_path / "plots" / "j.png")
     assert won is not None and min(drawn.stat().st_size, won.stat().st_size) > 5_000
@@ -112,12 +108,14 @@ def test_quality_by_slots_wants_two_numbers_of_slots_and_else_equal_settings(tmp
         trained("paper-recipe", 16, 30.0),
         trained("no-usage", 8, 24.0),
     ]
-    assert comparison_curves.by_slots([ours, *others], path) is None and not path.exists()
+    assert comparison_plots.slot_count_curves([ours, *others], path) is None and not path.exists()
     equal = trained("k4", 8, 24.0)
-    assert comparison_curves.by_slots([ours, equal], path) is None
-    found = comparison_curves.counts([ours, equal, trained("k16", 16, 32.0), trained("k2", 2, 18.0), *others])
+    assert comparison_plots.slot_count_curves([ours, equal], path) is None
+    found = comparison_plots.by_slot_count(
+        [ours, equal, trained("k16", 16, 32.0), trained("k2", 2, 18.0), *others]
+    )
     assert [(k, c.name) for k, c in found.items()] == [(2, "k2"), (8, "ours"), (16, "k16")]
-    assert comparison_curves.by_slots([ours, trained("k2", 2, 18.0)], path) == path
+    assert comparison_plots.slot_count_curves([ours, trained("k2", 2, 18.0)], path) == path
     assert path.stat().st_size > 5_000
 
 
@@ -135,8 +133,8 @@ def curve(steps: int, recall: bool = True) -> list[dict[str, Any]]:
 
 def test_stage_a_curves_want_two_who_trained_it(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    assert comparison_curves.stage_a({"ours": curve(9), "finetune": []}, path) is None
-    assert comparison_curves.stage_a({"ours": curve(9), "no-queue": curve(200, False)}, path) == path
+    assert comparison_plots.stage_a_curves({"ours": curve(9), "finetune": []}, path) is None
+    assert comparison_plots.stage_a_curves({"ours": curve(9), "no-queue": curve(200, False)}, path) == path
     assert path.stat().st_size > 5_000
 
 
@@ -153,7 +151,7 @@ def test_stage_a_differs_by_its_own_settings_alone() -> None:
 
 def test_the_report_shows_every_plot_that_there_is(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    found = Found(
+    found = ComparisonResult(
         [trained("ours", 8, 24.0), trained("k2", 2, 18.0)],
         judged(),
         "reference",
@@ -165,19 +163,5 @@ def test_the_report_shows_every_plot_that_there_is(tmp_path: Path, monkeypatch: 
     assert shown == [f"plots/{name}.png" for name in names]
     assert all((tmp_path / name).stat().st_size > 5_000 for name in shown)
     assert "- *k2*: 2 slots" in text and "2 / 0 / 1" in text
-    few = Found([trained("ours", 8, 24.0)])
+    few = ComparisonResult([trained("ours", 8, 24.0)])
     assert "judge" not in write_comparison(tmp_path / "few", "bo", few).read_text("utf-8")
-
-
-@pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (3, 10), (1_020, 1_024)])
-def test_wilsons_interval_is_the_formula(right: int, count: int) -> None:
-    z, share = 1.959963984540054, right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    assert wilson(share, count) == pytest.approx((middle - half, middle + half), abs=1e-12)
-
-
-def test_wilsons_interval_wants_a_share_of_something() -> None:
-    for share, count in ((1.1, 10), (-0.1, 10), (0.5, 0)):
-        with pytest.raises(ValueError, match="share of 0 to 1"):
-            wilson(share, count)

@@ -11,7 +11,7 @@ from model_zoo import PAIRS, Lesson, learn, small_settings, write_taught
 
 import llink_ray
 from llink_ray.bundles.pipeline import LlinkPipeline
-from llink_ray.evaluation.measure import measure, measure_apart
+from llink_ray.evaluation.measure import measure, measure_unseen
 from llink_ray.metrics.retrieval import retrieval
 from llink_ray.models.llink import collate
 from llink_ray.prompts import SLOT_ID
@@ -29,7 +29,7 @@ def lesson() -> Lesson:
 def test_only_adapters_learn_and_they_do(lesson: Lesson) -> None:
     losses = [step["loss/supervised"] for step in lesson.stage_b]
     assert sum(losses[-3:]) < sum(losses[:3])
-    assert set(lesson.stage_b[0]) == {"loss", "loss/supervised", "learning_rate"}
+    assert set(lesson.stage_b[0]) == {"loss", "loss/supervised", "learning_rate", "gradient_norm"}
     trained = [name for name, p in lesson.taught.model.named_parameters() if p.requires_grad]
     assert trained and all("lora_" in name for name in trained)
 
@@ -42,9 +42,9 @@ def test_the_text_stands_in_the_prompt(lesson: Lesson) -> None:
 
 
 def test_the_batch_changes_nothing(lesson: Lesson) -> None:
-    taught = lesson.taught
+    pipeline = lesson.taught
     asked = [("Who?", text) for text in TEXTS]
-    assert taught.answer_all(asked, 1) == taught.answer_all(asked, 6)
+    assert pipeline.answer_all(asked, 1) == pipeline.answer_all(asked, 6)
 
 
 def test_figures_are_those_of_a_decoder_without_slots(lesson: Lesson) -> None:
@@ -61,11 +61,11 @@ def test_figures_are_those_of_a_decoder_without_slots(lesson: Lesson) -> None:
 
 
 def test_logits_are_the_adapted_decoder_s(lesson: Lesson) -> None:
-    taught = lesson.taught
-    ids = taught.decoder.prompt_builder.text_prompt("Who?", TEXTS[0])
+    pipeline = lesson.taught
+    ids = pipeline.decoder.prompt_builder.text_prompt("Who?", TEXTS[0])
     with torch.no_grad():
-        expected = taught.model.decoder(input_ids=torch.tensor([ids])).logits
-        found = taught.model(collate([ids]), taught.sources(TEXTS[:1]))
+        expected = pipeline.model.decoder(input_ids=torch.tensor([ids])).logits
+        found = pipeline.model(collate([ids]), pipeline.sources(TEXTS[:1]))
     assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -87,21 +87,21 @@ def test_examples_are_those_of_the_other_variants(lesson: Lesson) -> None:
 
 
 def test_the_ceiling_is_measured_on_the_english(lesson: Lesson) -> None:
-    taught, pairs = lesson.taught, list(PAIRS[:20])
-    stage_b = taught.settings.stage_b.model_copy(update={"source": "english"})
-    settings = taught.settings.model_copy(update={"stage_b": stage_b})
-    reader = LlinkPipeline(taught.encoder, taught.decoder, taught.model, settings, "bo")
+    pipeline, pairs = lesson.taught, list(PAIRS[:20])
+    stage_b = pipeline.settings.stage_b.model_copy(update={"source": "english"})
+    settings = pipeline.settings.model_copy(update={"stage_b": stage_b})
+    reader = LlinkPipeline(pipeline.encoder, pipeline.decoder, pipeline.model, settings, "bo")
     teacher, raw = (
-        taught.decoder.teacher_states(texts).numpy()
+        pipeline.decoder.teacher_states(texts).numpy()
         for texts in ([p.english for p in pairs], [p.foreign for p in pairs])
     )
     metrics, answers = measure(reader, pairs, teacher, raw)
-    assert metrics["tokens"]["raw"] == measure(taught, pairs, teacher, raw)[0]["tokens"]["raw"]
-    own = taught.decoder.teacher_states([p.english for p in pairs[:16]], adapted=True)
+    assert metrics["tokens"]["raw"] == measure(pipeline, pairs, teacher, raw)[0]["tokens"]["raw"]
+    own = pipeline.decoder.teacher_states([p.english for p in pairs[:16]], adapted=True)
     assert metrics["retrieval"]["direct"] == retrieval(own, teacher[:16]).as_dict()
     meanings = {pair.foreign: pair.english for pair in pairs}
     for text, answer in answers[:6]:
-        assert answer.given == taught.answer(answer.instruction, meanings[text])
+        assert answer.given == pipeline.answer(answer.instruction, meanings[text])
 
 
 def test_other_text_is_measured_as_the_test_pairs_are(lesson: Lesson) -> None:
@@ -109,5 +109,5 @@ def test_other_text_is_measured_as_the_test_pairs_are(lesson: Lesson) -> None:
     teacher = decoder.teacher_states([pair.english for pair in pairs]).numpy()
     raw = decoder.teacher_states([pair.foreign for pair in pairs]).numpy()
     metrics = measure(lesson.taught, pairs, teacher, raw)[0]
-    apart = measure_apart(lesson.taught, pairs, teacher, raw)
+    apart = measure_unseen(lesson.taught, pairs, teacher, raw)
     assert apart == {"pairs": 20, **{key: metrics[key] for key in ("retrieval", "answers", "fidelity")}}

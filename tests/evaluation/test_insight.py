@@ -17,14 +17,16 @@ from llink_ray.evaluation.insight import Insight, insight, readable
 from llink_ray.models.llink import collate
 from llink_ray.models.slots import Slots
 from llink_ray.prompts import SLOT_ID
+from llink_ray.text.languages import find
+from llink_ray.text.numerals import numerals
 
 ASK = "How many? Who?"
 TEXT, OTHERS = PAIRS[13].foreign, [pair.foreign for pair in PAIRS[:5]]
-SAID = "do not say where they look"
+MISSING = "return no attention weights"
 
 
 @pytest.fixture(scope="module", params=["embedded", *FAMILIES])
-def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LlinkPipeline:
+def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LlinkPipeline:
     """The embedded decoder is a Llama."""
     folder = tmp_path_factory.mktemp("models")
     if request.param == "embedded":
@@ -36,27 +38,27 @@ def taught(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @torch.inference_mode()
-def slots_of(taught: LlinkPipeline, texts: list[str]) -> torch.Tensor:
+def slots_of(pipeline: LlinkPipeline, texts: list[str]) -> torch.Tensor:
     """(B, K, d), each text read alone."""
-    return torch.cat([taught.model.soft_slots(taught.sources([text])).vectors for text in texts])
+    return torch.cat([pipeline.model.soft_slots(pipeline.sources([text])).vectors for text in texts])
 
 
 @pytest.fixture(scope="module")
-def seen(taught: LlinkPipeline) -> Insight:
-    return insight(taught, ASK, TEXT, OTHERS, top=4)
+def seen(pipeline: LlinkPipeline) -> Insight:
+    return insight(pipeline, ASK, TEXT, OTHERS, top=4)
 
 
-def test_the_answer_is_the_one_given(taught: LlinkPipeline, seen: Insight) -> None:
-    assert seen.answer == taught.answer(ASK, TEXT)
-    assert 1 <= len(seen.answer_tokens) <= taught.settings.evaluation.max_new_tokens
-    assert seen.tokens_raw == len(taught.decoder.prompt_builder.text_prompt(ASK, TEXT))
+def test_the_answer_is_the_one_given(pipeline: LlinkPipeline, seen: Insight) -> None:
+    assert seen.answer == pipeline.answer(ASK, TEXT)
+    assert 1 <= len(seen.answer_tokens) <= pipeline.settings.evaluation.max_new_tokens
+    assert seen.tokens_raw == len(pipeline.decoder.prompt_builder.text_prompt(ASK, TEXT))
     assert seen.tokens_slots == len(
-        taught.decoder.prompt_builder.slot_prompt(ASK, TEXT, taught.settings.slots)
+        pipeline.decoder.prompt_builder.slot_prompt(ASK, TEXT, pipeline.settings.slots)
     )
 
 
-def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) -> None:
-    layers = taught.decoder.model.config.num_hidden_layers
+def test_every_row_of_attention_adds_up(pipeline: LlinkPipeline, seen: Insight) -> None:
+    layers = pipeline.decoder.model.config.num_hidden_layers
     assert len(seen.attention_by_layer) == layers
     assert seen.columns == ["1", "2", "3", "marks", "numerals", "instruction", "answer"]
     for rows in (seen.attention, *seen.attention_by_layer):
@@ -69,13 +71,13 @@ def test_every_row_of_attention_adds_up(taught: LlinkPipeline, seen: Insight) ->
     assert all(row[-1] > 0 for row in seen.attention[1:])
 
 
-def test_attention_is_the_one_of_the_generation_itself(taught: LlinkPipeline, seen: Insight) -> None:
-    model, decoder = taught.model, taught.decoder
-    row = decoder.prompt_builder.slot_prompt(ASK, TEXT, taught.settings.slots)
+def test_attention_is_the_one_of_the_generation_itself(pipeline: LlinkPipeline, seen: Insight) -> None:
+    model, decoder = pipeline.model, pipeline.decoder
+    row = decoder.prompt_builder.slot_prompt(ASK, TEXT, pipeline.settings.slots)
     prompts, start = collate([row]), row.index(SLOT_ID)
     with torch.inference_mode(), eager(decoder.model):
         made = model.decoder.generate(
-            inputs_embeds=model.embed(prompts, Slots(slots_of(taught, [TEXT]))),
+            inputs_embeds=model.embed(prompts, Slots(slots_of(pipeline, [TEXT]))),
             attention_mask=prompts.mask,
             max_new_tokens=len(seen.answer_tokens),
             do_sample=False,
@@ -94,16 +96,16 @@ def test_attention_is_the_one_of_the_generation_itself(taught: LlinkPipeline, se
             assert found[6] == pytest.approx(float(last[len(row) :].sum()), abs=1e-5)
 
 
-def test_the_decoder_is_left_as_it_was(taught: LlinkPipeline, seen: Insight) -> None:
-    assert taught.decoder.model.config._attn_implementation == "sdpa"
-    with pytest.raises(KeyError), eager(taught.decoder.model):
-        assert taught.decoder.model.config._attn_implementation == "eager"
+def test_the_decoder_is_left_as_it_was(pipeline: LlinkPipeline, seen: Insight) -> None:
+    assert pipeline.decoder.model.config._attn_implementation == "sdpa"
+    with pytest.raises(KeyError), eager(pipeline.decoder.model):
+        assert pipeline.decoder.model.config._attn_implementation == "eager"
         raise KeyError
-    assert taught.decoder.model.config._attn_implementation == "sdpa"
+    assert pipeline.decoder.model.config._attn_implementation == "sdpa"
 
 
-def test_the_lane_is_told_apart_from_what_follows(taught: LlinkPipeline) -> None:
-    prompt, settings = taught.decoder.prompt_builder, taught.settings.slots
+def test_the_lane_is_told_apart_from_what_follows(pipeline: LlinkPipeline) -> None:
+    prompt, settings = pipeline.decoder.prompt_builder, pipeline.settings.slots
     for text in ("ཁྱི 30", "ཁྱི ༣༠ 7", "ཁྱི"):
         found = layout(prompt, ASK, text, settings)
         assert found.ids == prompt.slot_prompt(ASK, text, settings)
@@ -118,9 +120,9 @@ def test_the_lane_is_told_apart_from_what_follows(taught: LlinkPipeline) -> None
         assert "How many? Who?" in rest and "30" not in rest
 
 
-def test_slots_are_put_in_words(taught: LlinkPipeline, seen: Insight) -> None:
-    model, tokenizer = taught.model, taught.decoder.tokenizer
-    slots = slots_of(taught, [TEXT])[0].double()
+def test_slots_are_put_in_words(pipeline: LlinkPipeline, seen: Insight) -> None:
+    model, tokenizer = pipeline.model, pipeline.decoder.tokenizer
+    slots = slots_of(pipeline, [TEXT])[0].double()
     embed = model.decoder.get_input_embeddings()
     known = min(len(tokenizer), embed.weight.shape[0])
     table = embed(torch.arange(known)).detach().double()  # (V, d)
@@ -136,23 +138,23 @@ def test_slots_are_put_in_words(taught: LlinkPipeline, seen: Insight) -> None:
 
 
 def test_a_slot_that_is_a_word_s_embedding_is_that_word(
-    taught: LlinkPipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline: LlinkPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = taught.model.decoder.get_input_embeddings()
-    ids = [taught.decoder.prompt_builder.token_ids(word)[0] for word in ("farmer", "river", "Monday")]
+    table = pipeline.model.decoder.get_input_embeddings()
+    ids = [pipeline.decoder.prompt_builder.token_ids(word)[0] for word in ("farmer", "river", "Monday")]
     words = table(torch.tensor(ids))[None]  # (1, K, d)
     monkeypatch.setattr(
-        taught.model, "soft_slots", lambda sources: Slots(words.expand(len(sources.vectors), -1, -1))
+        pipeline.model, "soft_slots", lambda sources: Slots(words.expand(len(sources.vectors), -1, -1))
     )
-    found = insight(taught, ASK, TEXT, OTHERS[:1], top=1)
+    found = insight(pipeline, ASK, TEXT, OTHERS[:1], top=1)
     for slot, token in zip(found.slots, ids, strict=True):
-        assert slot.nearest[0].token == readable(taught.decoder.tokenizer, token)
+        assert slot.nearest[0].token == readable(pipeline.decoder.tokenizer, token)
         assert slot.nearest[0].score == pytest.approx(1, abs=1e-5)
     assert found.between == [pytest.approx([1, 1], abs=1e-5)] * 2
 
 
-def test_similarities(taught: LlinkPipeline, seen: Insight) -> None:
-    slots = slots_of(taught, [TEXT, *OTHERS])
+def test_similarities(pipeline: LlinkPipeline, seen: Insight) -> None:
+    slots = slots_of(pipeline, [TEXT, *OTHERS])
     assert [len(row) for row in seen.within] == [3] * 3
     assert [len(row) for row in seen.between] == [6] * 6
     for i in range(3):
@@ -179,14 +181,22 @@ def lesson() -> Lesson:
 
 
 def test_pieces_and_numerals_are_those_of_the_text(lesson: Lesson) -> None:
-    taught = lesson.taught
-    found = insight(taught, ASK, "ང ༣༠ 😀")
+    pipeline = lesson.taught
+    found = insight(pipeline, ASK, "ང ༣༠ 😀")
     assert found.numerals == ["30"]
-    assert len(found.pieces) == taught.encoder.token_counts(["ང ༣༠ 😀"])[0]
+    assert len(found.pieces) == pipeline.encoder.token_counts(["ང ༣༠ 😀"])[0]
     assert any("ང" in piece for piece in found.pieces)
-    unknown = insight(taught, ASK, "ང").unknown
+    unknown = insight(pipeline, ASK, "ང").unknown
     assert found.unknown >= unknown == 0
     assert found.between == [[pytest.approx(1, abs=1e-5)]] and found.others == []
+
+
+def test_numerals_are_read_in_the_language_of_the_bundle_as_in_the_prompt(lesson: Lesson) -> None:
+    pipeline, text = lesson.taught, "ང ༡,༢༣༤.༥"
+    found, prompt = insight(pipeline, ASK, text), pipeline.decoder.prompt_builder
+    ids = prompt.slot_prompt(ASK, text, pipeline.settings.slots, find("bo"))
+    assert found.numerals == ["1234.5"] != numerals(text)
+    assert found.numerals[0] in prompt.tokenizer.decode([i for i in ids if i != SLOT_ID])
 
 
 def test_without_a_lane_there_are_no_numerals() -> None:
@@ -204,9 +214,9 @@ def test_a_decoder_without_adapters_is_looked_at_too(lesson: Lesson) -> None:
     fresh = learn(small_settings("embedded", "embedded")).taught
     plain = fresh.model.decoder.unload()
     bare = LlinkModel(plain, fresh.model.projector, fresh.model.slots)
-    taught = LlinkPipeline(fresh.encoder, fresh.decoder, bare, fresh.settings, "bo")
-    found = insight(taught, ASK, TEXT)
-    assert found.answer == taught.answer(ASK, TEXT) and not found.attention_missing
+    pipeline = LlinkPipeline(fresh.encoder, fresh.decoder, bare, fresh.settings, "bo")
+    found = insight(pipeline, ASK, TEXT)
+    assert found.answer == pipeline.answer(ASK, TEXT) and not found.attention_missing
     assert found.attention != insight(lesson.taught, ASK, TEXT).attention
 
 
@@ -214,8 +224,8 @@ def test_a_decoder_without_adapters_is_looked_at_too(lesson: Lesson) -> None:
 def test_a_decoder_that_does_not_say_is_told_of(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    taught = lesson.taught
-    model, forward = taught.decoder.model, taught.decoder.model.forward
+    pipeline = lesson.taught
+    model, forward = pipeline.decoder.model, pipeline.decoder.model.forward
 
     def silent(*args: Any, **given: Any) -> Any:
         if given.get("output_attentions") and how == "refused":
@@ -226,11 +236,11 @@ def test_a_decoder_that_does_not_say_is_told_of(
         return out
 
     monkeypatch.setattr(model, "forward", silent)
-    found = insight(taught, ASK, TEXT)
-    assert SAID in found.attention_missing and "llama" in found.attention_missing
+    found = insight(pipeline, ASK, TEXT)
+    assert MISSING in found.attention_missing and "llama" in found.attention_missing
     assert "\n" not in found.attention_missing
     assert found.attention == [] and found.attention_by_layer == []
-    assert found.answer == taught.answer(ASK, TEXT) and len(found.slots) == 3
+    assert found.answer == pipeline.answer(ASK, TEXT) and len(found.slots) == 3
     assert model.config._attn_implementation == "sdpa"
 
 
@@ -251,7 +261,7 @@ def test_mamba_has_no_attention_to_show(tmp_path: Path) -> None:
     made.save_pretrained(tmp_path / "mamba")
     settings = small_settings("embedded", str(tmp_path / "mamba"), lora={"targets": ["x_proj"]})
     settings = settings.model_copy(update={"stage_b": settings.stage_b.model_copy(update={"steps": 0})})
-    taught = learn(settings).taught
-    found = insight(taught, ASK, TEXT)
-    assert SAID in found.attention_missing and "mamba" in found.attention_missing
-    assert found.answer == taught.answer(ASK, TEXT)
+    pipeline = learn(settings).taught
+    found = insight(pipeline, ASK, TEXT)
+    assert MISSING in found.attention_missing and "mamba" in found.attention_missing
+    assert found.answer == pipeline.answer(ASK, TEXT)

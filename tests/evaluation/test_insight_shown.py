@@ -14,15 +14,21 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from llink_ray.evaluation import insight_plots
-from llink_ray.evaluation.insight import Insight, Near, Slot
-from llink_ray.evaluation.insight_tables import groups, insight_sheets, percent, print_insight, visible
+from llink_ray.evaluation.insight import Insight, Slot, TokenScore
+from llink_ray.evaluation.insight_tables import groups, insight_tables, percent, print_insight, show_token
 
 
 def made(slots: int = 8, tokens: int = 5, texts: int = 3, layers: int = 2, share: float = 0.05) -> Insight:
     """An insight in which slot k has the share (k + 1) · 0.005 and ``share`` is on the numerals."""
     own = [(k + 1) * 0.005 / (slots / 8) ** 2 for k in range(slots)]
     row = [*own, 0.1, share, 1 - sum(own) - 0.1 - share, 0.0]
-    words = [Near(" farmer", 0.61), Near("\n", 0.5), Near("[red]x", -0.1), Near("ཁྱི", 0.05), Near("b" * 40, 0)]
+    words = [
+        TokenScore(" farmer", 0.61),
+        TokenScore("\n", 0.5),
+        TokenScore("[red]x", -0.1),
+        TokenScore("ཁྱི", 0.05),
+        TokenScore("b" * 40, 0),
+    ]
     cosines = [
         [1.0 if i == j else max(-1.0, round(0.9 - 0.05 * (i + j), 4)) for i in range(slots)]
         for j in range(slots)
@@ -65,7 +71,7 @@ def cells(text: str, start: str) -> list[str]:
 def test_eight_slots_fit_eighty_columns_one_by_one() -> None:
     text = shown(made())
     heads = [line.split() for line in text.splitlines() if line.strip().startswith("1  2  3")]
-    assert heads == [[*"12345678", "marks", "nums", "instr", "said"]] * 2
+    assert heads == [[*"12345678", "marks", "nums", "instr", "ans"]] * 2
     assert max(map(cell_len, text.splitlines())) <= 80
     assert cells(text, "·token3") == ["·token3", *"11223344", "10", "5", "67", "·"]
     assert cells(text, "layer 2")[1:] == cells(text, "·token3")[1:]
@@ -77,8 +83,8 @@ def test_any_number_of_slots_fits_eighty_columns(slots: int, tokens: int) -> Non
     seen = made(slots, tokens, layers=32)
     text = shown(seen)
     assert max(map(cell_len, text.splitlines())) <= 80
-    sheet = next(s for s in insight_sheets(seen) if s.title.startswith("Attention by answer token"))
-    parts = sheet.columns[1:-4]
+    table = next(s for s in insight_tables(seen) if s.title.startswith("Attention by answer token"))
+    parts = table.columns[1:-4]
     covered: list[int] = []
     for part in parts:
         first, _, last = part.partition("-")
@@ -98,8 +104,8 @@ def test_any_number_of_texts_fits_eighty_columns(count: int) -> None:
 
 
 def test_neighbours_are_added_up() -> None:
-    sheet = next(s for s in insight_sheets(made(16)) if s.title.startswith("Attention by answer token"))
-    shares = [0 if cell == "·" else int(cell) for cell in sheet.rows[0][1:-4]]
+    table = next(s for s in insight_tables(made(16)) if s.title.startswith("Attention by answer token"))
+    shares = [0 if cell == "·" else int(cell) for cell in table.rows[0][1:-4]]
     whole = sum(made(16).attention[0][:16]) * 100
     assert abs(sum(shares) - whole) <= 0.5 * len(shares)
 
@@ -156,8 +162,8 @@ def test_tables_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_blanks_and_control_letters_are_seen() -> None:
-    assert visible(" a\tb\n\x07") == "·a→b↵\\x07"
-    assert visible("x" * 50) == "x" * 11 + "…"
+    assert show_token(" a\tb\n\x07") == "·a→b↵\\x07"
+    assert show_token("x" * 50) == "x" * 11 + "…"
 
 
 def width(path: Path) -> int:

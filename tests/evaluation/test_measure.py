@@ -105,12 +105,12 @@ def test_tokens_raw_against_slots(lesson: Lesson, measured: Measured, pairs: lis
     assert measured[0]["tokens"]["slots"] < raw
 
 
-def nats(taught: LlinkPipeline, example: Example, slots: Slots) -> tuple[float, int]:
+def nats(pipeline: LlinkPipeline, example: Example, slots: Slots) -> tuple[float, int]:
     """Loss of one answer with given slots, token by token."""
-    [row] = tokenise(taught.decoder.prompt_builder, [example], taught.settings.slots, None)
+    [row] = tokenise(pipeline.decoder.prompt_builder, [example], pipeline.settings.slots, None)
     prompts = collate([row.prompt], [row.answer])
     with torch.no_grad():
-        logits = taught.model.decode(taught.model.embed(prompts, slots), prompts.mask)[0]
+        logits = pipeline.model.decode(pipeline.model.embed(prompts, slots), prompts.mask)[0]
     labels = prompts.labels[0].tolist()
     total = 0.0
     for place, label in enumerate(labels):
@@ -121,10 +121,10 @@ def nats(taught: LlinkPipeline, example: Example, slots: Slots) -> tuple[float, 
 
 @pytest.mark.parametrize("count", [2, 8, 10])
 def test_slot_gain_is_loss_ablated_minus_loss_with(lesson: Lesson, pairs: list[Pair], count: int) -> None:
-    taught = lesson.taught
+    pipeline = lesson.taught
     examples = evaluation_examples(pairs[:20], count, 0)
     with torch.no_grad():
-        own = [taught.model.soft_slots(taught.sources([e.foreign])) for e in examples]
+        own = [pipeline.model.soft_slots(pipeline.sources([e.foreign])) for e in examples]
     sums, answer_tokens = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}, 0
     for i, example in enumerate(examples):
         first = i // 4 * 4  # batches of evaluation.batch_size
@@ -135,10 +135,10 @@ def test_slot_gain_is_loss_ablated_minus_loss_with(lesson: Lesson, pairs: list[P
             ("zero", Slots(torch.zeros_like(own[i].vectors))),
             ("shuffle", neighbour),
         ):
-            total, length = nats(taught, example, slots)
+            total, length = nats(pipeline, example, slots)
             sums[name] += total
         answer_tokens += length
-    gain = slot_gain(taught, examples)
+    gain = slot_gain(pipeline, examples)
     for name in ("zero", "shuffle"):
         assert gain[name] == pytest.approx((sums[name] - sums["with"]) / answer_tokens, abs=1e-4)
     assert gain["zero"] != gain["shuffle"]

@@ -39,28 +39,28 @@ def test_passages_are_learned_from(lesson: Lesson) -> None:
 
 
 def test_training_and_use_write_the_same_prompt(lesson: Lesson) -> None:
-    taught = lesson.taught
+    pipeline = lesson.taught
     examples = in_passages(evaluation_examples(PAIRS, 20, 0), PAIRS, 1.0, 4, 0.4, "a")
-    rows = tokenise(taught.decoder.prompt_builder, examples, taught.settings.slots, None)
+    rows = tokenise(pipeline.decoder.prompt_builder, examples, pipeline.settings.slots, None)
     for example, row in zip(examples, rows, strict=True):
-        parts = taught.segments(example.text)
+        parts = pipeline.segments(example.text)
         assert parts == example.segments
-        assert row.prompt == taught.decoder.prompt_builder.slot_prompt(
-            example.instruction, parts, taught.settings.slots
+        assert row.prompt == pipeline.decoder.prompt_builder.slot_prompt(
+            example.instruction, parts, pipeline.settings.slots
         )
-        each = taught.settings.slots.count + 2
+        each = pipeline.settings.slots.count + 2
         assert row.prompt.count(SLOT_ID) == each * len(row.pairs) == each * len(row.words)
 
 
 def test_slots_stand_in_the_order_of_the_sentences(lesson: Lesson) -> None:
-    taught, texts = lesson.taught, [pair.foreign for pair in PAIRS[:3]]
-    parts = taught.segments(" ".join(texts))
-    ids = taught.decoder.prompt_builder.slot_prompt("Who?", parts, taught.settings.slots)
+    pipeline, texts = lesson.taught, [pair.foreign for pair in PAIRS[:3]]
+    parts = pipeline.segments(" ".join(texts))
+    ids = pipeline.decoder.prompt_builder.slot_prompt("Who?", parts, pipeline.settings.slots)
     prompts = collate([ids, ids[:-1]])
     with torch.no_grad():
-        slots = taught.model.soft_slots(taught.sources(texts)).vectors  # (3, K, d)
-        embedded = taught.model.embed(prompts, Slots(torch.cat([slots, slots.flip(0)])))  # (2, S, d)
-        rows = taught.model.slots.prompt_rows
+        slots = pipeline.model.soft_slots(pipeline.sources(texts)).vectors  # (3, K, d)
+        embedded = pipeline.model.embed(prompts, Slots(torch.cat([slots, slots.flip(0)])))  # (2, S, d)
+        rows = pipeline.model.slots.prompt_rows
         assert torch.equal(embedded[0][prompts.ids[0] == SLOT_ID], rows(Slots(slots)))
         assert torch.equal(embedded[1][prompts.ids[1] == SLOT_ID], rows(Slots(slots.flip(0))))
 
@@ -98,6 +98,6 @@ def test_no_passages_where_a_message_is_one_text(lesson: Lesson) -> None:
     settings = small_settings(
         "embedded", "embedded", slots={"max_sentences": 1}, stage_b={"passage_share": 0.0}
     )
-    taught = lesson.taught
-    plain = type(taught)(taught.encoder, taught.decoder, taught.model, settings, taught.language)
+    pipeline = lesson.taught
+    plain = type(pipeline)(pipeline.encoder, pipeline.decoder, pipeline.model, settings, pipeline.language)
     assert passages(plain, PAIRS) == {}

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from llink_ray.metrics.token_cost import tokens
+from llink_ray.metrics.token_cost import token_cost
 
 
 def test_means_and_their_ratio() -> None:
-    assert tokens([90, 110, 400], [20, 30, 50]) == {
+    assert token_cost([90, 110, 400], [20, 30, 50]) == {
         "raw": 200.0,
         "slots": pytest.approx(100 / 3),
         "ratio": 6.0,
@@ -15,13 +15,13 @@ def test_means_and_their_ratio() -> None:
 
 
 def test_no_messages() -> None:
-    assert tokens([], []) == {"raw": None, "slots": None, "ratio": None, "count": 0}
+    assert token_cost([], []) == {"raw": None, "slots": None, "ratio": None, "count": 0}
 
 
 def test_no_slot_tokens_have_no_ratio() -> None:
-    assert tokens([4], [0])["ratio"] is None
+    assert token_cost([4], [0])["ratio"] is None
 
 
 def test_counts_must_pair_up() -> None:
     with pytest.raises(ValueError, match="2 raw and 1 slot"):
-        tokens([1, 2], [1])
+        token_cost([1, 2], [1])

@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.judge import prompt
-from llink_ray.evaluation.judge.contest import Case, Message, Ruling
-from llink_ray.evaluation.judge.refusal import told
+from llink_ray.evaluation.judge.records import Case, JudgeResponse, Message
 from llink_ray.evaluation.judge.settings import JudgeSettings
 from llink_ray.network import is_loopback
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import OpenAI, OpenAIError
+
+_QUOTED = 200
+"""Characters of a server's own message that are repeated."""
 
 
 class Endpoint:
@@ -25,7 +27,7 @@ class Endpoint:
     remote = True
 
     def __init__(self, settings: JudgeSettings) -> None:
-        """Nothing is asked yet, and no key is needed where the cache knows all verdicts."""
+        """Nothing is asked yet: no key is needed where the cache has all verdicts."""
         self._settings = settings
         self._options: dict[str, Any] = {"model": settings.model}
         if settings.temperature is not None:
@@ -56,43 +58,43 @@ class Endpoint:
         from openai import DefaultHttpxClient, OpenAI  # late: the command line need not wait for it
 
         settings = self._settings
-        alone = is_loopback(urlsplit(settings.url).hostname or "")  # a proxy is for other machines
+        loopback = is_loopback(urlsplit(settings.url).hostname or "")  # a proxy is for other machines
         return OpenAI(
             api_key=self._key or "none",
             base_url=settings.url,
             timeout=settings.timeout_s,
             max_retries=settings.retries,
-            http_client=DefaultHttpxClient(trust_env=not alone),
+            http_client=DefaultHttpxClient(trust_env=not loopback),
         )
 
-    def _clean(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         """Without the key, should a server repeat it. Placeholders such as ``EMPTY`` are no secrets."""
         return text.replace(self._key, "***") if self._key and len(self._key) >= 8 else text
 
     def messages(self, case: Case) -> list[Message]:
         """The question as it is put first."""
-        return prompt.ask(case)
+        return prompt.question(case)
 
-    def rule(self, case: Case) -> Ruling:
+    def judge(self, case: Case) -> JudgeResponse:
         """Ask, and ask again while the reply is not the JSON object asked for."""
-        messages, replies = prompt.ask(case), list[str]()
+        messages, replies = prompt.question(case), list[str]()
         requests, used = 0, [0, 0]
         verdict = None
         for turn in range(self._settings.reasks + 1):
             if turn:
-                messages = [*messages, *prompt.again(replies[-1])]
+                messages = [*messages, *prompt.ask_again(replies[-1])]
             body, tries = self._post(messages)
             requests += tries
             text = self._content(body)
-            verdict = prompt.read(text)
-            replies.append(self._clean(text))
+            verdict = prompt.parse(text)
+            replies.append(self._redact(text))
             usage = body.get("usage")
             for i, name in enumerate(("prompt_tokens", "completion_tokens")):
                 count = usage.get(name) if isinstance(usage, dict) else None
                 used[i] += count if isinstance(count, int) else 0
             if verdict is not None:
                 break
-        return Ruling(verdict or "unreadable", messages, replies, requests, used[0], used[1])
+        return JudgeResponse(verdict or "unreadable", messages, replies, requests, used[0], used[1])
 
     def _content(self, body: dict[str, Any]) -> str:
         try:
@@ -108,11 +110,38 @@ class Endpoint:
             "check the judge's url, it often ends in /v1"
         )
 
-    def _post(self, messages: list[Message]) -> tuple[dict[str, Any], int]:
-        """(body, requests it took)."""
+    def _explain(self, error: OpenAIError) -> str:
+        """What a failed request means, in one sentence."""
         import openai
 
-        # Only what the settings name is sent, not what stands in the environment for another service.
+        settings, url, times = self._settings, self._settings.url, self._settings.retries + 1
+        if isinstance(error, openai.APITimeoutError):
+            return (
+                f"{url} gave no reply within {settings.timeout_s:g} s, {times} times: "
+                "raise the judge's timeout_s"
+            )
+        if isinstance(error, openai.APIConnectionError):
+            return f"{url} cannot be reached, tried {times} times: start it, or check the judge's url"
+        status = error.status_code if isinstance(error, openai.APIStatusError) else None
+        if status in (401, 403):
+            key = (
+                f"the key in {settings.key_env}"
+                if settings.key_env
+                else "requests without a key: set key_env"
+            )
+            return f"{url} refuses {key} ({status}); the model asked for is {settings.model!r}"
+        if status == 404:
+            return f"{url} has no model {settings.model!r} (404): check the judge's model, then its url"
+        if status == 429:
+            return f"{url} still limits the rate after {times} tries (429): lower concurrency, or wait"
+        quoted = " ".join(self._redact(str(error)).split())[:_QUOTED]  # redacted before it is cut
+        return f"{url} could not answer ({status or type(error).__name__}): {quoted}"
+
+    def _post(self, messages: list[Message]) -> tuple[dict[str, Any], int]:
+        """(body, requests it took)"""
+        import openai
+
+        # Only what the settings name is sent, not what the environment holds for another service.
         headers: dict[str, Any] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
         if self._key is None:
             headers["Authorization"] = openai.omit
@@ -121,7 +150,7 @@ class Endpoint:
             raw = create(messages=messages, extra_headers=headers, **self._options)
         except openai.OpenAIError as error:
             # Without the chained error, which holds the request and so the key.
-            raise LlinkError(told(error, self._settings, self._clean)) from None
+            raise LlinkError(self._explain(error)) from None
         try:
             body = json.loads(raw.text)
         except (ValueError, RecursionError):

@@ -1,11 +1,11 @@
-"""What judging will cost, told before it starts."""
+"""What judging will cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llink_ray.evaluation.judge.contest import Message
+from llink_ray.evaluation.judge.records import Message
 from llink_ray.evaluation.judge.settings import JudgeSettings
 
 REPLY_TOKENS = 50
@@ -29,9 +29,9 @@ class Estimate:
     """Before the first request."""
 
     contests: int
-    """To be judged, each in both orders."""
+    """Pairs of answers to judge, each in both orders."""
     of: int
-    """Contests given; the rest is left out by ``max_judgements``."""
+    """Pairs given; the rest is left out by ``max_judgements``."""
     requests: int
     """To make, if every reply can be read and none fails."""
     cached: int
@@ -45,21 +45,23 @@ class Estimate:
 
     def sentence(self) -> str:
         """For a person."""
-        said = f"judging {self.contests} of {self.of} contests in both orders: {self.requests} requests"
+        text = (
+            f"judging {self.contests} of {self.of} pairs of answers in both orders: {self.requests} requests"
+        )
         if self.cached:
-            said += f" beside {self.cached} verdicts from the cache"
+            text += f" beside {self.cached} verdicts from the cache"
         if self.requests:
-            said += f", about {self.tokens_in} tokens in and {self.tokens_out} out"
+            text += f", about {self.tokens_in} tokens in and {self.tokens_out} out"
         if self.cost is not None:
-            said += f", cost about {self.cost:.2f}"
-        return said
+            text += f", cost about {self.cost:.2f}"
+        return text
 
 
 def estimate(
-    asked: Iterable[list[Message]], contests: int, of: int, cached: int, settings: JudgeSettings
+    questions: Iterable[list[Message]], contests: int, of: int, cached: int, settings: JudgeSettings
 ) -> Estimate:
-    """``asked``: the messages of each request that is still to be made."""
-    sizes = [tokens(messages) for messages in asked]
+    """``questions``: the messages of each request that is still to be made."""
+    sizes = [tokens(messages) for messages in questions]
     sent = sum(sizes)
     received = len(sizes) * min(REPLY_TOKENS, settings.max_tokens or REPLY_TOKENS)
     cost = None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from llink_ray.evaluation.judge.contest import Case, Message
+from llink_ray.evaluation.judge.records import Case, Message
 
 SYSTEM = """\
 You compare two answers to the same instruction about a text in a foreign language.
@@ -39,7 +39,7 @@ class _Reply(BaseModel):
     better: Literal["1", "2", "tie"]
 
 
-def ask(case: Case) -> list[Message]:
+def question(case: Case) -> list[Message]:
     """The first two messages.
 
     An answer cannot leave its JSON string. Brackets are escaped as well, so that no text spells a chat
@@ -57,19 +57,19 @@ def ask(case: Case) -> list[Message]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
 
 
-def again(reply: str) -> list[Message]:
+def ask_again(reply: str) -> list[Message]:
     """What is added to the chat after a reply that could not be read."""
     return [{"role": "assistant", "content": reply}, {"role": "user", "content": AGAIN}]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         raise ValueError("a key stands twice")
-    return found
+    return unique
 
 
-def read(reply: str) -> Literal["1", "2", "tie"] | None:
+def parse(reply: str) -> Literal["1", "2", "tie"] | None:
     """The verdict of a reply that is exactly the object asked for; None of any other."""
     try:
         return _Reply.model_validate(json.loads(reply, object_pairs_hook=_unique)).better

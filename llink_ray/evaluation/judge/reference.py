@@ -6,17 +6,16 @@ from functools import cached_property
 from typing import Any
 
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.judge.contest import Case, Message, Ruling, Verdict
+from llink_ray.evaluation.judge.records import Case, JudgeResponse, Message, Verdict
 from llink_ray.metrics.answers import exact, f1
 
 
 class Reference:
     """Compares both answers with the known one.
 
-    1. An exact match (normalised as ``evaluation.answers`` does) beats one that is not; two are a tie.
+    1. An exact match (normalised as ``metrics.answers`` does) beats one that is not; two are a tie.
     2. Else the score decides: the mean of token F1 and sentence chrF / 100, both 0 to 1. F1 sees whole
-       words, chrF what is right inside them, so that neither a short answer nor a translation is judged
-       by the wrong grain.
+       words, chrF parts of them, so that it suits short answers and translations.
     3. Scores no further apart than ``margin`` are a tie.
     """
 
@@ -48,10 +47,9 @@ class Reference:
             )
         return []
 
-    def rule(self, case: Case) -> Ruling:
+    def judge(self, case: Case) -> JudgeResponse:
         """Judge one case; see the class."""
-        messages = self.messages(case)
-        return Ruling(self._verdict(case.known or "", case), messages, [])
+        return JudgeResponse(self._verdict(case.known or "", case), self.messages(case), [])
 
     def _verdict(self, known: str, case: Case) -> Verdict:
         right = exact(known, case.first), exact(known, case.second)

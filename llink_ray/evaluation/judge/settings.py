@@ -31,7 +31,7 @@ class JudgeSettings(Section):
     reasks: int = Field(default=2, ge=0)
     """Further questions where a reply is not the JSON asked for; then it counts as unreadable, a tie."""
     max_judgements: PositiveInt | None = None
-    """Contests judged, each in both orders: a sample by the seed; nothing means all."""
+    """Pairs of answers judged, each in both orders: a sample by the seed; nothing means all."""
     concurrency: PositiveInt = 4
     """Requests at once."""
     temperature: float | None = Field(default=0.0, ge=0.0)

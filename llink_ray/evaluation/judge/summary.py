@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from llink_ray.evaluation.judge.contest import Contest, Judgement
+from llink_ray.evaluation.judge.records import AnswerPair, Judgement
+from llink_ray.metrics.intervals import percentile_interval
 
 RESAMPLES = 10_000
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Length:
     """Mean length of a side's answers."""
 
     letters: float
-    """Characters that are no blanks."""
+    """Characters other than blanks."""
     words: float
     """Between blanks."""
 
@@ -41,18 +40,19 @@ class Summary:
     side_a: str
     side_b: str
     contests: int
+    """Pairs of answers judged."""
     wins: int
     """Of side A, in both orders."""
     losses: int
     ties: int
     flipped: int
-    """Ties because the judge named the same place in both orders: its position bias."""
+    """Ties because the judge named the same position in both orders: its position bias."""
     unreadable: int
     """Ties because a reply could not be read."""
     rate: Interval | None
-    """A's wins among the contests that somebody won; None where nobody did."""
+    """A's wins among the pairs that were decided; None where none was."""
     rate_ties_half: Interval | None
-    """A's wins, a tie as half a win; None without contests."""
+    """A's wins, a tie as half a win; None without pairs."""
     length_a: Length | None
     length_b: Length | None
 
@@ -60,26 +60,22 @@ class Summary:
 def bootstrap(wins: int, losses: int, ties: int, seed: int = 0) -> tuple[Interval | None, Interval | None]:
     """(rate with ties set aside, rate with ties as half), each with its percentile interval.
 
-    Contests are drawn with replacement; since a contest is a win, a loss or a tie and nothing else, the
-    counts of such a draw are multinomial and are drawn as such. Ties are drawn too, so the number of
-    decided contests varies as it would. Where every contest went one way the interval is a point: read it
-    together with the counts.
+    Pairs are drawn with replacement; as each is a win, a loss or a tie, the counts of a sample are one
+    multinomial draw. Ties are drawn too, so the number of decided pairs varies as it would. Where all pairs
+    went one way the interval is a point: read it together with the counts.
     """
     total, decided = wins + losses + ties, wins + losses
     if not total:
         return None, None
     shares = np.array([wins, losses, ties]) / total
-    drawn = np.random.default_rng(seed).multinomial(total, shares, size=RESAMPLES)  # (resamples, 3)
-    half = _interval((wins + ties / 2) / total, (drawn[:, 0] + drawn[:, 2] / 2) / total)
+    samples = np.random.default_rng(seed).multinomial(total, shares, size=RESAMPLES)  # (resamples, 3)
+    rates = (samples[:, 0] + samples[:, 2] / 2) / total
+    half = Interval((wins + ties / 2) / total, *percentile_interval(rates))
     if not decided:
         return None, half
-    drawn = drawn[drawn[:, 0] + drawn[:, 1] > 0]  # a draw of ties alone has no such rate
-    return _interval(wins / decided, drawn[:, 0] / (drawn[:, 0] + drawn[:, 1])), half
-
-
-def _interval(rate: float, rates: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(rate, float(low), float(high))
+    samples = samples[samples[:, 0] + samples[:, 1] > 0]  # a sample of ties alone has no such rate
+    rates = samples[:, 0] / (samples[:, 0] + samples[:, 1])
+    return Interval(wins / decided, *percentile_interval(rates)), half
 
 
 def _length(answers: Sequence[str]) -> Length | None:
@@ -89,17 +85,16 @@ def _length(answers: Sequence[str]) -> Length | None:
     return Length(letters / len(answers), sum(len(answer.split()) for answer in answers) / len(answers))
 
 
-def pair(contests: Sequence[Contest]) -> tuple[str, str]:
-    """Names of both sides, the same in all contests; empty where there is none.
+def sides(pairs: Sequence[AnswerPair]) -> tuple[str, str]:
+    """Names of both sides, the same in all pairs of answers; empty where there is none.
 
     Raises:
-        ValueError: the contests are of several pairs of sides.
+        ValueError: the answers are of several pairs of sides.
     """
-    pairs = {(c.side_a, c.side_b) for c in contests} or {("", "")}
-    if len(pairs) > 1:
-        raise ValueError(f"contests of {len(pairs)} pairs of sides: judge each pair by itself")
-    (names,) = pairs
-    return names
+    names = {(pair.side_a, pair.side_b) for pair in pairs} or {("", "")}
+    if len(names) > 1:
+        raise ValueError(f"answers of {len(names)} pairs of sides: judge each pair by itself")
+    return names.pop()
 
 
 def summarise(judgements: Sequence[Judgement], seed: int = 0) -> Summary:
@@ -108,7 +103,7 @@ def summarise(judgements: Sequence[Judgement], seed: int = 0) -> Summary:
     Raises:
         ValueError: the judgements are of several pairs of sides.
     """
-    side_a, side_b = pair([j.contest for j in judgements])
+    side_a, side_b = sides([j.pair for j in judgements])
     count = Counter(j.winner for j in judgements)
     rate, half = bootstrap(count["a"], count["b"], count["tie"], seed)
     return Summary(
@@ -122,6 +117,6 @@ def summarise(judgements: Sequence[Judgement], seed: int = 0) -> Summary:
         unreadable=sum("unreadable" in j.verdicts for j in judgements),
         rate=rate,
         rate_ties_half=half,
-        length_a=_length([j.contest.answer_a for j in judgements]),
-        length_b=_length([j.contest.answer_b for j in judgements]),
+        length_a=_length([j.pair.answer_a for j in judgements]),
+        length_b=_length([j.pair.answer_b for j in judgements]),
     )

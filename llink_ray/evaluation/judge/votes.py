@@ -1,4 +1,4 @@
-"""People as judges: the chat's file of votes and thumbs, read as judgements.
+"""Human judges: the chat's file of votes and thumbs, read as judgements.
 
 A line of the file is one JSON object, ``kind`` ``vote`` or ``thumb``. A vote has seen both answers once, side
 by side under their names, so nothing is known of what another order would have changed.
@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.judge.contest import Contest, Judgement, Verdict, Winner
+from llink_ray.evaluation.judge.records import AnswerPair, Judgement, Verdict, Winner
 from llink_ray.evaluation.judge.summary import Summary, summarise
 
 _VERDICTS: dict[Winner, tuple[Verdict, Verdict]] = {
@@ -23,7 +23,7 @@ _VERDICTS: dict[Winner, tuple[Verdict, Verdict]] = {
     "b": ("2", "1"),
     "tie": ("tie", "tie"),
 }
-Pair = tuple[str, str]
+Sides = tuple[str, str]
 
 
 class Line(BaseModel):
@@ -58,15 +58,15 @@ class Vote(Line):
 
     @property
     def judgement(self) -> Judgement:
-        """As a judge's, the side that comes first by name as A; its place is not known yet."""
+        """As a judge's, with the side that comes first by name as A; its index is not known yet."""
         swapped = self.side_b < self.side_a
         sides, answers = (self.side_a, self.side_b), (self.answer_a, self.answer_b)
         winner = self.winner
         if swapped:
             sides, answers = sides[::-1], answers[::-1]
             winner = {"a": "b", "b": "a", "tie": "tie"}[winner]  # type: ignore[assignment]
-        contest = Contest(self.instruction, self.source, None, None, *answers, *sides)
-        return Judgement(0, contest, winner, _VERDICTS[winner])
+        pair = AnswerPair(self.instruction, self.source, None, None, *answers, *sides)
+        return Judgement(0, pair, winner, _VERDICTS[winner])
 
 
 class Thumb(Line):
@@ -87,7 +87,7 @@ def read(path: str | Path) -> Iterator[Vote | Thumb]:
     """The lines of a file, in order.
 
     Raises:
-        LlinkError: no such file, or a line that is none of ours.
+        LlinkError: no such file, or a line of another form.
     """
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -111,20 +111,20 @@ def _entry(line: str, where: str) -> Vote | Thumb:
         raise LlinkError(f"{where} is not JSON, it may have been cut short: take the line out") from None
 
 
-def summaries(entries: Sequence[Vote | Thumb], seed: int = 0) -> dict[Pair, Summary]:
-    """The figures of each pair of sides, whichever of the two stood left."""
-    pairs: dict[Pair, list[Judgement]] = {}
+def summaries(entries: Sequence[Vote | Thumb], seed: int = 0) -> dict[Sides, Summary]:
+    """The figures of each pair of sides, whichever of the two was shown left."""
+    by_sides: dict[Sides, list[Judgement]] = {}
     for entry in entries:
         if isinstance(entry, Vote):
-            one = entry.judgement
-            pairs.setdefault((one.contest.side_a, one.contest.side_b), []).append(one)
-    return {pair: summarise(found, seed) for pair, found in sorted(pairs.items())}
+            judgement = entry.judgement
+            by_sides.setdefault((judgement.pair.side_a, judgement.pair.side_b), []).append(judgement)
+    return {sides: summarise(judgements, seed) for sides, judgements in sorted(by_sides.items())}
 
 
 def thumbs(entries: Sequence[Vote | Thumb]) -> dict[str, Counter[str]]:
     """How many went ``up`` and ``down``, by side."""
-    found: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for entry in entries:
         if isinstance(entry, Thumb):
-            found.setdefault(entry.side, Counter())[entry.choice] += 1
-    return dict(sorted(found.items()))
+            counts.setdefault(entry.side, Counter())[entry.choice] += 1
+    return dict(sorted(counts.items()))

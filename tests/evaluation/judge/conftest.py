@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from judge_server import KEY, Respond, Server, contest
+from judge_server import KEY, Respond, Server, answer_pair
 
-from llink_ray.evaluation.judge import Contest
+from llink_ray.evaluation.judge import AnswerPair
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def contests() -> list[Contest]:
+def pairs() -> list[AnswerPair]:
     """Eight, of which A gives the good answer in six."""
-    return [contest("good a", "poor b", i) if i < 6 else contest("poor a", "good b", i) for i in range(8)]
+    return [
+        answer_pair("good a", "poor b", i) if i < 6 else answer_pair("poor a", "good b", i) for i in range(8)
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from llink_ray.evaluation.judge import Contest
+from llink_ray.evaluation.judge import AnswerPair
 
 Reply = tuple[int, dict[str, str], bytes]
 Respond = Callable[[dict[str, Any], int], Reply]
@@ -87,8 +87,8 @@ class Server:
         self._thread.join()
 
 
-def contest(a: str, b: str, number: int = 0, known: str | None = "thirty six") -> Contest:
-    return Contest(
+def answer_pair(a: str, b: str, number: int = 0, known: str | None = "thirty six") -> AnswerPair:
+    return AnswerPair(
         instruction="How many pigs are there?",
         source=f"བོད་ཡིག {number}",
         known=known,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import KEY, Reply, Respond, Server, completion, contest, prefers, shown, verdict
+from judge_server import KEY, Reply, Respond, Server, answer_pair, completion, prefers, shown, verdict
 
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.evaluation.judge import Contest, Judged, JudgeSettings, backend, judge
+from llink_ray.evaluation.judge import AnswerPair, JudgeResult, JudgeSettings, backend, judge
 
 Serve = Callable[[Respond], Server]
 
@@ -25,9 +25,9 @@ def settings(url: str, **more: Any) -> JudgeSettings:
     return JudgeSettings(backend="endpoint", url=url, model="judge-model", **values)
 
 
-def hold(contests: list[Contest], url: str, folder: Path, **more: Any) -> Judged:
+def hold(pairs: list[AnswerPair], url: str, folder: Path, **more: Any) -> JudgeResult:
     chosen = settings(url, **more)
-    return judge(contests, backend(chosen), folder / "run", cache=folder / "cache", settings=chosen)
+    return judge(pairs, backend(chosen), folder / "run", cache=folder / "cache", settings=chosen)
 
 
 def files(folder: Path) -> str:
@@ -39,9 +39,9 @@ def transcript(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "run" / "judgements.jsonl").read_text().splitlines()]
 
 
-def test_a_judge_that_speaks_the_protocol(serve: Serve, contests: list[Contest], tmp_path: Path) -> None:
+def test_a_judge_that_speaks_the_protocol(serve: Serve, pairs: list[AnswerPair], tmp_path: Path) -> None:
     server = serve(prefers("good"))
-    judged = hold(contests, server.url, tmp_path)
+    judged = hold(pairs, server.url, tmp_path)
     assert [j.winner for j in judged.judgements] == ["a"] * 6 + ["b"] * 2
     assert judged.judgements[0].verdicts == ("1", "2") and judged.judgements[7].verdicts == ("2", "1")
     summary = judged.summary
@@ -64,9 +64,9 @@ def test_a_judge_that_speaks_the_protocol(serve: Serve, contests: list[Contest],
 
 
 def test_the_first_place_preferred_in_both_orders_is_a_tie(
-    serve: Serve, contests: list[Contest], tmp_path: Path
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path
 ) -> None:
-    judged = hold(contests, serve(lambda body, count: verdict("1")).url, tmp_path)
+    judged = hold(pairs, serve(lambda body, count: verdict("1")).url, tmp_path)
     assert [j.winner for j in judged.judgements] == ["tie"] * 8
     assert judged.judgements[0].verdicts == ("1", "1")
     assert judged.summary.flipped == 8 and judged.summary.rate is None
@@ -75,7 +75,7 @@ def test_the_first_place_preferred_in_both_orders_is_a_tie(
 
 def test_a_win_in_one_order_and_a_tie_in_the_other_is_a_tie(serve: Serve, tmp_path: Path) -> None:
     server = serve(lambda body, count: verdict("1" if shown(body)["answer_1"] == "one" else "tie"))
-    judged = hold([contest("one", "two")], server.url, tmp_path)
+    judged = hold([answer_pair("one", "two")], server.url, tmp_path)
     assert judged.judgements[0].verdicts == ("1", "tie") and judged.judgements[0].winner == "tie"
     assert judged.summary.flipped == 0
 
@@ -100,7 +100,7 @@ def test_a_reply_that_is_not_the_json_asked_for_is_asked_again_and_then_unreadab
     serve: Serve, tmp_path: Path, lie: str | None
 ) -> None:
     server = serve(lambda body, count: completion(lie))
-    judged = hold([contest("good", "poor")], server.url, tmp_path, reasks=1, concurrency=1)
+    judged = hold([answer_pair("good", "poor")], server.url, tmp_path, reasks=1, concurrency=1)
     assert judged.judgements[0].verdicts == ("unreadable", "unreadable")
     assert judged.judgements[0].winner == "tie" and judged.summary.unreadable == 1
     assert len(server.requests) == 4
@@ -108,7 +108,7 @@ def test_a_reply_that_is_not_the_json_asked_for_is_asked_again_and_then_unreadab
     assert [m["role"] for m in again] == ["system", "user", "assistant", "user"]
     assert "JSON" in again[3]["content"]
     # It is not remembered as a verdict: the next run asks anew.
-    hold([contest("good", "poor")], server.url, tmp_path, reasks=0)
+    hold([answer_pair("good", "poor")], server.url, tmp_path, reasks=0)
     assert len(server.requests) == 6
 
 
@@ -116,7 +116,7 @@ def test_a_reply_that_is_put_right_counts(serve: Serve, tmp_path: Path) -> None:
     def respond(body: dict[str, Any], count: int) -> Reply:
         return prefers("good")(body, count) if len(body["messages"]) > 2 else completion("The first one!")
 
-    judged = hold([contest("good", "poor")], serve(respond).url, tmp_path)
+    judged = hold([answer_pair("good", "poor")], serve(respond).url, tmp_path)
     assert judged.judgements[0].winner == "a"
     line = transcript(tmp_path)[0]
     assert line["replies"][0] == "The first one!" and line["requests"] == 2 and line["tokens_in"] == 200
@@ -128,7 +128,7 @@ def test_a_body_that_is_no_chat_completion_is_told_as_a_wrong_address(
 ) -> None:
     server = serve(lambda *_: (200, {}, body))
     with pytest.raises(LlinkError, match=r"no chat completion.*url"):
-        hold([contest("good", "poor")], server.url, tmp_path)
+        hold([answer_pair("good", "poor")], server.url, tmp_path)
     assert len(server.requests) == 1
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_does_not_answer_in_time(serve: Serve, tmp_path: Path) -> 
 
     server = serve(respond)
     with pytest.raises(LlinkError, match=r"gave no reply within 0\.2 s, 2 times.*timeout_s"):
-        hold([contest("good", "poor")], server.url, tmp_path, timeout_s=0.2, retries=1)
+        hold([answer_pair("good", "poor")], server.url, tmp_path, timeout_s=0.2, retries=1)
     assert len(server.requests) == 2
 
 
@@ -148,7 +148,7 @@ def test_a_busy_server_is_tried_again(serve: Serve, tmp_path: Path, status: int)
     def respond(body: dict[str, Any], count: int) -> Reply:
         return (status, {}, b"{}") if count < 3 else prefers("good")(body, count)
 
-    judged = hold([contest("good", "poor")], serve(respond).url, tmp_path, concurrency=1)
+    judged = hold([answer_pair("good", "poor")], serve(respond).url, tmp_path, concurrency=1)
     assert judged.judgements[0].winner == "a"
     assert [line["requests"] for line in transcript(tmp_path)] == [3, 1]
 
@@ -164,13 +164,13 @@ def test_a_busy_server_is_tried_again(serve: Serve, tmp_path: Path, status: int)
     ],
 )
 def test_refusals_are_told_in_a_sentence_without_the_key(
-    serve: Serve, contests: list[Contest], tmp_path: Path, status: int, said: str
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path, status: int, said: str
 ) -> None:
     # The key stands where a cut after some letters would halve it.
     body = {"error": {"message": f"too long {'x' * 150} {KEY} {'y' * 99}"}}
     server = serve(lambda *_: (status, {}, json.dumps(body).encode()))
     with pytest.raises(LlinkError, match=said) as caught:
-        hold(contests, server.url, tmp_path)
+        hold(pairs, server.url, tmp_path)
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
     assert KEY[:10] not in str(caught.value) and KEY not in files(tmp_path)
     assert len(server.requests) == (3 if status == 429 else 1)
@@ -181,7 +181,7 @@ def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(LlinkError, match="cannot be reached, tried 1 times"):
-        hold([contest("good", "poor")], url, tmp_path, retries=0)
+        hold([answer_pair("good", "poor")], url, tmp_path, retries=0)
 
 
 def test_a_missing_key_is_told_before_any_request(
@@ -190,10 +190,10 @@ def test_a_missing_key_is_told_before_any_request(
     monkeypatch.setenv("JUDGE_KEY", "  ")
     server = serve(prefers("good"))
     with pytest.raises(LlinkError, match="JUDGE_KEY"):
-        hold([contest("good", "poor")], server.url, tmp_path)
+        hold([answer_pair("good", "poor")], server.url, tmp_path)
     monkeypatch.setenv("JUDGE_KEY", "sk-0123\nX: y")
     with pytest.raises(LlinkError, match="holds no key") as caught:
-        hold([contest("good", "poor")], server.url, tmp_path)
+        hold([answer_pair("good", "poor")], server.url, tmp_path)
     assert "0123" not in str(caught.value) and not server.requests
 
 
@@ -203,13 +203,13 @@ def test_an_endpoint_without_a_key_gets_no_authorization(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_ORG_ID", "an-organization")
     server = serve(prefers("good"))
-    hold([contest("good", "poor")], server.url, tmp_path, key_env=None)
+    hold([answer_pair("good", "poor")], server.url, tmp_path, key_env=None)
     sent = json.dumps([headers for _, headers, _ in server.requests])
     assert "uthorization" not in sent and KEY not in sent and "an-organization" not in sent
 
 
 def test_a_failure_on_the_way_keeps_what_was_judged(
-    serve: Serve, contests: list[Contest], tmp_path: Path
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path
 ) -> None:
     failing = True
 
@@ -220,10 +220,10 @@ def test_a_failure_on_the_way_keeps_what_was_judged(
     with pytest.raises(
         JobFailed, match=r"stopped after 5 of 16 judgements.*cache.*refuses the key"
     ) as caught:
-        hold(contests, server.url, tmp_path, concurrency=1)
+        hold(pairs, server.url, tmp_path, concurrency=1)
     assert caught.value.exit_code == 1 and len(transcript(tmp_path)) == 5
     failing, asked = False, len(server.requests)
-    assert hold(contests, server.url, tmp_path).summary.wins == 6
+    assert hold(pairs, server.url, tmp_path).summary.wins == 6
     assert len(server.requests) - asked == 11
 
 
@@ -233,14 +233,14 @@ def test_a_key_that_the_server_repeats_stays_out_of_everything(
     caplog.set_level(logging.DEBUG)
     reply = json.dumps({"reason": f"your key is {KEY}", "better": "tie"})
     server = serve(lambda body, count: completion(f"{KEY}?" if len(body["messages"]) < 3 else reply))
-    hold([contest("good", "poor")], server.url, tmp_path)
+    hold([answer_pair("good", "poor")], server.url, tmp_path)
     assert KEY not in files(tmp_path) and "***" in files(tmp_path)
     assert caplog.records and KEY not in caplog.text
     assert KEY not in "".join(raw for _, _, raw in server.requests)
 
 
 def test_as_many_requests_at_once_as_the_settings_say(
-    serve: Serve, contests: list[Contest], tmp_path: Path
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path
 ) -> None:
     together = threading.Barrier(3, timeout=20)  # breaks, and the judge fails, where fewer come
     lock, now, most = threading.Lock(), 0, 0
@@ -257,5 +257,5 @@ def test_as_many_requests_at_once_as_the_settings_say(
             now -= 1
         return prefers("good")(body, count)
 
-    judged = hold(contests, serve(respond).url, tmp_path, concurrency=3, retries=0)
+    judged = hold(pairs, serve(respond).url, tmp_path, concurrency=3, retries=0)
     assert judged.summary.wins == 6 and most == 3

@@ -9,11 +9,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from judge_server import contest
+from judge_server import answer_pair
 
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.judge import Contest, Reference, judge, summarise
-from llink_ray.evaluation.judge.contest import Judgement, Verdict, winner
+from llink_ray.evaluation.judge import AnswerPair, Reference, judge, summarise
+from llink_ray.evaluation.judge.records import Judgement, Verdict, winner
 from llink_ray.evaluation.judge.summary import bootstrap
 
 
@@ -31,21 +31,23 @@ from llink_ray.evaluation.judge.summary import bootstrap
     ],
 )
 def test_exact_beats_near_beats_far(tmp_path: Path, a: str, b: str, wins: str) -> None:
-    assert judge([contest(a, b)], Reference(), tmp_path).judgements[0].winner == wins
+    assert judge([answer_pair(a, b)], Reference(), tmp_path).judgements[0].winner == wins
 
 
 def test_scores_within_the_margin_are_a_tie(tmp_path: Path) -> None:
     near = [
-        contest("the thirty six old pigs", "the thirty six old cows", known="the thirty six old pigs here")
+        answer_pair(
+            "the thirty six old pigs", "the thirty six old cows", known="the thirty six old pigs here"
+        )
     ]
     assert judge(near, Reference(margin=0.05), tmp_path).judgements[0].winner == "a"
     assert judge(near, Reference(margin=0.9), tmp_path).judgements[0].winner == "tie"
 
 
 def test_a_question_without_a_known_answer_is_refused(tmp_path: Path) -> None:
-    contests = [contest("thirty six", "no"), contest("x", "x", known=None)]
+    pairs = [answer_pair("thirty six", "no"), answer_pair("x", "x", known=None)]
     with pytest.raises(LlinkError, match=r"known answer.*How many pigs"):
-        judge(contests, Reference(), tmp_path)
+        judge(pairs, Reference(), tmp_path)
     assert not (tmp_path / "judgements.jsonl").read_text()
 
 
@@ -58,7 +60,7 @@ def test_a_side_wins_only_in_both_orders() -> None:
 
 def judgements(wins: int, losses: int, ties: int) -> list[Judgement]:
     outcomes = [("a", ("1", "2"))] * wins + [("b", ("2", "1"))] * losses + [("tie", ("1", "1"))] * ties
-    return [Judgement(i, contest("one two", "ཀ ཁ ག"), w, v) for i, (w, v) in enumerate(outcomes)]  # type: ignore[arg-type]
+    return [Judgement(i, answer_pair("one two", "ཀ ཁ ག"), w, v) for i, (w, v) in enumerate(outcomes)]  # type: ignore[arg-type]
 
 
 def test_the_summary_counts_and_measures() -> None:
@@ -107,12 +109,12 @@ def test_there_is_no_rate_of_nothing(tmp_path: Path) -> None:
 
 
 def test_contests_are_judged_by_both_sides_alike(tmp_path: Path) -> None:
-    def swapped(c: Contest) -> Contest:
+    def swapped(c: AnswerPair) -> AnswerPair:
         return dataclasses.replace(
             c, answer_a=c.answer_b, answer_b=c.answer_a, side_a=c.side_b, side_b=c.side_a
         )
 
-    some = [contest(a, b) for a, b in (("thirty six", "no"), ("six", "thirty pigs"), ("", "thirty"))]
+    some = [answer_pair(a, b) for a, b in (("thirty six", "no"), ("six", "thirty pigs"), ("", "thirty"))]
     one = judge(some, Reference(), tmp_path).summary
     other = judge([swapped(c) for c in some], Reference(), tmp_path).summary
     assert (one.wins, one.losses, one.ties) == (other.losses, other.wins, other.ties)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import KEY, Respond, Server, completion, contest, prefers, shown, verdict
+from judge_server import KEY, Respond, Server, answer_pair, completion, prefers, shown, verdict
 
 from llink_ray.errors import JobFailed, LlinkError
-from llink_ray.evaluation.judge import Contest, JudgeSettings, Reference, backend, judge
-from llink_ray.evaluation.judge.prompt import ask, read
+from llink_ray.evaluation.judge import AnswerPair, JudgeSettings, Reference, backend, judge
+from llink_ray.evaluation.judge.prompt import parse, question
 from llink_ray.evaluation.judge.run import sample
 
 Serve = Callable[[Respond], Server]
@@ -24,13 +24,13 @@ def settings(url: str, **more: Any) -> JudgeSettings:
 
 
 def test_a_repeated_judgement_asks_nobody_and_needs_no_key(
-    serve: Serve, contests: list[Contest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(prefers("good"))
     chosen = settings(server.url)
-    first = judge(contests, backend(chosen), tmp_path / "1", cache=tmp_path / "cache", settings=chosen)
+    first = judge(pairs, backend(chosen), tmp_path / "1", cache=tmp_path / "cache", settings=chosen)
     monkeypatch.delenv("JUDGE_KEY")
-    second = judge(contests, backend(chosen), tmp_path / "2", cache=tmp_path / "cache", settings=chosen)
+    second = judge(pairs, backend(chosen), tmp_path / "2", cache=tmp_path / "cache", settings=chosen)
     assert len(server.requests) == 16
     assert second.judgements == first.judgements and second.summary == first.summary
     assert (first.estimate.requests, first.estimate.cached) == (16, 0)
@@ -42,10 +42,10 @@ def test_a_repeated_judgement_asks_nobody_and_needs_no_key(
 def test_another_model_or_question_is_not_answered_from_the_cache(serve: Serve, tmp_path: Path) -> None:
     server = serve(prefers("good"))
     for chosen, pigs in (
-        (settings(server.url), contest("good", "poor")),
-        (settings(server.url, temperature=0.5), contest("good", "poor")),
-        (settings(server.url), contest("good", "poor!")),
-        (settings(server.url), contest("good", "poor", known=None)),
+        (settings(server.url), answer_pair("good", "poor")),
+        (settings(server.url, temperature=0.5), answer_pair("good", "poor")),
+        (settings(server.url), answer_pair("good", "poor!")),
+        (settings(server.url), answer_pair("good", "poor", known=None)),
     ):
         before = len(server.requests)
         judge([pigs], backend(chosen), tmp_path, cache=tmp_path / "cache", settings=chosen)
@@ -60,7 +60,7 @@ def test_a_spoilt_cache_file_is_asked_anew(serve: Serve, tmp_path: Path, content
     chosen = settings(server.url)
     for _ in range(2):
         judged = judge(
-            [contest("good", "poor")], backend(chosen), tmp_path, cache=tmp_path / "c", settings=chosen
+            [answer_pair("good", "poor")], backend(chosen), tmp_path, cache=tmp_path / "c", settings=chosen
         )
         assert judged.summary.wins == 1
         for path in (tmp_path / "c").rglob("*.json"):
@@ -71,7 +71,7 @@ def test_a_spoilt_cache_file_is_asked_anew(serve: Serve, tmp_path: Path, content
 def test_the_same_answers_are_a_tie_without_a_question(serve: Serve, tmp_path: Path) -> None:
     server = serve(prefers("good"))
     chosen = settings(server.url)
-    judged = judge([contest("same", "same")], backend(chosen), tmp_path, settings=chosen)
+    judged = judge([answer_pair("same", "same")], backend(chosen), tmp_path, settings=chosen)
     assert judged.judgements[0].winner == "tie" and not server.requests
     assert len((tmp_path / "judgements.jsonl").read_text().splitlines()) == 2
 
@@ -79,22 +79,22 @@ def test_the_same_answers_are_a_tie_without_a_question(serve: Serve, tmp_path: P
 def test_the_same_contest_twice_is_asked_once(serve: Serve, tmp_path: Path) -> None:
     server = serve(prefers("good"))
     chosen = settings(server.url)
-    judged = judge([contest("good", "poor")] * 3, backend(chosen), tmp_path, settings=chosen)
+    judged = judge([answer_pair("good", "poor")] * 3, backend(chosen), tmp_path, settings=chosen)
     assert judged.summary.wins == 3 and len(server.requests) == 2 and judged.estimate.requests == 2
     assert len((tmp_path / "judgements.jsonl").read_text().splitlines()) == 6
 
 
 def test_max_judgements_takes_a_sample_by_the_seed(
-    serve: Serve, contests: list[Contest], tmp_path: Path
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path
 ) -> None:
     server = serve(prefers("good"))
     chosen = settings(server.url, max_judgements=3)
     told: list[str] = []
-    judged = judge(contests, backend(chosen), tmp_path, settings=chosen, seed=5, tell=told.append)
-    assert [j.place for j in judged.judgements] == sample(8, 3, 5)
+    judged = judge(pairs, backend(chosen), tmp_path, settings=chosen, seed=5, tell=told.append)
+    assert [j.index for j in judged.judgements] == sample(8, 3, 5)
     assert judged.summary.contests == 3 and len(server.requests) == 6
     assert (judged.estimate.contests, judged.estimate.of) == (3, 8)
-    assert len(told) == 1 and "3 of 8 contests" in told[0] and "6 requests" in told[0]
+    assert len(told) == 1 and "3 of 8 pairs of answers" in told[0] and "6 requests" in told[0]
 
 
 def test_samples_repeat_grow_and_differ_by_seed() -> None:
@@ -104,13 +104,13 @@ def test_samples_repeat_grow_and_differ_by_seed() -> None:
 
 
 def test_the_cost_is_told_before_the_first_request(
-    serve: Serve, contests: list[Contest], tmp_path: Path
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path
 ) -> None:
     server = serve(prefers("good"))
     chosen = settings(server.url, price_in=2.0, price_out=8.0)
     asked: list[int] = []
     told = judge(
-        contests,
+        pairs,
         backend(chosen),
         tmp_path,
         settings=chosen,
@@ -123,14 +123,14 @@ def test_the_cost_is_told_before_the_first_request(
     )
     assert letters / 5 < told.tokens_in < letters
     assert f"{told.tokens_in} tokens in" in told.sentence() and "cost about" in told.sentence()
-    free = judge(contests, Reference(), tmp_path).estimate
+    free = judge(pairs, Reference(), tmp_path).estimate
     assert (free.requests, free.tokens_in, free.cost) == (0, 0, None)
 
 
-def test_no_name_of_a_side_reaches_the_judge(serve: Serve, contests: list[Contest], tmp_path: Path) -> None:
+def test_no_name_of_a_side_reaches_the_judge(serve: Serve, pairs: list[AnswerPair], tmp_path: Path) -> None:
     server = serve(prefers("good"))
     chosen = settings(server.url)
-    judge(contests, backend(chosen), tmp_path, settings=chosen)
+    judge(pairs, backend(chosen), tmp_path, settings=chosen)
     sent = json.dumps(server.requests, ensure_ascii=False)
     assert "projector-side" not in sent and "finetune-side" not in sent
     assert "projector-side" in (tmp_path / "judgements.jsonl").read_text()
@@ -151,17 +151,17 @@ def test_no_name_of_a_side_reaches_the_judge(serve: Serve, contests: list[Contes
     ],
 )
 def test_an_answer_that_gives_orders_stays_data(attack: str) -> None:
-    system, user = ask(contest(attack, "poor").case("ab"))
+    system, user = question(answer_pair(attack, "poor").case("ab"))
     data = json.loads(user["content"])
     assert data["answer_1"] == attack.replace("\ud800", "?") and data["answer_2"] == "poor"
     assert list(data) == ["instruction", "text", "meaning", "known_answer", "answer_1", "answer_2"]
-    assert not set("<[") & set(user["content"]) and system == ask(contest("a", "b").case("ab"))[0]
+    assert not set("<[") & set(user["content"]) and system == question(answer_pair("a", "b").case("ab"))[0]
     assert "data to be judged" in system["content"]
 
 
 def test_what_is_not_known_is_not_sent() -> None:
-    unknown = Contest("Ask", "text", None, None, "one", "two", "x", "y")
-    assert list(json.loads(ask(unknown.case("ba"))[1]["content"])) == [
+    unknown = AnswerPair("Ask", "text", None, None, "one", "two", "x", "y")
+    assert list(json.loads(question(unknown.case("ba"))[1]["content"])) == [
         "instruction",
         "text",
         "answer_1",
@@ -171,13 +171,13 @@ def test_what_is_not_known_is_not_sent() -> None:
 
 @pytest.mark.parametrize("better", ["1", "2", "tie"])
 def test_the_reply_asked_for_is_read(better: str) -> None:
-    assert read(f' {{"reason": "x", "better": "{better}"}}\n') == better
-    assert read(f'{{"better": "{better}"}}') == better
+    assert parse(f' {{"reason": "x", "better": "{better}"}}\n') == better
+    assert parse(f'{{"better": "{better}"}}') == better
 
 
 def test_a_transcript_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> None:
     (tmp_path / "judgements.jsonl").write_text('{"contest": 0, "or')
-    judge([contest("thirty six", "poor")], Reference(), tmp_path)
+    judge([answer_pair("thirty six", "poor")], Reference(), tmp_path)
     lines = (tmp_path / "judgements.jsonl").read_text().splitlines()
     assert lines[0] == '{"contest": 0, "or' and [json.loads(line)["verdict"] for line in lines[1:]] == [
         "1",
@@ -188,18 +188,18 @@ def test_a_transcript_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) ->
 def test_a_transcript_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LlinkError, match="cannot be written"):
-        judge([contest("a", "b")], Reference(), tmp_path / "file")
+        judge([answer_pair("a", "b")], Reference(), tmp_path / "file")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     (tmp_path / "judgements.jsonl").symlink_to("/dev/full")
     with pytest.raises(JobFailed, match="cannot be written any more"):
-        judge([contest("a", "b")], Reference(), tmp_path)
+        judge([answer_pair("a", "b")], Reference(), tmp_path)
 
 
 def test_a_line_is_on_disk_before_the_next_case_is_asked(
-    serve: Serve, contests: list[Contest], tmp_path: Path
+    serve: Serve, pairs: list[AnswerPair], tmp_path: Path
 ) -> None:
     lines: list[int] = []
 
@@ -208,14 +208,14 @@ def test_a_line_is_on_disk_before_the_next_case_is_asked(
         return verdict("tie")
 
     chosen = settings(serve(respond).url, concurrency=1)
-    judge(contests, backend(chosen), tmp_path, settings=chosen)
+    judge(pairs, backend(chosen), tmp_path, settings=chosen)
     assert lines == list(range(16))
 
 
-def test_contests_of_several_pairs_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    other = Contest("Ask", "text", "known", None, "one", "two", "x", "y")
+def test_answers_of_several_pairs_of_sides_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    other = AnswerPair("Ask", "text", "known", None, "one", "two", "x", "y")
     with pytest.raises(ValueError, match="2 pairs of sides"):
-        judge([contest("a", "b"), other], Reference(), tmp_path / "run")
+        judge([answer_pair("a", "b"), other], Reference(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -239,5 +239,5 @@ def test_settings_refuse_what_cannot_work_and_repeat_no_password() -> None:
 def test_options_that_a_model_refuses_can_be_left_out(serve: Serve, tmp_path: Path) -> None:
     server = serve(lambda *_: completion('{"better": "1"}'))
     chosen = settings(server.url, temperature=None, max_tokens=None, json_mode=False)
-    judge([contest("a", "b")], backend(chosen), tmp_path, settings=chosen)
+    judge([answer_pair("a", "b")], backend(chosen), tmp_path, settings=chosen)
     assert set(json.loads(server.requests[0][2])) == {"model", "messages"}

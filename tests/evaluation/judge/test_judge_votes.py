@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llink_ray.errors import LlinkError
-from llink_ray.evaluation.human_votes import people, thumbs_sheet, votes_sheet
+from llink_ray.evaluation.human_votes import report_votes, thumbs_table, votes_table
 from llink_ray.evaluation.judge.votes import Thumb, Vote, read, summaries, thumbs
 
 ASKED = {"time": "2026-01-02T03:04:05+00:00", "instruction": "How many?", "source": "ཁང་པ་༥༦༠།"}
@@ -49,17 +49,17 @@ def test_thumbs_are_counted_by_side(tmp_path: Path) -> None:
     ]
     found = thumbs(list(read(written(tmp_path, *lines, vote("a")))))
     assert dict(found["llink"]) == {"up": 2, "down": 1}
-    sheet = thumbs_sheet(found)
-    assert sheet is not None and sheet.rows == (("llink", "2", "1"),)
+    table = thumbs_table(found)
+    assert table.rows == (("llink", "2", "1"),)
 
 
 def test_the_table_and_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    document = people(written(tmp_path, vote("a"), "", vote("b")))
+    document = report_votes(written(tmp_path, vote("a"), "", vote("b")))
     told = capsys.readouterr()
     assert "1 / 1 / 0" in told.err and "people" in told.err and not told.out
     assert document["votes"][0]["wins"] == document["votes"][0]["losses"] == 1
     assert json.dumps(document)
-    assert votes_sheet({}) is None and thumbs_sheet({}) is None
+    assert not votes_table({}).rows and not thumbs_table({}).rows
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_a_line_that_is_none_of_ours_is_named(tmp_path: Path, line: str, told: s
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LlinkError, match="cannot be read"):
-        people(tmp_path / "none.jsonl")
+        report_votes(tmp_path / "none.jsonl")

@@ -1,0 +1,1 @@
+"""Figures of bundles on any held-out text, between a floor and a ceiling."""

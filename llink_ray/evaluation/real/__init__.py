@@ -1,1 +1,0 @@
-"""Figures on anybody's held-out text, between a floor and a ceiling."""
