@@ -98,8 +98,8 @@ def test_the_date_stands_still() -> None:
     from datetime import date
 
     prompt = make(DATED)
-    said = prompt.tokenizer.decode(prompt.text_prompt("Who?", "x"))
-    assert said.startswith("Today: 26 Jul 2024\n") and f"{date.today():%d %b %Y}" not in said
+    rendered = prompt.tokenizer.decode(prompt.text_prompt("Who?", "x"))
+    assert rendered.startswith("Today: 26 Jul 2024\n") and f"{date.today():%d %b %Y}" not in rendered
 
 
 def test_sentences_of_a_message_stand_in_order_and_english_stays_text() -> None:

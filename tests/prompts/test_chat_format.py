@@ -23,7 +23,7 @@ LAST_TURN = (
     "<|user|>{{ (ns.s if loop.last else '') ~ m.content }}{%- else -%}<|assistant|>{{ m.content }}"
     "{%- endif -%}{%- endfor -%}"
 )
-Said = list[tuple[str, str]]
+Chat = list[tuple[str, str]]
 
 
 def make(chat: str | None) -> PromptBuilder:
@@ -31,12 +31,12 @@ def make(chat: str | None) -> PromptBuilder:
     return PromptBuilder(tokenizer(specials, SPECIALS, chat=chat))
 
 
-def said_in(order: str) -> Said:
+def messages_in(order: str) -> Chat:
     return [(ROLES[letter], f"{letter.upper()}{place}") for place, letter in enumerate(order)]
 
 
-def as_system(said: Said) -> Said:
-    return [("system" if role == "developer" else role, text) for role, text in said]
+def as_system(messages: Chat) -> Chat:
+    return [("system" if role == "developer" else role, text) for role, text in messages]
 
 
 def shown(prompt: PromptBuilder, ids: list[int]) -> str:
@@ -47,22 +47,22 @@ def shown(prompt: PromptBuilder, ids: list[int]) -> str:
 def test_families(name: str) -> None:
     prompt = make(FORMATS[name])
     for order in ORDERS:
-        said = said_in(order)
+        messages = messages_in(order)
         if order in REFUSED.get(name, ()):
             with pytest.raises(LlinkError, match="chat format"):
-                prompt.build(said)
+                prompt.build(messages)
             continue
-        told = shown(prompt, prompt.build(said).ids)
-        known = said if name in ("harmony", "none") else as_system(said)
-        assert told == prompt.chat_format.render(known)
-        assert all(told.count(text) == 1 for _, text in said)
+        rendered = shown(prompt, prompt.build(messages).ids)
+        known = messages if name in ("harmony", "none") else as_system(messages)
+        assert rendered == prompt.chat_format.render(known)
+        assert all(rendered.count(text) == 1 for _, text in messages)
 
 
 def test_a_text_that_is_moved_brings_its_slots() -> None:
     prompt = make(LAST_TURN)
-    said = [("system", "S%s"), ("user", "U%sV"), ("assistant", "A"), ("user", "W%s")]
-    said = [(role, text.replace("%s", TEXT_PLACEHOLDER)) for role, text in said]
-    placed = prompt.build(said, [1, 2, 3])
+    messages = [("system", "S%s"), ("user", "U%sV"), ("assistant", "A"), ("user", "W%s")]
+    messages = [(role, text.replace("%s", TEXT_PLACEHOLDER)) for role, text in messages]
+    placed = prompt.build(messages, [1, 2, 3])
     eos = prompt.tokenizer.eos_token_id
     runs = shown(prompt, [eos if i == SLOT_ID else i for i in placed.ids])
     for count in (3, 2, 1):
@@ -86,8 +86,8 @@ def test_a_message_that_is_left_out_or_repeated_is_refused() -> None:
 
 def test_a_format_that_only_copies_the_role_s_name_does_not_know_developer() -> None:
     prompt = make(GENERIC)
-    told = prompt.build([("developer", "D"), ("user", "U")]).ids
-    assert shown(prompt, told) == "<|system|>D<|over|><|user|>U<|over|><|assistant|>"
+    ids = prompt.build([("developer", "D"), ("user", "U")]).ids
+    assert shown(prompt, ids) == "<|system|>D<|over|><|user|>U<|over|><|assistant|>"
     knows = make(GENERIC.replace("{{ m.role }}", "{{ 'user' if m.role == 'developer' else m.role }}"))
     assert shown(knows, knows.build([("developer", "D")]).ids) == "<|user|>D<|over|><|assistant|>"
 
@@ -95,18 +95,22 @@ def test_a_format_that_only_copies_the_role_s_name_does_not_know_developer() -> 
 def test_an_empty_message_is_what_the_format_makes_of_it() -> None:
     for name in ("llama 3", "phi 3"):
         prompt = make(FORMATS[name])
-        said = [("system", ""), ("user", "U")]
-        assert shown(prompt, prompt.build(said).ids) == prompt.chat_format.render(said)
+        messages = [("system", ""), ("user", "U")]
+        assert shown(prompt, prompt.build(messages).ids) == prompt.chat_format.render(messages)
 
 
 def test_reasoning_of_earlier_turns_is_left_out_where_the_format_does() -> None:
     for name in ("qwen 3", "deepseek"):
         prompt = make(FORMATS[name])
-        said = [("user", "U"), ("assistant", "<think>\nhm\n</think>A"), ("user", "</think> V")]
-        told = shown(prompt, prompt.build(said).ids)
-        assert told == prompt.chat_format.render(said) and "hm" not in told and "</think> V" in told
-    told = make(FORMATS["smollm"])
-    assert "hm" in shown(told, told.build([("user", "U"), ("assistant", "<think>hm</think>A")]).ids)
+        messages = [("user", "U"), ("assistant", "<think>\nhm\n</think>A"), ("user", "</think> V")]
+        rendered = shown(prompt, prompt.build(messages).ids)
+        assert (
+            rendered == prompt.chat_format.render(messages)
+            and "hm" not in rendered
+            and "</think> V" in rendered
+        )
+    prompt = make(FORMATS["smollm"])
+    assert "hm" in shown(prompt, prompt.build([("user", "U"), ("assistant", "<think>hm</think>A")]).ids)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +140,8 @@ def test_a_format_that_fails_is_refused_in_words() -> None:
 
 
 def test_the_clock_stands_still() -> None:
-    told = make(FORMATS["harmony"]).chat_format.render([("user", "U")])
-    assert told.startswith("<|turn|>system<|message|>Current date: 2024-07-26\n#")
+    rendered = make(FORMATS["harmony"]).chat_format.render([("user", "U")])
+    assert rendered.startswith("<|turn|>system<|message|>Current date: 2024-07-26\n#")
 
 
 RULES = (
@@ -186,18 +190,18 @@ PLAIN = make(None)
         max_size=4,
     ),
 )
-def test_no_format_gives_one_message_the_place_of_another(chat: str, said: Said) -> None:
-    said = [(role, f"{text}{place}" if text else "") for place, (role, text) in enumerate(said)]
+def test_no_format_gives_one_message_the_place_of_another(chat: str, messages: Chat) -> None:
+    messages = [(role, f"{text}{place}" if text else "") for place, (role, text) in enumerate(messages)]
     PLAIN.tokenizer.chat_template = chat
     try:
         prompt = PromptBuilder(PLAIN.tokenizer)
-        told = shown(prompt, prompt.build(said).ids)
+        rendered = shown(prompt, prompt.build(messages).ids)
     except LlinkError as error:
         assert "chat format" in str(error)
         return
     written = []
-    for meant in (said, as_system(said)):
+    for meant in (messages, as_system(messages)):
         with suppress(LlinkError):
             written.append(prompt.chat_format.render(meant))
-    assert told in written
-    assert all(text.strip() in told for _, text in said)
+    assert rendered in written
+    assert all(text.strip() in rendered for _, text in messages)
