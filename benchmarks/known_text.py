@@ -25,7 +25,7 @@ from real_features import features, foreign
 from llink_ray.corpus import prepare
 from llink_ray.corpus.read import read
 from llink_ray.models.encoder import Encoder
-from llink_ray.models.known_text import KnownText
+from llink_ray.models.novelty import NoveltyDetector
 from llink_ray.settings import Settings, configure
 from llink_ray.text.languages import find
 
@@ -78,7 +78,7 @@ def main() -> None:
             if given.store
             else embedded(code, settings, data)
         )
-        known = KnownText.of(parts.pop("known"), layers)
+        known = NoveltyDetector.fit(parts.pop("known"), layers)
         assert known is not None, "a corpus to train on is large enough"
         found[code] = {
             name: {"texts": len(rows), "outside": round(sum(known.outside(rows)) / len(rows), 4)}

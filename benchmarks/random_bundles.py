@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
-from llink_ray.bundles.pipeline import save_parts
+from llink_ray.bundles.pipeline import save_weights
 from llink_ray.bundles.registry import Registry
 from llink_ray.corpus import phrasebook
 from llink_ray.models.decoder import Decoder
@@ -58,7 +58,7 @@ def publish(
         )
 
         def fill(folder: Path, parts: tuple[object, object, object] = (projector, slots, model)) -> None:
-            save_parts(folder, *parts)  # type: ignore[arg-type]
+            save_weights(folder, *parts)  # type: ignore[arg-type]
             (folder / "metrics.json").write_text("{}")
             (folder / "README.md").write_text("Random, for benchmarks alone.")
 

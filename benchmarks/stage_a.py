@@ -74,7 +74,7 @@ class Bench:
             torch.randn(n, self.encoder.dim), torch.randn(n, self.decoder.dim), torch.arange(n)
         )
         ours = Projector(self.encoder.dim, self.decoder.dim, settings.projector, layers)
-        ours.standardise_with(data.foreign)
+        ours.fit_normalisation(data.foreign)
         self.stage = StageA(ours, data, settings.stage_a, 0)
         for queue in (self.stage.teachers, self.stage.projections):  # as full as it is for most of the run
             unit = torch.nn.functional.normalize(self.queue.vectors[: len(queue.ids)], dim=-1)

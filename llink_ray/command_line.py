@@ -62,7 +62,7 @@ def list_models() -> None:
 
 
 def _get(name: str) -> dict[str, Any]:
-    from llink_ray.models.pretrained.acquire import get_pair, say_plainly
+    from llink_ray.models.pretrained.acquire import get_pair, print_to_stderr
     from llink_ray.models.pretrained.catalogue import find_pair
     from llink_ray.models.pretrained.listing import describe
 
@@ -73,7 +73,7 @@ def _get(name: str) -> dict[str, Any]:
         ("encoder", "decoder"), (pair.encoder, pair.decoder), folders, strict=True
     ):
         document[part] = describe(model)
-        say_plainly(f"{part} {model.id}: {folder}")
+        print_to_stderr(f"{part} {model.id}: {folder}")
     return document
 
 

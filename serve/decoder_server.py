@@ -14,7 +14,7 @@ import torch
 from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.pipeline import LORA
 from llink_ray.bundles.registry import Registry
-from llink_ray.bundles.slot_encoder import TeacherSpace, require_same
+from llink_ray.bundles.slot_encoder import TeacherSpace, require_same_model
 from llink_ray.engine import Answer, DecoderEngine, EngineRequest, PromptInput, StreamEvent, TokenLogprob
 from llink_ray.prompts import SLOT_ID
 from llink_ray.prompts.builder import PromptBuilder
@@ -39,7 +39,7 @@ class DecoderServer:
         )
 
     def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> TeacherSpace:
-        require_same(ref.language, info.decoder, self.engine.fingerprint, "decoder")
+        require_same_model(ref.language, info.decoder, self.engine.fingerprint, "decoder")
         self.engine.load_adapter(ref.name, folder / LORA)
         return TeacherSpace.load(folder, info)
 
@@ -107,7 +107,7 @@ class DecoderServer:
         """
         space = await self.bundles.require(ref) if ref else None
         states = await asyncio.to_thread(self.engine.teacher_states, texts, space.teacher if space else None)
-        return space.place(torch.from_numpy(states)).numpy() if space else states
+        return space.transform(torch.from_numpy(states)).numpy() if space else states
 
     def load(self) -> DecoderStats:
         """Counters for metrics and scaling."""

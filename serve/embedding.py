@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llink_ray.bundles.slot_encoder import teacher_reads
+from llink_ray.bundles.slot_encoder import count_characters_read
 from llink_ray.prompts.conversation import ConversationParser, LanguageNotServed
 from llink_ray.text.detection import detect
 from llink_ray.text.languages import language_of
@@ -113,7 +113,7 @@ async def _projected_vectors(
         if encoder is None:
             group = [normalised[i] for i in indices]
             limit = service.decoder.max_teacher_tokens
-            read = [teacher_reads(service.prompt_builder.tokenizer, text, limit) for text in group]
+            read = [count_characters_read(service.prompt_builder.tokenizer, text, limit) for text in group]
             ref = languages[english].ref if english else None
             batch = EmbeddingBatch(await service.backend.teacher_states(group, ref), read)
         else:

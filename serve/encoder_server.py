@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from llink_ray.bundles.bundle import BundleInfo
 from llink_ray.bundles.registry import Registry
-from llink_ray.bundles.slot_encoder import SlotEncoder, require_same
+from llink_ray.bundles.slot_encoder import SlotEncoder, require_same_model
 from llink_ray.errors import LlinkError
 from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.settings import EncoderSettings
@@ -40,7 +40,7 @@ class EncoderServer:
         self._slots_of = Batcher(self._slots, _MAX_BATCH_SIZE)
 
     def _load(self, ref: BundleRef, folder: Path, info: BundleInfo) -> SlotEncoder:
-        require_same(ref.language, info.encoder, self.encoder.fingerprint, "encoder")
+        require_same_model(ref.language, info.encoder, self.encoder.fingerprint, "encoder")
         return SlotEncoder.load(folder, info, self.encoder.token_dim)
 
     async def prepare(self, ref: BundleRef) -> None:

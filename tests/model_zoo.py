@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
-from llink_ray.bundles.pipeline import LlinkPipeline, save_parts
+from llink_ray.bundles.pipeline import LlinkPipeline, save_weights
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded, Encoder
-from llink_ray.models.known_text import KnownText
 from llink_ray.models.llink import LlinkModel, new_slots, with_lora
+from llink_ray.models.novelty import NoveltyDetector
 from llink_ray.models.projector import Projector
 from llink_ray.settings import Settings
 from llink_ray.settings.configure import resolve
@@ -206,7 +206,7 @@ def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
     encoded = encoder.encode([pair.foreign for pair in pairs], with_tokens=True)
     teacher = decoder.teacher_states([pair.english for pair in pairs])
     projector = Projector(encoder.dim, decoder.dim, settings.projector)
-    projector.standardise_with(encoded.vectors)
+    projector.fit_normalisation(encoded.vectors)
     data = AlignmentData(encoded.vectors, teacher, sentence_numbers(pairs))
     first = StageA(projector, data, settings.stage_a, settings.seed)
     stage_a = [first.advance() for _ in range(settings.stage_a.steps)]
@@ -234,8 +234,10 @@ def in_memory(encoded: Encoded) -> Features:
     return Features("", "", ShardedRows([encoded.vectors.numpy()]), tokens)
 
 
-def write_taught(path: Path, taught: LlinkPipeline, known: KnownText | None = None, **changes: Any) -> Path:
-    """A bundle of a short training; ``known`` says what text it was trained on."""
+def write_taught(
+    path: Path, taught: LlinkPipeline, novelty: NoveltyDetector | None = None, **changes: Any
+) -> Path:
+    """A bundle of a short training; ``novelty`` says what text it was trained on."""
     settings, model = taught.settings, taught.model
     fields: dict[str, Any] = {
         "language": taught.language,
@@ -254,10 +256,29 @@ def write_taught(path: Path, taught: LlinkPipeline, known: KnownText | None = No
     }
 
     def fill(folder: Path) -> None:
-        save_parts(folder, model.projector, model.slots, model.decoder)
+        save_weights(folder, model.projector, model.slots, model.decoder)
         (folder / "metrics.json").write_text("{}")
         (folder / "README.md").write_text("A test's bundle.")
-        if known is not None:
-            known.save(folder)
+        if novelty is not None:
+            novelty.save(folder)
 
     return write_bundle(path, BundleInfo(**fields | changes), fill)
+
+
+_FORMER_NAMES = {
+    "delimiters": "marks",
+    "token_projection": "into",
+    "blocks": "readers",
+    "query_norm": "before_look",
+    "out_proj": "look",
+    "mlp_norm": "before_thought",
+    "mlp": "thought",
+}
+"""Names of tensors now and in bundles of format version 1."""
+
+
+def former_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors by the names that they had."""
+    return {
+        ".".join(_FORMER_NAMES.get(part, part) for part in name.split(".")): t for name, t in tensors.items()
+    }

@@ -19,7 +19,7 @@ def prompt_input(pipeline: LlinkPipeline, instruction: str, text: str) -> Prompt
     ids = pipeline.decoder.prompt_builder.slot_prompt(
         instruction, parts, pipeline.settings.slots, find(pipeline.language)
     )
-    sources = pipeline.sources([part.text for part in parts if part.foreign])
+    sources = pipeline.encode([part.text for part in parts if part.foreign])
     rows = pipeline.model.slots.prompt_rows(pipeline.model.soft_slots(sources))
     return PromptInput(tuple(ids), rows.float().numpy())
 

@@ -6,9 +6,10 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import (
@@ -111,9 +112,9 @@ class BundleInfo(_Record):
     created: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     """UTC."""
     commit: str | None = None
-    """Of the project, where the run came from a checkout."""
+    """Of the checkout that the run was started from; see ``project_commit``. None without one."""
     parent: str | None = None
-    """Digest of the bundle this one was trained on from."""
+    """Digest of the bundle that training was started from; None where it started from new modules."""
     normalisation: int = normalisation.FIRST_VERSION
     """Version of the form that its training text had, and that all it reads is brought into."""
     files: dict[str, Sha256] = Field(default_factory=dict)
@@ -151,6 +152,22 @@ class BundleInfo(_Record):
     def to_json(self) -> str:
         """The text of ``bundle.json``."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def project_commit() -> str | None:
+    """Commit of the checkout that this package is imported from, with ``-dirty`` where files were changed.
+
+    None where it is installed without one, or git is not.
+    """
+    root = Path(__file__).parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def package_versions() -> dict[str, str]:

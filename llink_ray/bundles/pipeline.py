@@ -1,8 +1,8 @@
-"""A taught decoder: what ``llink_ray.load(bundle)`` gives."""
+"""A bundle ready to answer: what ``llink_ray.load(bundle)`` gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from llink_ray.models.decoder import Decoder
     from llink_ray.models.encoder import Encoded, Encoder
-    from llink_ray.models.known_text import KnownText
     from llink_ray.models.llink import LlinkModel
+    from llink_ray.models.novelty import NoveltyDetector
 
 LORA = "lora"
 
 
 class LlinkPipeline:
-    """Encoder, projector, slots, decoder and adapters of one language, ready to answer.
+    """Encoder, projector, slots, decoder and adapters of one language.
 
-    Texts are in that language; where ``settings.stage_b.source`` is ``english``, in English.
-    Answers are greedy and do not depend on what else is in the batch. Whatever is read is first brought into
-    the form that the training text had (``normalisation``, a version of :mod:`llink_ray.text.normalisation`).
+    Texts are in that language; where ``settings.stage_b.source`` is ``english``, in English. They are first
+    brought into the normal form of the training text (``normalisation``, a version of
+    :mod:`llink_ray.text.normalisation`). Answers are greedy and do not depend on the rest of the batch.
     """
 
     def __init__(
@@ -44,56 +44,53 @@ class LlinkPipeline:
         settings: Settings,
         language: str,
         normalisation: int = VERSION,
-        known: KnownText | None = None,
+        novelty: NoveltyDetector | None = None,
     ) -> None:
         self.encoder, self.decoder, self.settings, self.language = encoder, decoder, settings, language
-        self.known = known
+        self.novelty = novelty
         self.model = model.eval()
         self.normalisation = normalisation
 
     def normalise(self, text: str) -> str:
-        """A text in the form that training had."""
+        """A text in the normal form of the training text."""
         return normalise(text, self.normalisation)
 
     def segments(self, text: str) -> list[Segment]:
-        """What of a message becomes slots, sentence by sentence, and what stays English text.
+        """A message in foreign sentences, which become slots, and English ones, which stay text.
 
         Raises:
             LlinkError: more foreign sentences than ``slots.max_sentences``, or text in a font's encoding.
         """
         require_unicode(text, find(self.language))
-        parts = split_message(visible(text), find(self.language), self.settings.slots.max_sentences)
-        return self._normalised(parts)
+        segments = split_message(visible(text), find(self.language), self.settings.slots.max_sentences)
+        return self._normalised(segments)
 
-    def _normalised(self, parts: Sequence[Segment]) -> list[Segment]:
-        return [Segment(self.normalise(part.text), part.foreign) for part in parts]
+    def _normalised(self, segments: Sequence[Segment]) -> list[Segment]:
+        return [Segment(self.normalise(segment.text), segment.foreign) for segment in segments]
 
-    def sources(self, texts: Sequence[str]) -> Encoded:
-        """What the encoder says of B texts, on the decoder's device."""
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The encoder's output for B texts, on the decoder's device."""
         slots, texts = self.settings.slots, [self.normalise(text) for text in texts]
         encoded = self.encoder.encode(texts, with_tokens=slots.reads_tokens)
         return encoded.with_slot_counts(map(slots.slot_count, texts)).to(self.decoder.device)
 
     def outside(self, texts: Sequence[str]) -> list[bool | None]:
-        """Whether each text, read as one sentence, is unlike all that the bundle was trained on.
+        """Whether each text, read as one sentence, is unlike the training text; answers may be made up then.
 
-        None where the bundle does not say. An answer about such text may well be made up.
+        None where the bundle has no record of its training text.
         """
-        if self.known is None:
+        if self.novelty is None:
             return [None] * len(texts)
-        return [
-            far
-            for text in texts
-            for far in self.known.outside(self.encoder.encode([self.normalise(text)]).vectors)
-        ]
+        vectors = [self.encoder.encode([self.normalise(text)]).vectors for text in texts]
+        return [outside for vector in vectors for outside in self.novelty.outside(vector)]
 
     def answer_all(
         self,
-        asked: Sequence[tuple[str, str | list[Segment]]],
+        questions: Sequence[tuple[str, str | list[Segment]]],
         batch_size: int | None = None,
         max_new_tokens: int | None = None,
     ) -> list[str]:
-        """Answers to (instruction, message) pairs, in order; a text is cut into :meth:`segments` first."""
+        """Answers to (instruction, message) pairs, in order; a text is split into :meth:`segments` first."""
         import torch
 
         from llink_ray.models.llink import collate
@@ -103,24 +100,27 @@ class LlinkPipeline:
         answers: dict[int, str] = {}
         language = find(self.language)
         messages = [
-            self.segments(said) if isinstance(said, str) else self._normalised(said) for _, said in asked
+            self.segments(message) if isinstance(message, str) else self._normalised(message)
+            for _, message in questions
         ]
-        rows = [
+        prompts = [
             self.decoder.prompt_builder.slot_prompt(
-                visible(instruction), parts, self.settings.slots, language
+                visible(instruction), segments, self.settings.slots, language
             )
-            for (instruction, _), parts in zip(asked, messages, strict=True)
+            for (instruction, _), segments in zip(questions, messages, strict=True)
         ]
-        with track("answers", "questions", len(rows)) as progress:
-            for part in _by_length([len(row) for row in rows], batch_size or evaluation.batch_size):
+        size = batch_size or evaluation.batch_size
+        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        with track("answers", "questions", len(prompts)) as progress:
+            for batch in (by_length[start : start + size] for start in range(0, len(prompts), size)):
                 with torch.inference_mode():
-                    foreign = [p.text for i in part for p in messages[i] if p.foreign]
-                    slots = self.model.soft_slots(self.sources(foreign)) if foreign else None
-                    prompts = collate([rows[i] for i in part]).to(self.decoder.device)
-                    given = self.model.generate(prompts, slots, self.decoder, limit)
-                answers.update(zip(part, given, strict=True))
-                progress.advance(len(part))
-        return [answers[i] for i in range(len(asked))]
+                    foreign = [segment.text for i in batch for segment in messages[i] if segment.foreign]
+                    slots = self.model.soft_slots(self.encode(foreign)) if foreign else None
+                    padded = collate([prompts[i] for i in batch]).to(self.decoder.device)
+                    texts = self.model.generate(padded, slots, self.decoder, limit)
+                answers.update(zip(batch, texts, strict=True))
+                progress.advance(len(batch))
+        return [answers[i] for i in range(len(questions))]
 
     @overload
     def answer(self, instruction: str, text: str) -> str: ...
@@ -130,7 +130,7 @@ class LlinkPipeline:
         """Follow an English instruction about a foreign text, or about each of several."""
         if isinstance(text, str):
             return self.answer_all([(instruction, text)])[0]
-        return self.answer_all([(instruction, one) for one in text])
+        return self.answer_all([(instruction, each) for each in text])
 
     @overload
     def translate(self, text: str) -> str: ...
@@ -141,8 +141,9 @@ class LlinkPipeline:
         return self.answer(TRANSLATE_INSTRUCTION, text)
 
     def embed(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
-        """Vectors of foreign texts in the decoder's latent space, (n, d_dec), float32:
-        comparable with teacher states. One text alone counts as a list of one.
+        """Vectors of n foreign texts in the decoder's latent space, (n, d_dec), float32.
+
+        They are comparable with teacher states. A text alone counts as a list of one.
 
         Raises:
             LlinkError: text in a font's encoding.
@@ -153,65 +154,63 @@ class LlinkPipeline:
         texts = [texts] if isinstance(texts, str) else texts
         for text in texts:
             require_unicode(text, find(self.language))
-        parts = []
+        vectors = [np.zeros((0, self.decoder.dim), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(texts), batch_size):
-                projected = self.model.project(self.sources(texts[start : start + batch_size]))
-                parts.append(projected.float().cpu().numpy())
-        if not parts:
-            return np.zeros((0, self.decoder.dim), np.float32)
-        vectors: npt.NDArray[np.float32] = np.concatenate(parts)
-        return vectors
-
-
-def _by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Places in batches of like length."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+                projected = self.model.project(self.encode(texts[start : start + batch_size]))
+                vectors.append(projected.float().cpu().numpy())
+        return np.concatenate(vectors)
 
 
 def load(
     bundle: str | Path, device: str = "cpu", encoder: str | None = None, decoder: str | None = None
 ) -> LlinkPipeline:
-    """Verify a bundle and put it to work.
+    """Verify and load a bundle.
 
-    ``encoder`` and ``decoder`` name the models where the bundle's own names don't lead to them here, as
-    when it was trained on local directories. The weights must be the ones the bundle was trained on.
+    ``encoder`` and ``decoder`` name the models where the bundle's own names are not found here, as when it
+    was trained on local directories. Their weights must be those that the bundle was trained on.
 
     Raises:
         LlinkError: damaged bundle, model not found, or other weights than the bundle's.
     """
     from peft import PeftModel
 
-    from llink_ray.bundles.slot_encoder import SlotEncoder, require_same
+    from llink_ray.bundles.slot_encoder import SlotEncoder, require_same_model
     from llink_ray.models.decoder import Decoder
     from llink_ray.models.encoder import Encoder
     from llink_ray.models.llink import LlinkModel
-    from llink_ray.models.loading import plainly
+    from llink_ray.models.loading import quiet_loading
 
     folder = Path(bundle)
     info = read_bundle(folder)
     settings = Settings.model_validate(info.settings)
-    over = {"encoder": encoder, "decoder": decoder}
     named = {
-        part: getattr(settings, part).model_copy(update={"model": name} if name else {})
-        for part, name in over.items()
+        part: getattr(settings, part).model_copy(update={"model": name})
+        for part, name in (("encoder", encoder), ("decoder", decoder))
+        if name
     }
     settings = settings.model_copy(update=named)
-    reader = Encoder.load(settings.encoder, device)
-    speaker = Decoder.load(settings.decoder, device)
-    require_same(info.language, info.encoder, reader.fingerprint, "encoder")
-    require_same(info.language, info.decoder, speaker.fingerprint, "decoder")
-    reading = SlotEncoder.load(folder, info, reader.token_dim, settings)
-    with plainly():
-        adapted = PeftModel.from_pretrained(speaker.model, str(folder / LORA), is_trainable=False)
-    model = LlinkModel(adapted, reading.projector, reading.slots).to(device)
-    return LlinkPipeline(reader, speaker, model, settings, info.language, info.normalisation, reading.known)
+    encoder_model = Encoder.load(settings.encoder, device)
+    decoder_model = Decoder.load(settings.decoder, device)
+    require_same_model(info.language, info.encoder, encoder_model.fingerprint, "encoder")
+    require_same_model(info.language, info.decoder, decoder_model.fingerprint, "decoder")
+    slot_encoder = SlotEncoder.load(folder, info, encoder_model.token_dim, settings)
+    with quiet_loading():
+        adapted = PeftModel.from_pretrained(decoder_model.model, str(folder / LORA), is_trainable=False)
+    model = LlinkModel(adapted, slot_encoder.projector, slot_encoder.slots).to(device)
+    return LlinkPipeline(
+        encoder_model,
+        decoder_model,
+        model,
+        settings,
+        info.language,
+        info.normalisation,
+        slot_encoder.novelty,
+    )
 
 
-def save_parts(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:
-    """Write the weights' part of a bundle: projector, slots, adapters."""
+def save_weights(folder: Path, projector: torch.nn.Module, slots: torch.nn.Module, adapted: object) -> None:
+    """Write the weights of a bundle: projector, slots, adapters."""
     from safetensors.torch import save_file
 
     from llink_ray.bundles.slot_encoder import PROJECTOR, SLOTS

@@ -1,4 +1,4 @@
-"""What a bundle does before the decoder: from what the encoder says of a text to slots."""
+"""The part of a bundle before the decoder: from the encoder's output to slots."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from llink_ray.bundles.bundle import BundleInfo, ModelInfo
 from llink_ray.errors import LlinkError
-from llink_ray.models.known_text import FILE as KNOWN
-from llink_ray.models.known_text import KnownText
+from llink_ray.models.novelty import FILE as NOVELTY
+from llink_ray.models.novelty import NoveltyDetector
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import SlotModule, slot_module
 from llink_ray.models.teacher_norm import normalised
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 PROJECTOR, SLOTS = "projector.safetensors", "slots.safetensors"
 
 
-def teacher_reads(tokenizer: Any, text: str, most: int) -> int:
-    """How many characters of an English text a decoder reads that cuts at ``most`` tokens."""
+def count_characters_read(tokenizer: Any, text: str, max_tokens: int) -> int:
+    """How many characters of an English text a teacher reads that truncates it to ``max_tokens``."""
     if not getattr(tokenizer, "is_fast", False):
         return len(text)
-    made = tokenizer(text, truncation=False, return_offsets_mapping=True)
-    if len(made["input_ids"]) <= most:
+    tokens = tokenizer(text, truncation=False, return_offsets_mapping=True)
+    if len(tokens["input_ids"]) <= max_tokens:
         return len(text)
-    return max(int(end) for _, end in made["offset_mapping"][:most])
+    return max(int(end) for _, end in tokens["offset_mapping"][:max_tokens])
 
 
 class TeacherSpace:
-    """Where a bundle's vectors of foreign text lie, for the decoder's vectors of English ones."""
+    """Brings the decoder's states of English text into the space of a bundle's vectors of foreign text."""
 
     def __init__(self, teacher: TeacherSettings, constants: Mapping[str, torch.Tensor]) -> None:
         self.teacher, self._constants = teacher, constants
 
     @classmethod
     def load(cls, folder: Path, info: BundleInfo) -> TeacherSpace:
-        """Of a verified bundle; reads the constants alone."""
+        """From a verified bundle; reads nothing of the projector but its constants."""
         from safetensors import safe_open
 
         with safe_open(folder / PROJECTOR, framework="pt") as file:
@@ -49,16 +49,18 @@ class TeacherSpace:
             constants = {name: file.get_tensor(name) for name in names}
         return cls(Settings.model_validate(info.settings).decoder.teacher, constants)
 
-    def place(self, states: torch.Tensor) -> torch.Tensor:
-        """Teacher states (N, d_dec), read as :attr:`teacher` says, in that space."""
+    def transform(self, states: torch.Tensor) -> torch.Tensor:
+        """Teacher states (N, d_dec), read out as :attr:`teacher` says, in that space."""
         return normalised(states, self._constants)
 
 
 class SlotEncoder:
-    """A bundle's projector and slots; needs no decoder."""
+    """Projector and slots of a bundle; needs no decoder."""
 
-    def __init__(self, projector: Projector, slots: SlotModule, known: KnownText | None = None) -> None:
-        self.projector, self.slots, self.known = projector.eval(), slots.eval(), known
+    def __init__(
+        self, projector: Projector, slots: SlotModule, novelty: NoveltyDetector | None = None
+    ) -> None:
+        self.projector, self.slots, self.novelty = projector.eval(), slots.eval(), novelty
 
     @classmethod
     def load(
@@ -82,9 +84,9 @@ class SlotEncoder:
             try:
                 module.load_state_dict(load_file(folder / name))
             except RuntimeError as error:
-                said = " ".join(str(error).split())
-                raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {said}") from None
-        return cls(projector, slots, KnownText.load(folder) if KNOWN in info.files else None)
+                reason = " ".join(str(error).split())
+                raise LlinkError(f"{name} in {folder} does not fit the bundle's settings: {reason}") from None
+        return cls(projector, slots, NoveltyDetector.load(folder) if NOVELTY in info.files else None)
 
     @torch.inference_mode()
     def project(self, encoded: Encoded) -> torch.Tensor:
@@ -94,9 +96,9 @@ class SlotEncoder:
 
     def outside(self, encoded: Encoded) -> list[bool | None]:
         """Whether each of N texts is unlike the bundle's training text; None where that is not known."""
-        if self.known is None:
+        if self.novelty is None:
             return [None] * len(encoded.vectors)
-        return [*self.known.outside(encoded.vectors)]
+        return [*self.novelty.outside(encoded.vectors)]
 
     @torch.inference_mode()
     def prompt_rows(self, encoded: Encoded, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -106,15 +108,15 @@ class SlotEncoder:
         return list(self.slots.prompt_rows(slots).float().split(slots.positions().tolist()))
 
 
-def require_same(language: str, told: ModelInfo, found: str, part: str) -> None:
-    """Refuse another model than the bundle's: it would load without a murmur and answer nonsense.
+def require_same_model(language: str, expected: ModelInfo, fingerprint: str, part: str) -> None:
+    """Refuse another model than the bundle's: it would load without an error and answer nonsense.
 
     Raises:
         LlinkError: the fingerprints differ.
     """
-    if told.fingerprint != found:
+    if expected.fingerprint != fingerprint:
         raise LlinkError(
-            f"the bundle for {language} was trained on another {part} than the {told.id!r} found here "
-            f"(fingerprint {told.fingerprint[:12]}, here {found[:12]}): give that "
+            f"the bundle for {language} was trained on another {part} than the {expected.id!r} found here "
+            f"(fingerprint {expected.fingerprint[:12]}, here {fingerprint[:12]}): give that "
             f"{part}'s directory or revision"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llink_ray.bundles.bundle import INDEX, read_bundle
+from llink_ray.bundles.manifest import project_commit
 from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.extract import extract
 from llink_ray.cluster.final_checkpoint import checkpoint_when_stopped
@@ -151,6 +152,7 @@ def prepare_run(run: RunDir, task: TrainingTask, say: PrintLine) -> dict[str, An
         "corpus_hash": prepared.corpus_hash,
         "corpus": prepared.account(),
         "normalisation": VERSION,
+        "commit": project_commit(),
     }
     run.write_json(run.record, record)
     return record
@@ -237,6 +239,7 @@ def _close(
         },
         "features": {"forwards": forwards},
         "seed": settings.seed,
+        "commit": record.get("commit"),
     }
     write_report(run.path, document, history.read(run.history))
     run.write_json(run.document, document)

@@ -23,7 +23,7 @@ from llink_ray.features import FeatureStore
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
-from llink_ray.models.locate import explained, locate
+from llink_ray.models.locate import explain_errors, locate
 from llink_ray.models.projector import Projector
 from llink_ray.progress import PrintLine, progress_output
 from llink_ray.prompts.instructions import source_pairs, training_examples
@@ -111,7 +111,7 @@ class TrainingWorker:
             return
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        with explained(named.model, "decoder"), torch.device("meta"):
+        with explain_errors(named.model, "decoder"), torch.device("meta"):
             config = AutoConfig.from_pretrained(locate(named.model, "decoder"), revision=named.revision)
             empty = AutoModelForCausalLM.from_config(config)
         with_lora(empty, lora)

@@ -19,15 +19,15 @@ from llink_ray.bundles.bundle import (
     package_versions,
     write_bundle,
 )
-from llink_ray.bundles.pipeline import load, save_parts
+from llink_ray.bundles.pipeline import load, save_weights
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.corpus import UNSEEN
 from llink_ray.corpus.seen import SeenText
 from llink_ray.evaluation.measure import measure, measure_unseen
 from llink_ray.features import Features
-from llink_ray.models.known_text import MOST, KnownText
 from llink_ray.models.llink import LlinkModel
 from llink_ray.models.locate import weights_of
+from llink_ray.models.novelty import MOST, NoveltyDetector
 from llink_ray.settings import Settings
 from llink_ray.storage.atomic import atomic_directory
 from llink_ray.text.normalisation import FIRST_VERSION
@@ -40,7 +40,7 @@ def save_trained_weights(run: RunDir, model: LlinkModel) -> None:
         JobFailed: the disk refused.
     """
     with atomic_directory(run.draft, "the trained weights", "start a run with --output elsewhere") as folder:
-        save_parts(folder, model.projector, model.slots, model.decoder)
+        save_weights(folder, model.projector, model.slots, model.decoder)
 
 
 def measure_and_write_bundle(
@@ -63,13 +63,13 @@ def measure_and_write_bundle(
     kept = [{"text": text, **asdict(answer)} for text, answer in answers]
     run.write_json(run.path / "answers.json", kept)
 
-    known = _known_text(settings, features["foreign"])
+    novelty = _novelty_detector(settings, features["foreign"])
 
     def fill(folder: Path) -> None:
         _fill(folder, weights, info, metrics)
         SeenText.of(trained).save(folder)
-        if known is not None:
-            known.save(folder)
+        if novelty is not None:
+            novelty.save(folder)
 
     write_bundle(run.bundle, info, fill)
     run.write_json(run.metrics, metrics)
@@ -77,12 +77,12 @@ def measure_and_write_bundle(
     shutil.rmtree(weights, ignore_errors=True)
 
 
-def _known_text(settings: Settings, foreign: Features) -> KnownText | None:
-    """Where the foreign text lies, as the encoder reads it; none reads what stands in the prompt as text."""
+def _novelty_detector(settings: Settings, foreign: Features) -> NoveltyDetector | None:
+    """Fitted on the foreign text; None where the decoder reads the text itself."""
     if not settings.slots.uses_slots:
         return None
     rows = np.linspace(0, len(foreign) - 1, min(len(foreign), MOST)).astype(np.int64)
-    return KnownText.of(torch.from_numpy(foreign.vectors[rows]), len(settings.encoder.layers) or 1)
+    return NoveltyDetector.fit(torch.from_numpy(foreign.vectors[rows]), len(settings.encoder.layers) or 1)
 
 
 def _fill(folder: Path, weights: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:
@@ -119,5 +119,6 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
         corpus_hash=record["corpus_hash"],
         seed=settings.seed,
         packages=package_versions(),
+        commit=record.get("commit"),
         normalisation=record.get("normalisation", FIRST_VERSION),  # a run from before there was another
     )

@@ -98,7 +98,7 @@ def insight(
     ``top`` is how many vocabulary tokens each slot is shown with.
     """
     text, others = pipeline.normalise(text), [pipeline.normalise(other) for other in others]
-    slots = pipeline.model.soft_slots(pipeline.sources([text]))
+    slots = pipeline.model.soft_slots(pipeline.encode([text]))
     decoder, settings = pipeline.decoder, pipeline.settings
     prompt = layout(
         decoder.prompt_builder, visible(instruction), text, settings.slots, find(pipeline.language)
@@ -112,7 +112,7 @@ def insight(
     weights = attention(pipeline.model, prompt, slots, tokens)  # (L, T, K+4)
     size = settings.evaluation.batch_size
     batches = [list(others[i : i + size]) for i in range(0, len(others), size)]
-    every = [slots, *(pipeline.model.soft_slots(pipeline.sources(batch)) for batch in batches)]
+    every = [slots, *(pipeline.model.soft_slots(pipeline.encode(batch)) for batch in batches)]
     unit = F.normalize(torch.cat([part.vectors for part in every]).float(), dim=-1)
     mean = F.normalize(torch.cat([part.mean() for part in every]).float(), dim=-1)
     pieces, unknown = _pieces(pipeline, text)

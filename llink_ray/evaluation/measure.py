@@ -129,7 +129,7 @@ def _vectors(pipeline: LlinkPipeline, texts: Sequence[str], size: int) -> dict[s
                 vectors = pipeline.model.projector.normalise(states.to(pipeline.decoder.device))
                 parts.setdefault("direct", []).append(vectors.float().cpu())
                 continue
-            sources = pipeline.sources(batch)
+            sources = pipeline.encode(batch)
             projected = pipeline.model.project(sources)
             slots = pipeline.model.soft_slots(sources, projected)
             parts.setdefault("stage_a", []).append(projected.float().cpu())
@@ -155,7 +155,7 @@ def slot_gain(pipeline: LlinkPipeline, examples: Sequence[Example]) -> dict[str,
                 continue
             rows = tokenise(pipeline.decoder.prompt_builder, part, pipeline.settings.slots, language)
             prompts = collate([r.prompt for r in rows], [r.answer for r in rows]).to(pipeline.decoder.device)
-            slots = pipeline.model.soft_slots(pipeline.sources([e.foreign for e in part]))
+            slots = pipeline.model.soft_slots(pipeline.encode([e.foreign for e in part]))
             variants = {
                 "with": slots,
                 "zero": slots.with_vectors(torch.zeros_like(slots.vectors)),

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from llink_ray.errors import LlinkError
-from llink_ray.models.loading import plainly
-from llink_ray.models.locate import explained, fingerprint, locate, require_vocabulary
+from llink_ray.models.loading import quiet_loading
+from llink_ray.models.locate import explain_errors, fingerprint, locate, require_vocabulary
 from llink_ray.progress import track
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import DecoderSettings, TeacherSettings
@@ -43,7 +43,7 @@ class Decoder:
         from transformers import AutoModelForCausalLM
 
         tokenizer = load_tokenizer(settings)
-        with explained(settings.model, "decoder"), plainly():
+        with explain_errors(settings.model, "decoder"), quiet_loading():
             model = AutoModelForCausalLM.from_pretrained(
                 found, revision=settings.revision, dtype=dtype or torch.float32
             )
@@ -51,14 +51,14 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Of the weights."""
         device: torch.device = self.model.get_input_embeddings().weight.device
         return device
 
     def embedding_norm(self) -> float:
         """Median norm of the token embeddings as the first layer receives them (paper, section 3.3).
 
-        Asked of the embedding module, not of its weights: some families scale inside it.
+        Computed by the embedding module, not from its weights: some families scale inside it.
         """
         table = self.model.get_input_embeddings()
         ids = torch.arange(table.weight.shape[0], device=self.device)
@@ -83,10 +83,10 @@ class Decoder:
         return [row if start is None or row[:1] == [start] else [start, *row] for row in ids]
 
     def _layer(self, teacher: TeacherSettings) -> int | None:
-        """The layer that is read; none for the last, behind the final norm."""
+        """The layer that is read; None for the last, behind the final norm."""
         if teacher.layer is not None or teacher.depth is None:
             return teacher.layer
-        count = len(blocks_of(self.model))
+        count = len(transformer_blocks(self.model))
         layer = max(1, round(teacher.depth * count))
         return layer if layer < count else None
 
@@ -105,10 +105,10 @@ class Decoder:
     def teacher_states(
         self, texts: list[str], adapted: bool = False, teacher: TeacherSettings | None = None
     ) -> torch.Tensor:
-        """What the decoder makes of each English text, (B, d_dec), float32, read as ``teacher`` says.
+        """The decoder's state of each English text, (B, d_dec), float32, read out as ``teacher`` says.
 
-        Paper, section 3.2. Text is cut at ``max_teacher_tokens``. The teacher is the decoder as it came;
-        ``adapted`` leaves the adapters on that were put on it. Without ``teacher``, the settings' own.
+        Paper, section 3.2. Text is truncated to ``max_teacher_tokens``. The teacher is the decoder without
+        adapters; ``adapted`` leaves them on. Without ``teacher``, the settings' own.
         """
         self.forwards += 1
         teacher = teacher or self.settings.teacher
@@ -143,30 +143,32 @@ class Decoder:
         ``adapted`` is this decoder with adapters on it, where there are some.
         """
         stops = self.stop_ids()
-        made = (adapted if adapted is not None else self.model).generate(
+        generated = (adapted if adapted is not None else self.model).generate(
             inputs_embeds=embedded,
             attention_mask=mask,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,
-            repetition_penalty=1.0,  # some models bring one that would not let a digit stand twice
+            repetition_penalty=1.0,  # some models' default would suppress repeated digits
             eos_token_id=stops,
             pad_token_id=self.pad_id(),
         )  # (B, <= max_new_tokens)
         texts = []
-        for row in made.tolist():
+        for row in generated.tolist():
             end = next((i for i, token in enumerate(row) if token in stops), len(row))
             texts.append(self.tokenizer.decode(row[:end], skip_special_tokens=True).strip())
         return texts
 
     def answer_english(
-        self, asked: Sequence[tuple[str, str]], batch_size: int, max_new_tokens: int
+        self, questions: Sequence[tuple[str, str]], batch_size: int, max_new_tokens: int
     ) -> list[str]:
         """Answers to (instruction, text) pairs with the text itself in the prompt: no slots, no adapters."""
         answers: list[str] = []
-        with track("answers of the decoder as it came", "questions", len(asked)) as progress:
-            for start in range(0, len(asked), batch_size):
-                rows = [self.prompt_builder.text_prompt(*item) for item in asked[start : start + batch_size]]
+        with track("answers of the decoder without adapters", "questions", len(questions)) as progress:
+            for start in range(0, len(questions), batch_size):
+                rows = [
+                    self.prompt_builder.text_prompt(*item) for item in questions[start : start + batch_size]
+                ]
                 length = max(map(len, rows))
                 ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
                 mask = torch.zeros_like(ids)  # (B, S)
@@ -188,14 +190,14 @@ class Decoder:
         )
 
     def pad_id(self) -> int:
-        """What fills finished rows of a generation; masked, so any id that is not an end will do."""
+        """Fills finished rows of a generation; masked, so any id that does not end an answer will do."""
         pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None and pad not in self.stop_ids() else 0
 
 
 @contextmanager
 def without_adapters(model: Any) -> Iterator[None]:
-    """The model as it came: PEFT puts adapters into it, so whoever holds the model has them too."""
+    """Switch adapters off: PEFT puts them into the base model itself."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)]
@@ -222,7 +224,7 @@ def load_tokenizer(settings: DecoderSettings) -> Any:
     found = locate(settings.model, "decoder")
     from transformers import AutoTokenizer
 
-    with explained(settings.model, "decoder"):
+    with explain_errors(settings.model, "decoder"):
         tokenizer = AutoTokenizer.from_pretrained(found, revision=settings.revision)
         require_vocabulary(tokenizer, settings.model, "decoder")
     if tokenizer.eos_token_id is None:
@@ -233,8 +235,8 @@ def load_tokenizer(settings: DecoderSettings) -> Any:
     return tokenizer
 
 
-class _Reached(Exception):
-    """The layer that was wanted has its input."""
+class _LayerReached(Exception):
+    """Stops a forward at the layer that is read."""
 
     def __init__(self, states: torch.Tensor) -> None:
         self.states = states
@@ -252,7 +254,7 @@ def states_at(model: Any, embeddings: torch.Tensor, mask: torch.Tensor, layer: i
     if layer is None:
         states: torch.Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
         return states
-    blocks = blocks_of(model)
+    blocks = transformer_blocks(model)
     if layer >= len(blocks):
         raise LlinkError(
             f"decoder.teacher.layer is {layer}, but this decoder has {len(blocks)} layers: name one below "
@@ -260,23 +262,23 @@ def states_at(model: Any, embeddings: torch.Tensor, mask: torch.Tensor, layer: i
         )
 
     def stop(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        raise _Reached(positional[0] if positional else named["hidden_states"])
+        raise _LayerReached(positional[0] if positional else named["hidden_states"])
 
     hook = blocks[layer].register_forward_pre_hook(stop, with_kwargs=True)
     try:
         model.base_model(**inputs, use_cache=False)
-    except _Reached as reached:
+    except _LayerReached as reached:
         return reached.states
     finally:
         hook.remove()
     raise AssertionError("a causal model runs its blocks in order")
 
 
-def blocks_of(model: Any) -> torch.nn.ModuleList:
+def transformer_blocks(model: Any) -> torch.nn.ModuleList:
     """The decoder's blocks: the list of as many modules as its configuration has layers."""
     count = model.config.get_text_config().num_hidden_layers
     lists = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
-    return next(one for one in lists if len(one) == count)
+    return next(blocks for blocks in lists if len(blocks) == count)
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llink_ray.errors import LlinkError
-from llink_ray.models.loading import plainly
-from llink_ray.models.locate import explained, fingerprint, locate, require_pooling, require_vocabulary
+from llink_ray.models.loading import quiet_loading
+from llink_ray.models.locate import explain_errors, fingerprint, locate, require_pooling, require_vocabulary
 from llink_ray.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Encoded:
 class Encoder:
     """A sentence-transformers model, or a plain transformer with the pooling that settings name.
 
-    A static one (``StaticEmbedding``, model2vec) has no transformer: token states are its tokens' vectors.
+    A static one (``StaticEmbedding``, model2vec) has no transformer: token states are its token embeddings.
     """
 
     def __init__(self, model: SentenceTransformer, settings: EncoderSettings) -> None:
@@ -56,27 +56,27 @@ class Encoder:
         self.sentence_dim = int(model.get_embedding_dimension() or 0)
         self.dim = len(settings.layers) * self.token_dim or self.sentence_dim
         if settings.layers:
-            self._show_layers()
+            self._enable_hidden_states()
         self.fingerprint = fingerprint(settings.model, settings.revision, "encoder")
         self.forwards = 0
-        """Batches read so far; what a second run on the same text keeps at zero."""
+        """Batches encoded so far; 0 where all features came from the store."""
 
     @classmethod
     def load(
         cls, settings: EncoderSettings, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Encoder:
-        """Load from a directory or the hub. In half precision a text's vector depends on its batch a little.
+        """Load from a directory or the hub. In half precision a text's vector depends slightly on its batch.
 
         Raises:
-            LlinkError: no such model, no tokenizer, a plain transformer and no pooling named, or a model that
-                begins with something else than a transformer or a static embedding.
+            LlinkError: no such model, no tokenizer, a plain transformer without a pooling setting, or a first
+                module that is neither a transformer nor a static embedding.
         """
         found = locate(settings.model, "encoder")
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding, Transformer
 
         precision = {"dtype": dtype}
-        with explained(settings.model, "encoder"), plainly():
+        with explain_errors(settings.model, "encoder"), quiet_loading():
             if settings.pooling is None:
                 require_pooling(settings.model, settings.revision)
                 model = SentenceTransformer(
@@ -100,8 +100,8 @@ class Encoder:
             require_vocabulary(model.tokenizer, settings.model, "encoder")
         return cls(model, settings)
 
-    def _show_layers(self) -> None:
-        """Let the model give its hidden states.
+    def _enable_hidden_states(self) -> None:
+        """Have the model return its hidden states.
 
         Raises:
             LlinkError: a static encoder, or one that has fewer layers.
@@ -117,7 +117,7 @@ class Encoder:
         assert config is not None
         config.output_hidden_states = True
 
-    def _prepared(self, texts: list[str]) -> list[str]:
+    def _truncated(self, texts: list[str]) -> list[str]:
         return [self.settings.prompt + text[: self.settings.max_characters] for text in texts]
 
     def token_counts(self, texts: list[str]) -> list[int]:
@@ -125,9 +125,9 @@ class Encoder:
         return [len(ids) for ids in self.token_ids(texts)]
 
     def token_ids(self, texts: list[str]) -> list[list[int]]:
-        """Of texts as :meth:`encode` reads them."""
-        prepared = self._prepared(texts)
-        if self._table is not None:
+        """Of texts as :meth:`encode` tokenises them."""
+        prepared = self._truncated(texts)
+        if self._static_embedding is not None:
             found = self.model.tokenizer.encode_batch(prepared, add_special_tokens=False)
             return [one.ids for one in found]
         counts = self.model.tokenizer(prepared, truncation=True, max_length=self._max_tokens)
@@ -139,19 +139,19 @@ class Encoder:
         return int(self.model.max_seq_length or 512)
 
     def characters_read(self, texts: list[str]) -> list[int]:
-        """How many characters of each text are read: what is behind them changes no vector.
+        """How many characters of each text are read; those behind them change no vector.
 
-        Beside ``max_characters`` it is the model's own limit of tokens that cuts, which a tokenizer without
-        offsets (static encoders, slow ones) does not tell.
+        Texts are truncated to ``max_characters`` and to the model's maximum of tokens; the latter is not seen
+        with a tokenizer without offsets (static encoders, slow tokenizers).
         """
         tokenizer, most = self.model.tokenizer, self.settings.max_characters
         found = [min(len(text), most) for text in texts]
         if not getattr(tokenizer, "is_fast", False) or not texts:
             return found
-        # As the model itself has it called, padding included: another call would change the tokenizer's state
-        # under whoever reads at the same time.
+        # Called as the model calls it, padding included: other options would change the tokenizer's state
+        # for concurrent calls.
         made = tokenizer(
-            self._prepared(texts),
+            self._truncated(texts),
             padding=True,
             truncation=True,
             max_length=self._max_tokens,
@@ -165,8 +165,8 @@ class Encoder:
 
     @property
     def tokenizer(self) -> Any:
-        """In transformers' form, whichever the model has."""
-        if self._table is None:
+        """As a transformers tokenizer, also of a static encoder."""
+        if self._static_embedding is None:
             return self.model.tokenizer
         from transformers import PreTrainedTokenizerFast
 
@@ -176,32 +176,34 @@ class Encoder:
         )
 
     @property
-    def _table(self) -> torch.nn.EmbeddingBag | None:
-        """A static encoder's vectors of tokens."""
+    def _static_embedding(self) -> torch.nn.EmbeddingBag | None:
+        """Token embeddings of a static encoder."""
         return getattr(self.model[0], "embedding", None)
 
     @torch.inference_mode()
     def encode(self, texts: list[str], with_tokens: bool = False) -> Encoded:
-        """Read B texts in one forward."""
+        """Encode B texts in one forward."""
         self.forwards += 1
-        batch = self.model.preprocess(self._prepared(texts))
+        batch = self.model.preprocess(self._truncated(texts))
         batch = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
         out = self.model(batch)
         sentence = out["sentence_embedding"].float().cpu()  # (B, d_enc)
         vectors = self._layer_means(out) if self.settings.layers else sentence
         if not with_tokens:
             return Encoded(vectors, sentence=sentence)
-        if self._table is not None:
-            return Encoded(vectors, *self._looked_up(self.token_ids(texts), self._table), sentence)
+        if self._static_embedding is not None:
+            return Encoded(
+                vectors, *self._static_states(self.token_ids(texts), self._static_embedding), sentence
+            )
         mask = out["attention_mask"].bool().cpu()  # (B, T)
         tokens = out["token_embeddings"].float().cpu() * mask[..., None]  # (B, T, d_enc)
         return Encoded(vectors, tokens, mask, sentence)
 
-    def _looked_up(
+    def _static_states(
         self, ids: list[list[int]], table: torch.nn.EmbeddingBag
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Token states (B, T, d_enc) and mask (B, T) of a static encoder."""
-        rows = [torch.tensor(row or [0]) for row in ids]  # a text without tokens has one that says nothing
+        rows = [torch.tensor(row or [0]) for row in ids]  # a text without tokens gets one, zero
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T)
         places, counts = (
             torch.arange(padded.shape[1]),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from llink_ray.errors import LlinkError
 from llink_ray.models.decoder import Decoder, positions
 from llink_ray.models.encoder import Encoded
-from llink_ray.models.loading import plainly
+from llink_ray.models.loading import quiet_loading
 from llink_ray.models.projector import Projector
 from llink_ray.models.slots import SlotModule, Slots, slot_module
 from llink_ray.prompts import SLOT_ID
@@ -30,7 +30,7 @@ class Prompts:
     ids: torch.Tensor
     """(B, S) token ids; ``SLOT_ID`` where slots go, 0 where padded."""
     mask: torch.Tensor
-    """(B, S) 1 where something stands."""
+    """(B, S) 1 where there is a token or a slot."""
     labels: torch.Tensor
     """(B, S) token ids of the answer, ``IGNORED`` elsewhere."""
     answer_length: int
@@ -44,18 +44,18 @@ class Prompts:
 
 def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | None = None) -> Prompts:
     """Pad prompt rows (and the answers behind them) on the left."""
-    behind = answers if answers is not None else [[]] * len(rows)
-    length = max(len(row) + len(answer) for row, answer in zip(rows, behind, strict=True))
+    answers = answers if answers is not None else [[]] * len(rows)
+    length = max(len(row) + len(answer) for row, answer in zip(rows, answers, strict=True))
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     mask = torch.zeros(len(rows), length, dtype=torch.long)
     labels = torch.full((len(rows), length), IGNORED)
-    for i, (row, answer) in enumerate(zip(rows, behind, strict=True)):
-        whole = torch.tensor([*row, *answer])
-        ids[i, length - len(whole) :] = whole
-        mask[i, length - len(whole) :] = 1
+    for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+        tokens = torch.tensor([*row, *answer])
+        ids[i, length - len(tokens) :] = tokens
+        mask[i, length - len(tokens) :] = 1
         if answer:
             labels[i, length - len(answer) :] = torch.tensor(list(answer))
-    return Prompts(ids, mask, labels, max(map(len, behind)))
+    return Prompts(ids, mask, labels, max(map(len, answers)))
 
 
 class LlinkModel(nn.Module):
@@ -157,7 +157,7 @@ def with_lora(model: nn.Module, settings: LoraSettings) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        with plainly():
+        with quiet_loading():
             return get_peft_model(model, config)
     except ValueError as error:
         raise LlinkError(

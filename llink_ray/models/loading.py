@@ -1,4 +1,4 @@
-"""Loading without noise."""
+"""Loading models without progress bars and warnings."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
-    """Weights are loaded without a bar, unless a terminal shows it, and without notes to other programmers.
+def quiet_loading() -> Iterator[None]:
+    """No progress bar while weights are loaded, unless a terminal shows it, and no deprecation warnings.
 
-    Bars of downloads are not these.
+    Progress bars of downloads are not affected.
     """
     from transformers.utils import logging
 
-    def none(_: Any, given: Any, named: Any) -> Any:
-        return logging.EmptyTqdm(*given, **named)
+    def no_bar(_: Any, args: Any, kwargs: Any) -> Any:
+        return logging.EmptyTqdm(*args, **kwargs)
 
     with warnings.catch_warnings():
-        # PEFT asks transformers for something by a name that will go.
+        # PEFT uses a deprecated name of transformers.
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         if sys.stderr.isatty():
             yield
             return
-        before = logging.set_tqdm_hook(none)
+        before = logging.set_tqdm_hook(no_bar)
         try:
             yield
         finally:

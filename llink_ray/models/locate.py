@@ -1,4 +1,4 @@
-"""Where a model lies, which exact one it is, and why it could not be had, in words for a person."""
+"""Where a model is, a fingerprint of its weights, and errors of loading in one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.pretrained.catalogue import find_model, pair_with
-from llink_ray.models.pretrained.prepared import HUB, prepared, read_source
+from llink_ray.models.pretrained.model_cache import HUB, cached_directory, read_source
 from llink_ray.storage.paths import is_junk
 from llink_ray.storage.redact import EMBEDDED
 
@@ -41,7 +41,7 @@ def locate(model: str, part: str) -> str:
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise LlinkError(f"{part} directory {model!r} does not exist: check the path")
     known = find_model(model)
-    found = prepared(known) if known else None
+    found = cached_directory(known) if known else None
     return str(found) if found else model
 
 
@@ -72,7 +72,7 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
         return _hash_files(found, stamp)
     from transformers import AutoConfig
 
-    with explained(model, part):
+    with explain_errors(model, part):
         config = AutoConfig.from_pretrained(found, revision=revision)
     return f"{model}@{getattr(config, '_commit_hash', None) or revision or 'unknown'}"
 
@@ -94,8 +94,8 @@ def _hash_files(root: str, stamp: tuple[tuple[str, int, int], ...]) -> str:
 
 
 @contextmanager
-def explained(model: str, part: str) -> Iterator[None]:
-    """Turn the loading libraries' exceptions into one sentence each."""
+def explain_errors(model: str, part: str) -> Iterator[None]:
+    """Turn exceptions of the loading libraries into one sentence each."""
     try:
         yield
     except LlinkError:
@@ -116,7 +116,7 @@ def require_pooling(model: str, revision: str | None) -> None:
     else:
         from huggingface_hub import file_exists, try_to_load_from_cache
 
-        with explained(model, "encoder"):
+        with explain_errors(model, "encoder"):
             cached = try_to_load_from_cache(found, "modules.json", revision=revision)
             known = isinstance(cached, str) or file_exists(found, "modules.json", revision=revision)
     if not known:

@@ -12,14 +12,13 @@ from llink_ray.settings import ProjectorSettings
 class Projector(nn.Module):
     """Linear, GELU, dropout, Linear, LayerNorm (paper, section 3.2); ``depth`` hidden layers.
 
-    Where several layers of the encoder are read, a learned softmax over them makes one vector of each text
-    first (as LayAlign does). Constants of the training text stand at both ends, kept with the weights:
+    Several encoder layers are first mixed into one vector by a learned softmax (as LayAlign does). Constants
+    of the training text normalise both ends and are saved with the weights:
 
-    - the input is standardised: encoders' vectors are often unit-length and far from zero mean, which an
-      untouched first layer learns slowly from;
-    - the layers aim at normalised teacher states (``teacher_norm``). Those of a real decoder crowd into a
-      narrow cone, in which cosines hardly tell one sentence from another, and much of what they differ in no
-      encoder can know.
+    - the input is standardised: encoder vectors are often unit-length and far from zero mean, which slows
+      training down;
+    - the targets are normalised teacher states (``teacher_norm``). Those of a real decoder lie in a narrow
+      cone, in which cosines of different sentences hardly differ.
     """
 
     mean: torch.Tensor
@@ -54,7 +53,7 @@ class Projector(nn.Module):
         self.linear = nn.Linear(encoder_dim, decoder_dim) if settings.linear else None
 
     @torch.no_grad()
-    def standardise_with(self, vectors: torch.Tensor, teacher: torch.Tensor | None = None) -> None:
+    def fit_normalisation(self, vectors: torch.Tensor, teacher: torch.Tensor | None = None) -> None:
         """Take the constants from ``vectors`` (N, d_in) and their ``teacher`` states (N, d_dec)."""
         self.mean.copy_(vectors.mean(0))
         self.scale.copy_(1.0 / vectors.std(0, correction=0).clamp(min=1e-4))
@@ -70,10 +69,10 @@ class Projector(nn.Module):
         self.teacher_map.copy_(matrix)
 
     @torch.no_grad()
-    def start_linear(self, vectors: torch.Tensor, teacher: torch.Tensor) -> None:
+    def init_linear(self, vectors: torch.Tensor, teacher: torch.Tensor) -> None:
         """Start the linear map, if there is one, from ``vectors`` (N, d_in) and ``teacher`` (N, d_dec).
 
-        To be called after :meth:`standardise_with`, with the same text or with more.
+        Call it after :meth:`fit_normalisation`, with the same text or with more.
         """
         if self.linear is None:
             return
@@ -90,7 +89,7 @@ class Projector(nn.Module):
         constants = {k: v for k, v in self.named_buffers(recurse=False) if k.startswith("teacher_")}
         return normalised(teacher, constants)
 
-    def decoder_space(self, projected: torch.Tensor) -> torch.Tensor:
+    def denormalise(self, projected: torch.Tensor) -> torch.Tensor:
         """Vectors of :meth:`forward` (B, d_dec) as the decoder's own states: :meth:`normalise` undone.
 
         What ``predictive`` weighs next to nothing is at its mean.

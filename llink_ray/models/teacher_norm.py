@@ -41,7 +41,7 @@ def predictive_map(vectors: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.
     variance = variance.clamp(min=0)
     whitening = axes @ torch.diag((variance + SHRINKAGE * variance.mean() + 1e-12).rsqrt()) @ axes.T
     white = centred @ whitening  # (N, d_dec)
-    predicted = _cross_fitted(_standard(vectors.double()), white)
+    predicted = _cross_fitted(_standardised(vectors.double()), white)
     shared = predicted.T @ white / len(target)  # (d_dec, d_dec)
     explained, directions = torch.linalg.eigh((shared + shared.T) / 2)
     weights = explained.clamp(min=0).sqrt()
@@ -66,7 +66,7 @@ def ridge(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return weights
 
 
-def _standard(vectors: torch.Tensor) -> torch.Tensor:
+def _standardised(vectors: torch.Tensor) -> torch.Tensor:
     return (vectors - vectors.mean(0)) / vectors.std(0, correction=0).clamp(min=1e-4)
 
 

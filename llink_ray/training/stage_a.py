@@ -90,12 +90,12 @@ def prepare_alignment(
         )
     rows = _spread(len(data.foreign))
     foreign, teacher = data.foreign[rows], data.teacher[rows]
-    projector.standardise_with(foreign, teacher)
+    projector.fit_normalisation(foreign, teacher)
     if settings.english and english is not None:
         data = data.with_english(english)
         rows = _spread(len(data.foreign))
         foreign, teacher = data.foreign[rows], data.teacher[rows]
-    projector.start_linear(foreign, teacher)
+    projector.init_linear(foreign, teacher)
     return data
 
 

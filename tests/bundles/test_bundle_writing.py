@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from llink_ray.bundles.bundle import (
     read_bundle,
     write_bundle,
 )
+from llink_ray.bundles.manifest import project_commit
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
 
@@ -37,6 +39,14 @@ def test_written_bundle_reads_back_with_everything_it_was_given(tmp_path: Path) 
     assert {"python", "torch", "transformers", "peft"} <= set(info.packages)
     assert load_file(bundle / "slots.safetensors")["weight"].shape == (64,)
     assert names(bundle.parent) == ["bo"]
+
+
+def test_the_commit_of_this_checkout() -> None:
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    commit = project_commit()
+    assert (commit or "").removesuffix("-dirty") == head.stdout.strip()
 
 
 def test_two_writes_of_the_same_thing_have_the_same_digest_and_another_seed_another(tmp_path: Path) -> None:

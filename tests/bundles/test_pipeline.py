@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bundle_files import python
-from model_zoo import PAIRS, Lesson, learn, small_settings, write_bert, write_decoder
+from bundle_files import edit_index, python
+from model_zoo import PAIRS, Lesson, former_names, learn, small_settings, write_bert, write_decoder
 from model_zoo import write_taught as write
+from safetensors.torch import load_file, save_file
 
 import llink_ray
 from llink_ray.bundles.bundle import ModelInfo, read_bundle
@@ -135,6 +138,25 @@ def test_an_older_bundle_reads_what_it_was_trained_on(lesson: Lesson, tmp_path: 
     newer = llink_ray.load(write(tmp_path / "newer", lesson.taught))
     assert newer.normalisation == VERSION
     assert newer.segments("ང་ ༡༢\u00a0༣༤༥ ཡོད།\u2063") == [Segment("ང་ ༡༢\u00a0༣༤༥ ཡོད།")]
+
+
+def test_a_bundle_of_format_version_1_answers_the_same(
+    bundle: Path, loaded: LlinkPipeline, tmp_path: Path
+) -> None:
+    """As it was written when the tensors of the slots had other names."""
+    older = Path(shutil.copytree(bundle, tmp_path / "older"))
+    tensors = former_names(load_file(older / "slots.safetensors"))
+    assert "readers.0.look.weight" in tensors
+    save_file(tensors, older / "slots.safetensors")
+
+    def as_then(raw: dict[str, Any]) -> None:
+        raw["format_version"] = 1
+        content = (older / "slots.safetensors").read_bytes()
+        raw["files"]["slots.safetensors"] = hashlib.sha256(content).hexdigest()
+
+    edit_index(older, as_then)
+    assert read_bundle(older).format_version == 1 < read_bundle(bundle).format_version
+    assert llink_ray.load(older).answer("Who?", TEXTS) == loaded.answer("Who?", TEXTS)
 
 
 def test_nothing_asked_nothing_answered(loaded: LlinkPipeline) -> None:

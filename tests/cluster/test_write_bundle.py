@@ -17,7 +17,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.phrasebook import pairs as phrasebook
 from llink_ray.corpus.seen import FILE, SeenText
 from llink_ray.features import Features, ShardedRows
-from llink_ray.models import known_text
+from llink_ray.models import novelty
 from llink_ray.text.normalisation import FIRST_VERSION, VERSION
 
 TRAIN, VALIDATION, TEST, UNSEEN = 48, 4, 10, 7
@@ -93,10 +93,13 @@ def test_the_bundle_knows_what_it_was_trained_on(
     lesson: Lesson, parts: dict[str, list[Pair]], tmp_path: Path
 ) -> None:
     without = {name: pairs for name, pairs in parts.items() if name != "unseen"}
-    metrics = finished(tmp_path / "run", lesson, without)  # a run from before there were sources
+    metrics = finished(
+        tmp_path / "run", lesson, without, commit="abc"
+    )  # a run from before there were sources
     assert "unseen" not in metrics
     bundle = tmp_path / "run" / "bundle"
     assert FILE in read_bundle(bundle).files
+    assert read_bundle(bundle).commit == "abc"
     assert read_bundle(bundle).normalisation == FIRST_VERSION  # from before there was another
     seen = SeenText.load(bundle)
     assert seen is not None
@@ -110,7 +113,7 @@ def test_the_bundle_tells_text_unlike_its_own(
 ) -> None:
     finished(tmp_path / "run", lesson, parts, normalisation=VERSION)
     assert read_bundle(tmp_path / "run" / "bundle").normalisation == VERSION
-    assert known_text.FILE in read_bundle(tmp_path / "run" / "bundle").files
+    assert novelty.FILE in read_bundle(tmp_path / "run" / "bundle").files
     taught = load(tmp_path / "run" / "bundle")
     assert not any(taught.outside([pair.foreign for pair in parts["train"]]))
     assert taught.outside([phrasebook("am", 1, seed=0)[0].foreign]) == [True]

@@ -11,7 +11,7 @@ import torch
 from model_zoo import PAIRS, small_settings
 from prompt_inputs import prompt_input
 
-from llink_ray.bundles.pipeline import LORA, LlinkPipeline, save_parts
+from llink_ray.bundles.pipeline import LORA, LlinkPipeline, save_weights
 from llink_ray.engine import Answer, EngineLimits, EngineRequest, PromptInput, SamplingParams
 from llink_ray.engine.batched_engine import BatchedEngine
 from llink_ray.models.decoder import Decoder
@@ -80,7 +80,7 @@ def trained_language(
             if "lora_B" in key:
                 parameter.normal_(0, 0.05)
     folder.mkdir(parents=True)
-    save_parts(folder, projector, slots, model.decoder)
+    save_weights(folder, projector, slots, model.decoder)
     encoder: Any = RandomEncoder()
     return TrainedLanguage(name, LlinkPipeline(encoder, decoder, model, settings, "bo"), folder / LORA)
 

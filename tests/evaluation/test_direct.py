@@ -65,7 +65,7 @@ def test_logits_are_the_adapted_decoder_s(lesson: Lesson) -> None:
     ids = pipeline.decoder.prompt_builder.text_prompt("Who?", TEXTS[0])
     with torch.no_grad():
         expected = pipeline.model.decoder(input_ids=torch.tensor([ids])).logits
-        found = pipeline.model(collate([ids]), pipeline.sources(TEXTS[:1]))
+        found = pipeline.model(collate([ids]), pipeline.encode(TEXTS[:1]))
     assert torch.allclose(found, expected, atol=1e-4)
 
 

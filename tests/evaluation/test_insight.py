@@ -40,7 +40,7 @@ def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @torch.inference_mode()
 def slots_of(pipeline: LlinkPipeline, texts: list[str]) -> torch.Tensor:
     """(B, K, d), each text read alone."""
-    return torch.cat([pipeline.model.soft_slots(pipeline.sources([text])).vectors for text in texts])
+    return torch.cat([pipeline.model.soft_slots(pipeline.encode([text])).vectors for text in texts])
 
 
 @pytest.fixture(scope="module")

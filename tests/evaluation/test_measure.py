@@ -124,7 +124,7 @@ def test_slot_gain_is_loss_ablated_minus_loss_with(lesson: Lesson, pairs: list[P
     pipeline = lesson.taught
     examples = evaluation_examples(pairs[:20], count, 0)
     with torch.no_grad():
-        own = [pipeline.model.soft_slots(pipeline.sources([e.foreign])) for e in examples]
+        own = [pipeline.model.soft_slots(pipeline.encode([e.foreign])) for e in examples]
     sums, answer_tokens = {"with": 0.0, "zero": 0.0, "shuffle": 0.0}, 0
     for i, example in enumerate(examples):
         first = i // 4 * 4  # batches of evaluation.batch_size

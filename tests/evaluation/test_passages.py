@@ -58,7 +58,7 @@ def test_slots_stand_in_the_order_of_the_sentences(lesson: Lesson) -> None:
     ids = pipeline.decoder.prompt_builder.slot_prompt("Who?", parts, pipeline.settings.slots)
     prompts = collate([ids, ids[:-1]])
     with torch.no_grad():
-        slots = pipeline.model.soft_slots(pipeline.sources(texts)).vectors  # (3, K, d)
+        slots = pipeline.model.soft_slots(pipeline.encode(texts)).vectors  # (3, K, d)
         embedded = pipeline.model.embed(prompts, Slots(torch.cat([slots, slots.flip(0)])))  # (2, S, d)
         rows = pipeline.model.slots.prompt_rows
         assert torch.equal(embedded[0][prompts.ids[0] == SLOT_ID], rows(Slots(slots)))

@@ -49,7 +49,7 @@ def test_figures_in_training_are_those_of_the_model_that_is_left(variant: str) -
         return
     assert found["slots"] == 3
     with torch.inference_mode():
-        means = pipeline.model.soft_slots(pipeline.sources([p.foreign for p in held])).mean()
+        means = pipeline.model.soft_slots(pipeline.encode([p.foreign for p in held])).mean()
     ranked = retrieval(means, states[30:])
     assert found["retrieval.mrr"] == pytest.approx(ranked.mrr, abs=1e-6)
 

@@ -46,7 +46,7 @@ def test_logits(lesson: Lessons, name: str) -> None:
     exact = deepcopy(taught.model).double()  # float32's kernels round in another way on every processor
 
     def sources(texts: list[str]) -> Encoded:
-        read = taught.sources(texts)
+        read = taught.encode(texts)
         tokens = None if read.tokens is None else read.tokens.double()
         return Encoded(read.vectors.double(), tokens, read.mask)
 

@@ -13,7 +13,7 @@ from model_zoo import tokenizer
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoder
-from llink_ray.models.locate import explained, fingerprint, locate
+from llink_ray.models.locate import explain_errors, fingerprint, locate
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
 Load = Callable[[str], object]
@@ -180,7 +180,7 @@ def hub_error(kind: str) -> Exception:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_gated_model(wrapped: bool) -> None:
     with pytest.raises(LlinkError, match=r"is gated: accept its licence.*HF_TOKEN") as error:  # noqa: SIM117
-        with explained("org/model", "decoder"):
+        with explain_errors("org/model", "decoder"):
             if not wrapped:
                 raise hub_error("GatedRepoError")
             try:
@@ -194,7 +194,7 @@ def test_a_gated_model(wrapped: bool) -> None:
 def test_a_model_that_is_not_on_the_hub(kind: str) -> None:
     with (
         pytest.raises(LlinkError, match="does not exist on the hub") as error,
-        explained("org/model", "encoder"),
+        explain_errors("org/model", "encoder"),
     ):
         raise hub_error(kind)
     assert error.value.exit_code == 2 and "encoder 'org/model'" in said(error)
@@ -204,7 +204,10 @@ def test_a_model_that_is_not_on_the_hub(kind: str) -> None:
     "problem", [ImportError("needs the protobuf library\nbut"), ValueError("model type `new` is not known")]
 )
 def test_not_every_trouble_with_a_hub_model_is_the_network(problem: Exception) -> None:
-    with pytest.raises(LlinkError, match="could not be loaded") as error, explained("org/model", "decoder"):
+    with (
+        pytest.raises(LlinkError, match="could not be loaded") as error,
+        explain_errors("org/model", "decoder"),
+    ):
         raise problem
     assert str(problem).splitlines()[0] in said(error) and "network" not in said(error)
 
@@ -221,7 +224,7 @@ def test_not_every_trouble_with_a_hub_model_is_the_network(problem: Exception) -
 def test_the_words_of_an_error_are_not_its_kind(zoo: Path, problem: Exception) -> None:
     model = str(zoo / "qwen2")
     with pytest.raises(LlinkError, match=rf"could not be loaded \({type(problem).__name__}\)") as error:  # noqa: SIM117
-        with explained(model, "decoder"):
+        with explain_errors(model, "decoder"):
             raise problem
     assert "usable tokenizer" not in said(error) and "licence" not in said(error)
 
@@ -238,5 +241,5 @@ def test_a_tokenizer_that_is_cut_off_is_named(tmp_path: Path, zoo: Path) -> None
 
 
 def test_our_own_sentences_pass_unchanged() -> None:
-    with pytest.raises(LlinkError, match=r"^as it was$"), explained("org/model", "encoder"):
+    with pytest.raises(LlinkError, match=r"^as it was$"), explain_errors("org/model", "encoder"):
         raise LlinkError("as it was")

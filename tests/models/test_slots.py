@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 import torch
+from model_zoo import former_names
 from torch.nn import functional as F
 
 from llink_ray.errors import LlinkError
@@ -141,30 +141,13 @@ def test_every_parameter_is_in_one_group() -> None:
     assert sorted(ids) == sorted(map(id, module.parameters())) and weights["lr"] == 0.5
 
 
-FORMER = {
-    "delimiters": "marks",
-    "token_projection": "into",
-    "blocks": "readers",
-    "query_norm": "before_look",
-    "out_proj": "look",
-    "mlp_norm": "before_thought",
-    "mlp": "thought",
-}
-"""Names of tensors now and in bundles of format version 1."""
-
-
-def former(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors by the names that they had."""
-    return {".".join(FORMER.get(part, part) for part in name.split(".")): t for name, t in tensors.items()}
-
-
 @pytest.mark.parametrize("variant", ["mean", "resampler"])
 def test_tensors_by_their_former_names_are_loaded(variant: str) -> None:
     trained = new(variant)
     with torch.no_grad():
         for parameter in trained.parameters():
             parameter.normal_()
-    stored = former(trained.state_dict())
+    stored = former_names(trained.state_dict())
     assert "marks" in stored and ("readers.1.thought.0.weight" in stored) == (variant == "resampler")
     module = new(variant)
     module.load_state_dict(stored)

@@ -11,7 +11,7 @@ from model_zoo import FAMILIES, PAIRS
 from pydantic import ValidationError
 
 from llink_ray.errors import LlinkError
-from llink_ray.models.decoder import Decoder, blocks_of
+from llink_ray.models.decoder import Decoder, transformer_blocks
 from llink_ray.settings import DecoderSettings, TeacherSettings
 
 TEXTS = [pair.english for pair in PAIRS[:5]] + ["No."]
@@ -67,7 +67,7 @@ def test_a_lower_layer_does_not_run_the_ones_above() -> None:
     ran: list[int] = []
     hooks = [
         block.register_forward_hook(lambda *_, i=i: ran.append(i))  # type: ignore[misc]
-        for i, block in enumerate(blocks_of(decoder.model))
+        for i, block in enumerate(transformer_blocks(decoder.model))
     ]
     decoder.teacher_states(TEXTS)
     for hook in hooks:
@@ -85,7 +85,7 @@ def test_the_batch_does_not_change_it(read_out: str) -> None:
 
 def test_a_layer_by_its_depth() -> None:
     decoder = load("embedded", read_out="mean", layer=1)
-    count = len(blocks_of(decoder.model))
+    count = len(transformer_blocks(decoder.model))
     by_number, last = decoder.teacher_states(TEXTS), load("embedded", read_out="mean").teacher_states(TEXTS)
     for depth, expected in ((1 / count, by_number), (0.01, by_number), (1.0, last)):
         assert torch.equal(load("embedded", read_out="mean", depth=depth).teacher_states(TEXTS), expected)

@@ -139,7 +139,7 @@ def test_vectors_of_english(server: DecoderServer, lessons: Lessons, registry: P
     wanted = bo.decoder.teacher_states(texts)
     np.testing.assert_allclose(run(server.teacher_states(texts, None)), wanted, atol=1e-4)
     space = TeacherSpace.load(folder, read_bundle(folder))
-    placed = space.place(bo.decoder.teacher_states(texts, teacher=space.teacher))
+    placed = space.transform(bo.decoder.teacher_states(texts, teacher=space.teacher))
     found = run(server.teacher_states(texts, ref_of(registry, "bo")))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, placed, atol=1e-4)

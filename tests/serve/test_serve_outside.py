@@ -13,7 +13,7 @@ from serve_zoo import Running, trained, up
 
 from llink_ray.bundles.registry import Registry
 from llink_ray.corpus.phrasebook import pairs
-from llink_ray.models.known_text import KnownText
+from llink_ray.models.novelty import NoveltyDetector
 
 REAL = "བོད་ཀྱི་རྒྱལ་རབས་ནང་ཆོས་རྒྱལ་གསུམ་གྱི་དུས་སྐབས་ནི་ཧ་ཅང་གལ་ཆེན་པོ་ཡིན་པར་ངོས་འཛིན་བྱེད།"
 OWN = [pair.foreign for pair in pairs("bo", 400, seed=3)]
@@ -24,8 +24,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Tibetan, which knows what text it was trained on."""
     folder = tmp_path_factory.mktemp("outside")
     taught = trained()
-    known = KnownText.of(taught.encoder.encode(OWN).vectors)
-    Registry(folder / "registry").publish(write_taught(folder / "bo", taught, known))
+    detector = NoveltyDetector.fit(taught.encoder.encode(OWN).vectors)
+    Registry(folder / "registry").publish(write_taught(folder / "bo", taught, detector))
     with up(folder / "registry") as running:
         yield running.url
 

@@ -24,6 +24,6 @@ def stage(features: AlignmentData, dropout: float = 0.0, seed: int = 0, **settin
     torch.manual_seed(seed)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=32, dropout=dropout))
     if isinstance(features.foreign, torch.Tensor):
-        projector.standardise_with(features.foreign)
+        projector.fit_normalisation(features.foreign)
     given = {"steps": 40, "batch_size": 16, "warmup_steps": 5, "queue": 40, "hard_negatives": 8}
     return StageA(projector, features, StageASettings.model_validate(given | settings), seed=seed)

@@ -125,12 +125,12 @@ def test_no_pairs() -> None:
 def test_standardised_input() -> None:
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0))
     features = data()
-    projector.standardise_with(features.foreign)
+    projector.fit_normalisation(features.foreign)
     seen = (features.foreign - projector.mean) * projector.scale
     assert torch.allclose(seen.mean(0), torch.zeros(DIM), atol=1e-5)
     assert torch.allclose(seen.std(0, correction=0), torch.ones(DIM), atol=1e-4)
     constant = torch.ones(4, DIM)
-    projector.standardise_with(constant)
+    projector.fit_normalisation(constant)
     assert torch.isfinite(projector(constant)).all()
 
 
@@ -224,7 +224,7 @@ def test_layers_of_the_encoder_are_mixed() -> None:
     both = AlignmentData(torch.cat([noise, features.foreign], 1), features.teacher, features.sentences)
     torch.manual_seed(0)
     projector = Projector(2 * DIM, WIDE, ProjectorSettings(hidden=32, dropout=0.0), layers=2)
-    projector.standardise_with(both.foreign)  # type: ignore[arg-type]
+    projector.fit_normalisation(both.foreign)  # type: ignore[arg-type]
     given = {"steps": 150, "batch_size": 64, "warmup_steps": 5, "queue": 0, "hard_negatives": 0}
     run = StageA(projector, both, StageASettings.model_validate(given | {"learning_rate": 1e-2}), seed=0)
     for _ in range(150):

@@ -31,7 +31,7 @@ def aligned(norm: str) -> float:
     torch.manual_seed(0)
     settings = ProjectorSettings.model_validate({"hidden": 64, "dropout": 0.0, "teacher_norm": norm})
     projector = Projector(DIM, WIDE, settings)
-    projector.standardise_with(train.foreign, train.teacher)
+    projector.fit_normalisation(train.foreign, train.teacher)
     given = {"steps": 120, "batch_size": 64, "warmup_steps": 5, "queue": 0, "hard_negatives": 0}
     run = StageA(projector, train, StageASettings.model_validate(given | {"learning_rate": 5e-3}), seed=0)
     for _ in range(120):
@@ -56,7 +56,7 @@ def test_what_no_encoder_can_know_does_not_count() -> None:
     for norm in ("standard", "predictive"):
         settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
         projector = Projector(DIM, WIDE, settings)
-        projector.standardise_with(foreign[:500], teacher[:500])
+        projector.fit_normalisation(foreign[:500], teacher[:500])
         with torch.no_grad():
             whole, meant = (
                 projector.normalise(part @ mixing + 5)[500:]
@@ -70,7 +70,7 @@ def test_what_no_encoder_can_know_does_not_count() -> None:
 def test_a_handful_of_pairs_has_a_norm_too(pairs: int) -> None:
     features = cone(pairs)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
-    projector.standardise_with(features.foreign, features.teacher)  # type: ignore[arg-type]
+    projector.fit_normalisation(features.foreign, features.teacher)  # type: ignore[arg-type]
     normal = projector.normalise(features.teacher)  # type: ignore[arg-type]
     assert torch.isfinite(normal).all() and bool(normal.any())
 
@@ -80,7 +80,7 @@ def test_a_bundle_places_english_as_its_projector_does(tmp_path: Path) -> None:
     for norm, names in (("standard", 2), ("predictive", 2), ("none", 0)):
         settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
         projector = Projector(DIM, WIDE, settings)
-        projector.standardise_with(features.foreign, features.teacher)  # type: ignore[arg-type]
+        projector.fit_normalisation(features.foreign, features.teacher)  # type: ignore[arg-type]
         constants = {k: v for k, v in projector.state_dict().items() if k.startswith("teacher_")}
         assert len(constants) == names
         expected = projector.normalise(features.teacher)  # type: ignore[arg-type]
@@ -90,14 +90,14 @@ def test_a_bundle_places_english_as_its_projector_does(tmp_path: Path) -> None:
 def test_normalising_is_undone_in_the_decoder_s_space() -> None:
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="standard"))
     features = cone()
-    projector.standardise_with(features.foreign, features.teacher)
+    projector.fit_normalisation(features.foreign, features.teacher)
     normal = projector.normalise(features.teacher)
     assert torch.allclose(normal.mean(0), torch.zeros(WIDE), atol=1e-4)
     assert torch.allclose(normal.std(0, correction=0), torch.ones(WIDE), atol=1e-4)
-    assert torch.allclose(projector.decoder_space(normal), features.teacher, atol=1e-3)
+    assert torch.allclose(projector.denormalise(normal), features.teacher, atol=1e-3)
     weighed = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
-    weighed.standardise_with(features.foreign, features.teacher)
-    back = weighed.decoder_space(weighed.normalise(features.teacher))
+    weighed.fit_normalisation(features.foreign, features.teacher)
+    back = weighed.denormalise(weighed.normalise(features.teacher))
     spread = (features.teacher - features.teacher.mean(0)).square().sum()
     assert (back - features.teacher).square().sum() < 0.1 * spread
     assert {"teacher_mean", "teacher_spread"} <= set(projector.state_dict()), "a bundle keeps them"

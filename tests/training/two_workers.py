@@ -42,7 +42,7 @@ def stage_a() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     foreign, teacher = torch.randn(26, DIM), torch.randn(26, WIDE)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=10, dropout=0.0))
-    projector.standardise_with(foreign)
+    projector.fit_normalisation(foreign)
     data = AlignmentData(foreign, teacher, torch.arange(26) // 2)
     given = StageASettings(steps=12, batch_size=BATCH, warmup_steps=2, queue=20, hard_negatives=4)
     stage = StageA(projector, data, given, seed=0)

@@ -74,7 +74,7 @@ class LoadedSystem:
         prompts = collate(rows).to(self.decoder.device)
         if self.pipeline is None:
             return self.tokens_embedded(prompts.ids), prompts.mask
-        slots = self.pipeline.model.soft_slots(self.pipeline.sources(foreign)) if foreign else None
+        slots = self.pipeline.model.soft_slots(self.pipeline.encode(foreign)) if foreign else None
         return self.pipeline.model.embed(prompts, slots), prompts.mask
 
     def tokens_embedded(self, ids: torch.Tensor) -> torch.Tensor:
@@ -130,7 +130,7 @@ class LoadedSystem:
         with track("vectors", "texts", len(texts)) as progress:
             for batch in by_length(texts, batch_size):
                 with torch.inference_mode():
-                    encoded = self.pipeline.sources([texts[i] for i in batch]).vectors
+                    encoded = self.pipeline.encode([texts[i] for i in batch]).vectors
                     vectors[batch] = self.pipeline.model.projector(encoded).float().cpu().numpy()
                 progress.advance(len(batch))
         return vectors

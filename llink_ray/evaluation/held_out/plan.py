@@ -121,11 +121,11 @@ def context_filter(models: FrozenModels, settings: MeasureSettings) -> Callable[
     from transformers import AutoConfig
 
     from llink_ray.models.decoder import load_tokenizer
-    from llink_ray.models.locate import explained, locate
+    from llink_ray.models.locate import explain_errors, locate
     from llink_ray.prompts.builder import PromptBuilder
 
     section = models.decoder
-    with explained(section.model, "decoder"):
+    with explain_errors(section.model, "decoder"):
         config = AutoConfig.from_pretrained(locate(section.model, "decoder"), revision=section.revision)
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     if limit is None:

@@ -108,7 +108,7 @@ def bundle_models(folders: Sequence[str], encoder: str | None, decoder: str | No
     Raises:
         LlinkError: no bundle, damaged, other weights than those found here, or not comparable.
     """
-    from llink_ray.bundles.slot_encoder import require_same
+    from llink_ray.bundles.slot_encoder import require_same_model
 
     infos = [read_bundle(Path(folder)) for folder in folders]
     for info, folder in zip(infos, folders, strict=True):
@@ -120,7 +120,7 @@ def bundle_models(folders: Sequence[str], encoder: str | None, decoder: str | No
         for part, name in (("encoder", encoder), ("decoder", decoder)):
             recorded, section = getattr(info, part), getattr(Settings.model_validate(info.settings), part)
             present = fingerprint(name or section.model, section.revision, part)
-            require_same(info.language, recorded, present, part)
+            require_same_model(info.language, recorded, present, part)
         if info.decoder.fingerprint != infos[0].decoder.fingerprint:
             raise LlinkError(
                 f"bundle {folder} was trained on another decoder than {folders[0]}: floor and ceiling are "

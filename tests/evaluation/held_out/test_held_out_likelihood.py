@@ -33,7 +33,7 @@ def naive(system: LoadedSystem, query: Query, candidate: str) -> list[float]:
         else:
             pipeline = system.pipeline
             texts = [system.text(query.pair)] if query.pair else []
-            slots = pipeline.model.soft_slots(pipeline.sources(texts)) if texts else None
+            slots = pipeline.model.soft_slots(pipeline.encode(texts)) if texts else None
             embedded = pipeline.model.embed(prompts, slots)
         logits = system.model(inputs_embeds=embedded, attention_mask=prompts.mask).logits[0].float()
     log_probs = logits.log_softmax(-1)[len(prompt) - 1 : -1]  # (T, V)

@@ -12,7 +12,7 @@ from pretrained_world import DECODER, ENCODER, World
 
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.encoder import Encoder
-from llink_ray.models.locate import explained, fingerprint, locate, weights_of
+from llink_ray.models.locate import explain_errors, fingerprint, locate, weights_of
 from llink_ray.models.pretrained import acquire
 from llink_ray.models.pretrained.acquire import ensure, get_pair
 from llink_ray.settings import EncoderSettings, Settings
@@ -148,7 +148,7 @@ def test_a_loader_without_the_model_says_how_to_get_it(world: World) -> None:
     with pytest.raises(JobFailed, match=r"run `llink-ray models get tiny`") as error:
         Encoder.load(EncoderSettings(model=ENCODER))
     assert ENCODER in str(error.value) and "\n" not in str(error.value)
-    with pytest.raises(LlinkError, match="could not be loaded"), explained(ENCODER, "encoder"):
+    with pytest.raises(LlinkError, match="could not be loaded"), explain_errors(ENCODER, "encoder"):
         raise ValueError("model type `new` is not known")
 
 

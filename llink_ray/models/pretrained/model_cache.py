@@ -20,7 +20,7 @@ HUB = "hub"
 """``weights`` of a model that is as the hub has it."""
 
 
-class Source(BaseModel):
+class ModelSource(BaseModel):
     """Where the weights of a prepared directory come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -42,57 +42,57 @@ class Source(BaseModel):
         (folder / SOURCE).write_text(text + "\n", encoding="utf-8")
 
 
-def read_source(folder: Path) -> Source | None:
+def read_source(folder: Path) -> ModelSource | None:
     """The record in ``folder``; None where there is none, or none that can be read."""
     try:
-        return Source.model_validate_json((folder / SOURCE).read_bytes())
+        return ModelSource.model_validate_json((folder / SOURCE).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def hub_source(model: Model) -> Source:
+def hub_source(model: Model) -> ModelSource:
     """The record of a model from the hub."""
-    return Source(id=model.id, revision=model.revision, weights=HUB, licence=model.licence)
+    return ModelSource(id=model.id, revision=model.revision, weights=HUB, licence=model.licence)
 
 
-def package_source(model: Model) -> Source:
+def package_source(model: Model) -> ModelSource:
     """The record of a model out of packages."""
     assert model.packages is not None
     first, versions = model.packages.take[0], {t.package: t.version for t in model.packages.take}
     weights = f"{model.packages.weights} ({first.package} {first.version})"
-    return Source(id=model.id, packages=versions, weights=weights, licence=model.licence)
+    return ModelSource(id=model.id, packages=versions, weights=weights, licence=model.licence)
 
 
-def hub_folder(model: Model) -> Path:
+def hub_directory(model: Model) -> Path:
     """Where a pinned model from the hub lies."""
     return _home(model) / f"hub-{str(model.revision)[:12]}"
 
 
-def package_folder(model: Model) -> Path:
+def package_directory(model: Model) -> Path:
     """Where a model out of packages lies."""
     assert model.packages is not None
     first = model.packages.take[0]
     return _home(model) / f"{first.package}-{first.version}"
 
 
-def prepared(model: Model) -> Path | None:
+def cached_directory(model: Model) -> Path | None:
     """The model's directory in the cache, the hub's weights before a package's; None where it is not here."""
-    if model.revision and _holds(hub_folder(model), hub_source(model)):
-        return hub_folder(model)
-    if model.packages and _holds(package_folder(model), package_source(model)):
-        return package_folder(model)
+    if model.revision and _holds(hub_directory(model), hub_source(model)):
+        return hub_directory(model)
+    if model.packages and _holds(package_directory(model), package_source(model)):
+        return package_directory(model)
     return None
 
 
-def models_folder() -> Path:
+def models_root() -> Path:
     """The folder of all prepared models."""
     return cache_root() / "models"
 
 
 def _home(model: Model) -> Path:
-    return models_folder() / model.id.replace("/", "--")
+    return models_root() / model.id.replace("/", "--")
 
 
-def _holds(folder: Path, source: Source) -> bool:
+def _holds(folder: Path, source: ModelSource) -> bool:
     """Directories appear whole; one whose record is another came from another catalogue or was altered."""
     return read_source(folder) == source and (folder / "config.json").is_file()
