@@ -39,99 +39,51 @@ from llink_ray.settings import configure
 WHAT, OURS, JUDGE, WHERE = "What to compare", "Our run, where it is trained first", "Judge", "Where"
 HELD_OUT, INSPECT = "Measure on held-out text instead, with --corpus", "Inspect one text instead"
 
+
+def option(panel: str, help_line: str, *names: str, **settings: Any) -> Any:
+    """An option in a panel of the help page."""
+    return typer.Option(*names, help=help_line, rich_help_panel=panel, **settings)
+
+
+Text = str | None
+Texts = list[str] | None
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
 @app.command(help="Compare a trained bundle with others, or measure it on held-out text.")
 def main(
-    lang: Annotated[
-        str,
-        typer.Option(help="Names or codes, with commas between; 'all' embedded ones.", rich_help_panel=WHAT),
-    ] = "",
+    lang: Annotated[str, option(WHAT, "Names or codes, with commas between; 'all' embedded ones.")] = "",
     against: Annotated[
-        str,
-        typer.Option(
-            help="base, finetune, paper-recipe, k4, no-usage, …; baselines; ablations.", rich_help_panel=WHAT
-        ),
+        str, option(WHAT, "base, finetune, paper-recipe, k4, no-usage, …; baselines; ablations.")
     ] = "baselines",
-    run: Annotated[
-        str | None, typer.Option(help="Run directory of ours. (else: trained first)", rich_help_panel=WHAT)
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Recipe to start from. (else: chosen by hardware)", rich_help_panel=OURS),
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="Parallel text, TSV or JSONL. (else: the phrasebook)", rich_help_panel=OURS),
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Sentence encoder: hub id or directory.", rich_help_panel=OURS)
-    ] = None,
-    decoder: Annotated[
-        str | None, typer.Option(help="English decoder: hub id or directory.", rich_help_panel=OURS)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same result.", rich_help_panel=OURS)] = None,
-    settings: Annotated[
-        str | None, typer.Option(help="YAML file over the preset.", rich_help_panel=OURS)
-    ] = None,
-    assign: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.", rich_help_panel=OURS)
-    ] = None,
-    judge: Annotated[
-        str, typer.Option(help="reference, endpoint or none.", rich_help_panel=JUDGE)
-    ] = "reference",
-    judge_set: Annotated[
-        list[str] | None,
-        typer.Option("--judge-set", help="KEY=VALUE: url, model, key_env, …", rich_help_panel=JUDGE),
-    ] = None,
-    max_judgements: Annotated[
-        int | None, typer.Option(help="Pairs of answers judged, at most.", rich_help_panel=JUDGE)
-    ] = None,
-    votes: Annotated[
-        str | None,
-        typer.Option(help="Only report what people voted: the chat's file.", rich_help_panel=JUDGE),
-    ] = None,
-    bundle: Annotated[
-        list[str] | None,
-        typer.Option(help="Bundle to measure; again, to compare several.", rich_help_panel=HELD_OUT),
-    ] = None,
+    run: Annotated[Text, option(WHAT, "Run directory of ours. (else: trained first)")] = None,
+    preset: Annotated[Text, option(OURS, "Recipe to start from. (else: chosen by hardware)")] = None,
+    corpus: Annotated[Text, option(OURS, "Parallel text, TSV or JSONL. (else: the phrasebook)")] = None,
+    encoder: Annotated[Text, option(OURS, "Sentence encoder: hub id or directory.")] = None,
+    decoder: Annotated[Text, option(OURS, "English decoder: hub id or directory.")] = None,
+    seed: Annotated[int | None, option(OURS, "Same seed, same result.")] = None,
+    settings: Annotated[Text, option(OURS, "YAML file over the preset.")] = None,
+    assign: Annotated[Texts, option(OURS, "KEY=VALUE, any setting.", "--set")] = None,
+    judge: Annotated[str, option(JUDGE, "reference, endpoint or none.")] = "reference",
+    judge_set: Annotated[Texts, option(JUDGE, "KEY=VALUE: url, model, key_env, …")] = None,
+    max_judgements: Annotated[int | None, option(JUDGE, "Pairs of answers judged, at most.")] = None,
+    votes: Annotated[Text, option(JUDGE, "Only report what people voted: the chat's file.")] = None,
+    bundle: Annotated[Texts, option(HELD_OUT, "Bundle to measure; again, to compare several.")] = None,
     untrained: Annotated[
-        bool,
-        typer.Option("--untrained", help="No bundle: floor, ceiling and encoder.", rich_help_panel=HELD_OUT),
+        bool, option(HELD_OUT, "No bundle: floor, ceiling and encoder.", "--untrained")
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Examples of each task, at most.", rich_help_panel=HELD_OUT)
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(help="Sentence encoder that compares translations too.", rich_help_panel=HELD_OUT),
-    ] = None,
+    limit: Annotated[int | None, option(HELD_OUT, "Examples of each task, at most.", min=1)] = None,
+    metric: Annotated[Text, option(HELD_OUT, "Sentence encoder that compares translations too.")] = None,
     measure_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--measure-set",
-            help="KEY=VALUE: tasks, translations, choices, near_miss.prior, …",
-            rich_help_panel=HELD_OUT,
-        ),
+        Texts, option(HELD_OUT, "KEY=VALUE: tasks, translations, choices, near_miss.prior, …")
     ] = None,
     inspect: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Text: what does the decoder, of --bundle or --lang, read? Again, to compare.",
-            rich_help_panel=INSPECT,
-        ),
+        Texts,
+        option(INSPECT, "Text: what does the decoder, of --bundle or --lang, read? Again, to compare."),
     ] = None,
-    instruction: Annotated[
-        str, typer.Option(help="What to ask of it.", rich_help_panel=INSPECT)
-    ] = TRANSLATE_INSTRUCTION,
-    output: Annotated[
-        str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster. (else: RAY_ADDRESS, or a local one)", rich_help_panel=WHERE),
-    ] = None,
+    instruction: Annotated[str, option(INSPECT, "What to ask of it.")] = TRANSLATE_INSTRUCTION,
+    output: Annotated[Text, option(WHERE, "Folder of runs. (else: runs)")] = None,
+    address: Annotated[Text, option(WHERE, "Ray cluster. (else: RAY_ADDRESS, or a local one)")] = None,
 ) -> None:
     """Read the command line; see the module's docstring."""
     flags: dict[str, Any] = {

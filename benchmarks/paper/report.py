@@ -85,13 +85,13 @@ def collect(steps: Sequence[Step]) -> dict[str, MeasuredPart]:
 
 def body(
     parts: Mapping[str, MeasuredPart],
-    found: Sequence[Target],
+    targets: Sequence[Target],
     intro: Sequence[str],
     plots: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
     """Lines of Markdown, headings from ``##`` on; ``plots`` are addresses by part and title."""
     main = parts["table"]
-    tables = [targets_table(found), by_system("Systems", main.documents, main.names)]
+    tables = [targets_table(targets), by_system("Systems", main.documents, main.names)]
     judged = judge_table(main.summaries(), "reference")
     tables += [judged] if judged else []
     tables.append(by_language(main.by_language, main.names))

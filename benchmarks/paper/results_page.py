@@ -31,15 +31,15 @@ def between_markers(text: str, lines: Sequence[str], where: Path) -> str:
 def shown(drawn: Mapping[str, Mapping[str, Path]], folder: Path) -> dict[str, dict[str, str]]:
     """Put small copies of the plots that the docs show into ``folder``; addresses by part and title."""
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, dict[str, str]] = {}
+    addresses: dict[str, dict[str, str]] = {}
     for part, plots in drawn.items():
-        found[part] = {}
+        addresses[part] = {}
         for title in SHOWN[part]:
             if title in plots:
                 name = f"{part}-{plots[title].name}"
                 halve(plots[title], folder / name)
-                found[part][title] = f"{folder.name}/{name}"
-    return found
+                addresses[part][title] = f"{folder.name}/{name}"
+    return addresses
 
 
 def halve(source: Path, target: Path) -> None:

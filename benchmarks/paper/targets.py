@@ -117,10 +117,10 @@ def targets(documents: Sequence[Document]) -> list[Target]:
     ]
 
 
-def targets_table(found: Sequence[Target]) -> Table:
+def targets_table(lines: Sequence[Target]) -> Table:
     """As a table."""
     words = {True: "yes", False: "no", None: DASH}
-    rows = tuple((t.description, t.required, t.measured, words[t.reached]) for t in found)
+    rows = tuple((t.description, t.required, t.measured, words[t.reached]) for t in lines)
     note = (
         "Mean, and from least to most over languages and seeds. Preferred: judge by known answers, both "
         "orders, ties set aside, all pairs of answers together, 95 % interval. Speed has its own benchmarks."

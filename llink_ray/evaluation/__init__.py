@@ -1,6 +1,5 @@
-"""What a trained bundle is worth: figures, and the tables, plots and report that show them.
+"""Figures of trained bundles, and the tables, plots and reports that show them.
 
-``retrieval``, ``answers`` and ``cost`` turn vectors, answers and token counts into figures and load no
-model. ``history`` keeps the records of a run while it trains. ``sheets`` turns the metrics into rows
-once, for ``tables`` (terminal) and ``report`` (Markdown) alike; ``plots`` draws them.
+``measure`` the pipeline of a run, ``validation`` a model in training, ``held_out`` bundles on any text;
+``comparison`` with baselines, ``judge`` of pairs of answers, ``insight`` into one text.
 """

@@ -52,15 +52,15 @@ def fidelity(
         language = answer_language = None
     rows = without = answered = faithful = in_source = in_answer = shared = 0
     for source, answer in pairs:
-        wanted = Counter(value(n, leading_zeros, percent_signs) for n in numerals(source, language))
-        given = Counter(value(n, leading_zeros, percent_signs) for n in numerals(answer, answer_language))
+        expected = Counter(value(n, leading_zeros, percent_signs) for n in numerals(source, language))
+        found = Counter(value(n, leading_zeros, percent_signs) for n in numerals(answer, answer_language))
         rows += 1
-        without += not wanted and not given
-        answered += bool(given)
-        faithful += bool(given) and given.keys() <= wanted.keys()
-        in_source += wanted.total()
-        in_answer += given.total()
-        shared += (wanted & given).total()
+        without += not expected and not found
+        answered += bool(found)
+        faithful += bool(found) and found.keys() <= expected.keys()
+        in_source += expected.total()
+        in_answer += found.total()
+        shared += (expected & found).total()
     return {
         "precision": _share(shared, in_answer),
         "recall": _share(shared, in_source),

@@ -32,11 +32,11 @@ class Reference:
 
         return CHRF()
 
-    def _score(self, known: str, given: str) -> float:
-        if not given.strip():
+    def _score(self, known: str, answer: str) -> float:
+        if not answer.strip():
             return 0.0
-        letters = float(self._chrf.sentence_score(given, [known]).score) / 100
-        return (f1(known, given) + letters) / 2
+        letters = float(self._chrf.sentence_score(answer, [known]).score) / 100
+        return (f1(known, answer) + letters) / 2
 
     def messages(self, case: Case) -> list[Message]:
         """None; the case must have a known answer."""

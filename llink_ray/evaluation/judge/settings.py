@@ -41,7 +41,7 @@ class JudgeSettings(Section):
     json_mode: bool = True
     """Ask the endpoint for ``response_format: json_object``; off for those that refuse it."""
     price_in: float | None = Field(default=None, ge=0.0)
-    """Price of a million tokens sent, in any currency; nothing: no cost is told."""
+    """Price of a million tokens sent, in any currency; nothing: no cost is estimated."""
     price_out: float | None = Field(default=None, ge=0.0)
     """Price of a million tokens received."""
     margin: float = Field(default=0.05, ge=0.0, le=1.0)
