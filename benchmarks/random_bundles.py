@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
+from llink_ray.bundles.bundle import write_bundle
+from llink_ray.bundles.manifest import BundleInfo, ModelInfo, SlotsInfo, package_versions
 from llink_ray.bundles.pipeline import save_weights
 from llink_ray.bundles.registry import Registry
 from llink_ray.corpus import phrasebook

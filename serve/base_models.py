@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from llink_ray.bundles.bundle import BundleInfo
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import LlinkError
 from llink_ray.settings import DecoderSettings, EncoderSettings, Settings

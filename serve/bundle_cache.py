@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from llink_ray.bundles.bundle import BundleInfo, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import JobFailed, LlinkError
 from serve.rpc_types import BundleRef

@@ -12,7 +12,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from llink_ray.bundles.bundle import BundleInfo
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.bundles.registry import Registry, Version
 from llink_ray.engine import QueueFull
 from llink_ray.errors import JobFailed, LlinkError

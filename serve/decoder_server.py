@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from llink_ray.bundles.bundle import BundleInfo
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.bundles.pipeline import LORA
 from llink_ray.bundles.registry import Registry
 from llink_ray.bundles.slot_encoder import TeacherSpace, require_same_model

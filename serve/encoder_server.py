@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from cachetools import LRUCache
 
-from llink_ray.bundles.bundle import BundleInfo
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.bundles.registry import Registry
 from llink_ray.bundles.slot_encoder import SlotEncoder, require_same_model
 from llink_ray.errors import LlinkError

@@ -15,15 +15,9 @@ import numpy
 from safetensors.numpy import save_file
 
 import llink_ray
-from llink_ray.bundles.bundle import (
-    INDEX,
-    BundleInfo,
-    ModelInfo,
-    SlotsInfo,
-    model_card,
-    package_versions,
-    write_bundle,
-)
+from llink_ray.bundles.bundle import write_bundle
+from llink_ray.bundles.manifest import INDEX, BundleInfo, ModelInfo, SlotsInfo, package_versions
+from llink_ray.bundles.model_card import model_card
 from llink_ray.settings import Settings
 
 METRICS: dict[str, Any] = {

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from llink_ray.bundles.bundle import BundleInfo, ModelInfo, SlotsInfo, package_versions, write_bundle
+from llink_ray.bundles.bundle import write_bundle
+from llink_ray.bundles.manifest import BundleInfo, ModelInfo, SlotsInfo, package_versions
 from llink_ray.bundles.pipeline import LlinkPipeline, save_weights
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.features import Features, RaggedRows, ShardedRows

@@ -13,7 +13,8 @@ from bundle_files import make_bundle
 from s3_server import Bucket, bucket
 
 import llink_ray
-from llink_ray.bundles.bundle import INDEX, read_bundle, write_bundle
+from llink_ray.bundles.bundle import read_bundle, write_bundle
+from llink_ray.bundles.manifest import INDEX
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import LlinkError
 from llink_ray.models.locate import fingerprint

@@ -25,37 +25,16 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from llink_ray.bundles.manifest import (
-    FORMAT_VERSION,
     INDEX,
     REQUIRED,
     BundleInfo,
-    ModelInfo,
-    SlotsInfo,
     check_names,
-    package_versions,
     parse_info,
 )
-from llink_ray.bundles.model_card import model_card
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.storage.atomic import atomic_directory
 from llink_ray.storage.paths import is_junk
-from llink_ray.storage.redact import model_name, redact_tree
-
-__all__ = [
-    "FORMAT_VERSION",
-    "INDEX",
-    "REQUIRED",
-    "BundleInfo",
-    "ModelInfo",
-    "SlotsInfo",
-    "check_bundle",
-    "model_card",
-    "model_name",
-    "package_versions",
-    "parse_info",
-    "read_bundle",
-    "write_bundle",
-]
+from llink_ray.storage.redact import redact_tree
 
 _log = logging.getLogger(__name__)
 _SHOWN = 5  # names of strangers' files that are told

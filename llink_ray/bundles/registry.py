@@ -33,8 +33,8 @@ from typing import Any, TypeAlias
 
 from pyarrow import fs
 
-from llink_ray.bundles.bundle import INDEX, BundleInfo, check_bundle, parse_info, read_bundle
-from llink_ray.bundles.manifest import LANGUAGE_CODE
+from llink_ray.bundles.bundle import check_bundle, read_bundle
+from llink_ray.bundles.manifest import INDEX, LANGUAGE_CODE, BundleInfo, parse_info
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.storage.atomic import atomic_directory
 from llink_ray.storage.object_store import ObjectStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from llink_ray.bundles.bundle import BundleInfo, ModelInfo
+from llink_ray.bundles.manifest import BundleInfo, ModelInfo
 from llink_ray.errors import LlinkError
 from llink_ray.models.novelty import FILE as NOVELTY
 from llink_ray.models.novelty import NoveltyDetector

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llink_ray.bundles.bundle import INDEX, read_bundle
-from llink_ray.bundles.manifest import project_commit
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import INDEX, project_commit
 from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.extract import extract
 from llink_ray.cluster.final_checkpoint import checkpoint_when_stopped

@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from llink_ray.bundles.bundle import (
-    BundleInfo,
-    ModelInfo,
-    SlotsInfo,
-    model_card,
-    package_versions,
-    write_bundle,
-)
+from llink_ray.bundles.bundle import write_bundle
+from llink_ray.bundles.manifest import BundleInfo, ModelInfo, SlotsInfo, package_versions
+from llink_ray.bundles.model_card import model_card
 from llink_ray.bundles.pipeline import load, save_weights
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.corpus import UNSEEN

@@ -114,12 +114,7 @@ class Decoder:
         teacher = teacher or self.settings.teacher
         rows = self._teacher_ids(texts, teacher)
         with_token = teacher.read_out == "token"
-        length = max(map(len, rows)) + with_token
-        ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, T)
-        mask = torch.zeros(len(rows), length, dtype=torch.long)  # (B, T)
-        for i, row in enumerate(rows):
-            ids[i, length - with_token - len(row) : length - with_token] = torch.tensor(row)
-            mask[i, length - with_token - len(row) :] = 1
+        ids, mask = left_pad([[*row, 0] for row in rows] if with_token else rows)  # (B, T)
         ids, mask = ids.to(self.device), mask.to(self.device)
         embeddings = self.model.get_input_embeddings()(ids)  # (B, T, d)
         if with_token:
@@ -169,12 +164,7 @@ class Decoder:
                 rows = [
                     self.prompt_builder.text_prompt(*item) for item in questions[start : start + batch_size]
                 ]
-                length = max(map(len, rows))
-                ids = torch.zeros(len(rows), length, dtype=torch.long)  # (B, S)
-                mask = torch.zeros_like(ids)  # (B, S)
-                for i, row in enumerate(rows):
-                    ids[i, length - len(row) :] = torch.tensor(row)
-                    mask[i, length - len(row) :] = 1
+                ids, mask = left_pad(rows)  # (B, S)
                 embedded = self.model.get_input_embeddings()(ids.to(self.device))
                 with without_adapters(self.model):
                     answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
@@ -279,6 +269,14 @@ def transformer_blocks(model: Any) -> torch.nn.ModuleList:
     count = model.config.get_text_config().num_hidden_layers
     lists = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     return next(blocks for blocks in lists if len(blocks) == count)
+
+
+def left_pad(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, both (B, S), long: B rows padded on the left; 0 where padded."""
+    length = max(map(len, rows))
+    ids = [[0] * (length - len(row)) + [*row] for row in rows]
+    mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, dtype=torch.long), torch.tensor(mask, dtype=torch.long)
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from llink_ray.errors import LlinkError
-from llink_ray.models.decoder import Decoder, positions
+from llink_ray.models.decoder import Decoder, left_pad, positions
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.loading import quiet_loading
 from llink_ray.models.projector import Projector
@@ -45,16 +45,10 @@ class Prompts:
 def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | None = None) -> Prompts:
     """Pad prompt rows (and the answers behind them) on the left."""
     answers = answers if answers is not None else [[]] * len(rows)
-    length = max(len(row) + len(answer) for row, answer in zip(rows, answers, strict=True))
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
-    mask = torch.zeros(len(rows), length, dtype=torch.long)
-    labels = torch.full((len(rows), length), IGNORED)
-    for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-        tokens = torch.tensor([*row, *answer])
-        ids[i, length - len(tokens) :] = tokens
-        mask[i, length - len(tokens) :] = 1
-        if answer:
-            labels[i, length - len(answer) :] = torch.tensor(list(answer))
+    ids, mask = left_pad([[*row, *answer] for row, answer in zip(rows, answers, strict=True)])
+    labels = torch.full_like(ids, IGNORED)
+    for i, answer in enumerate(answers):
+        labels[i, ids.shape[1] - len(answer) :] = ids[i, ids.shape[1] - len(answer) :]
     return Prompts(ids, mask, labels, max(map(len, answers)))
 
 

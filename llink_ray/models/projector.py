@@ -89,20 +89,6 @@ class Projector(nn.Module):
         constants = {k: v for k, v in self.named_buffers(recurse=False) if k.startswith("teacher_")}
         return normalised(teacher, constants)
 
-    def denormalise(self, projected: torch.Tensor) -> torch.Tensor:
-        """Vectors of :meth:`forward` (B, d_dec) as the decoder's own states: :meth:`normalise` undone.
-
-        What ``predictive`` weighs next to nothing is at its mean.
-        """
-        if self.teacher_norm == "none":
-            return projected
-        if self.teacher_norm == "standard":
-            scaled = projected * self.teacher_spread
-        else:
-            scaled = projected @ torch.linalg.pinv(self.teacher_map.double(), rtol=1e-2).to(projected)
-        states: torch.Tensor = scaled + self.teacher_mean
-        return states
-
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """(B, d_enc) -> (B, d_dec), in the space of normalised teacher states."""
         # Constants may stay in float32 where an engine turned the weights into bf16.

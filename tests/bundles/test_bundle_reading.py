@@ -10,12 +10,8 @@ from pathlib import Path
 import pytest
 from bundle_files import edit_index, make_bundle, make_info, python
 
-from llink_ray.bundles.bundle import (
-    INDEX,
-    REQUIRED,
-    parse_info,
-    read_bundle,
-)
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import INDEX, REQUIRED, parse_info
 from llink_ray.errors import LlinkError
 from llink_ray.text.normalisation import FIRST_VERSION, VERSION
 

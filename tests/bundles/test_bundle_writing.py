@@ -15,15 +15,9 @@ import pytest
 from bundle_files import METRICS, files_of, make_bundle, make_info, names, python, write_files
 from safetensors.numpy import load_file
 
-from llink_ray.bundles.bundle import (
-    INDEX,
-    REQUIRED,
-    ModelInfo,
-    model_card,
-    read_bundle,
-    write_bundle,
-)
-from llink_ray.bundles.manifest import project_commit
+from llink_ray.bundles.bundle import read_bundle, write_bundle
+from llink_ray.bundles.manifest import INDEX, REQUIRED, ModelInfo, project_commit
+from llink_ray.bundles.model_card import model_card
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
 

@@ -7,9 +7,7 @@ import re
 import pytest
 from bundle_files import METRICS, make_info
 
-from llink_ray.bundles.bundle import (
-    model_card,
-)
+from llink_ray.bundles.model_card import model_card
 
 
 def row(card: str, title: str) -> list[str]:

@@ -17,7 +17,8 @@ from model_zoo import write_taught as write
 from safetensors.torch import load_file, save_file
 
 import llink_ray
-from llink_ray.bundles.bundle import ModelInfo, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import ModelInfo
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError

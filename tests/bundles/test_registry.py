@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from registry_stores import Open, answers, publish
 
-from llink_ray.bundles.bundle import INDEX, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import INDEX
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import LlinkError
 

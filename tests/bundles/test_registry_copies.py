@@ -9,7 +9,8 @@ import pytest
 from bundle_files import python
 from registry_stores import Network, publish, refuse, remote
 
-from llink_ray.bundles.bundle import INDEX, BundleInfo, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import INDEX, BundleInfo
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import JobFailed, LlinkError
 

@@ -12,7 +12,8 @@ import pytest
 from bundle_files import python
 from registry_stores import Network, Open, answers, refuse, remote, remote_at
 
-from llink_ray.bundles.bundle import INDEX, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import INDEX
 from llink_ray.bundles.registry import Registry
 from llink_ray.errors import JobFailed, LlinkError
 

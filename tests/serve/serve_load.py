@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 from serve_zoo import BO
 
-from llink_ray.bundles.bundle import INDEX, parse_info
+from llink_ray.bundles.manifest import INDEX, parse_info
 
 ADMIN = "the-admins-key-of-the-tests"
 ADMINS = {"authorization": f"Bearer {ADMIN}"}

@@ -15,7 +15,8 @@ from serve_load import ADMIN, ADMINS, LoadGenerator, body, chat, resealed, said,
 from serve_zoo import BO, KM, Running, teach, up
 from steered_engine import held
 
-from llink_ray.bundles.bundle import INDEX, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import INDEX
 from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.bundles.registry import Registry
 

@@ -87,19 +87,13 @@ def test_a_bundle_places_english_as_its_projector_does(tmp_path: Path) -> None:
         assert torch.allclose(normalised(features.teacher, constants), expected)  # type: ignore[arg-type]
 
 
-def test_normalising_is_undone_in_the_decoder_s_space() -> None:
+def test_standard_normalisation_gives_mean_0_and_spread_1() -> None:
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="standard"))
     features = cone()
     projector.fit_normalisation(features.foreign, features.teacher)
     normal = projector.normalise(features.teacher)
     assert torch.allclose(normal.mean(0), torch.zeros(WIDE), atol=1e-4)
     assert torch.allclose(normal.std(0, correction=0), torch.ones(WIDE), atol=1e-4)
-    assert torch.allclose(projector.denormalise(normal), features.teacher, atol=1e-3)
-    weighed = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
-    weighed.fit_normalisation(features.foreign, features.teacher)
-    back = weighed.denormalise(weighed.normalise(features.teacher))
-    spread = (features.teacher - features.teacher.mean(0)).square().sum()
-    assert (back - features.teacher).square().sum() < 0.1 * spread
     assert {"teacher_mean", "teacher_spread"} <= set(projector.state_dict()), "a bundle keeps them"
     plain = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0))
     assert plain.normalise(features.teacher) is features.teacher

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from llink_ray.bundles.bundle import BundleInfo, read_bundle
+from llink_ray.bundles.bundle import read_bundle
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.errors import LlinkError
 from llink_ray.evaluation.held_out.loaded_system import LoadedSystem, Side
 from llink_ray.models.encoder import Encoder

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pretrained_world import DECODER, ENCODER, World
 
-from llink_ray.bundles.bundle import model_card
 from llink_ray.bundles.manifest import REQUIRED, ModelInfo, parse_info
+from llink_ray.bundles.model_card import model_card
 from llink_ray.cluster.job import Request, new_task
 from llink_ray.cluster.write_bundle import _info
 from llink_ray.errors import JobFailed, LlinkError
