@@ -105,10 +105,10 @@ class Bench:
             vectors = self.encoder.encode(self.foreign[part]).vectors
             teacher = self.decoder.teacher_states(self.english[part], teacher=TeacherSettings())
             projected = self.projector(vectors)
-            held = self.queue.held()[0]
+            negatives = self.queue.contents()[0]
             unit = torch.nn.functional.normalize(projected, dim=-1)
-            near = (unit.mean(0) @ torch.nn.functional.normalize(held, dim=-1).T).topk(HARD)
-            keys = torch.cat([teacher, held[near.indices]])
+            near = (unit.mean(0) @ torch.nn.functional.normalize(negatives, dim=-1).T).topk(HARD)
+            keys = torch.cat([teacher, negatives[near.indices]])
             logits = unit @ torch.nn.functional.normalize(keys, dim=-1).T / settings.temperature_end
             loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(unit)))
             loss = loss + settings.direction_weight * losses.direction(projected, teacher)

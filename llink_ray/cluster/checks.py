@@ -1,4 +1,4 @@
-"""What can be found wrong with a request before any work is done for it."""
+"""Checks of a request before any work is done for it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def check_output(output: Path) -> None:
     """Refuse a folder of runs that cannot be written.
 
     Raises:
-        LlinkError: a file stands in the way, or it is not ours to write.
+        LlinkError: a file is in the way, or the folder is not writable.
     """
     path = output.absolute()
-    there = next(place for place in (path, *path.parents) if place.exists())
-    if not there.is_dir():
-        raise LlinkError(f"--output {output}: {there} is a file: name a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise LlinkError(f"--output {output}: {there} may not be written: name another folder")
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir():
+        raise LlinkError(f"--output {output}: {existing} is a file: name a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise LlinkError(f"--output {output}: {existing} may not be written: name another folder")
 
 
 def with_absolute_paths(settings: Settings) -> Settings:
-    """The settings with every local path absolute: processes of the cluster stand in other folders."""
+    """The settings with every local path absolute: cluster processes have other working directories."""
     changed = {
         part: section.model_copy(update={"model": _absolute(section.model)})
         for part, section in (("encoder", settings.encoder), ("decoder", settings.decoder))
@@ -48,23 +48,23 @@ def with_absolute_paths(settings: Settings) -> Settings:
 
 
 def with_recommended_models(language: Language, settings: Settings) -> Settings:
-    """Models that a preset leaves open come from the language table.
+    """The settings with models that the preset leaves open taken from the language table.
 
     Raises:
         LlinkError: the table has none for this language.
     """
-    named = {}
+    updates = {}
     for part, recommended in (("encoder", language.encoder), ("decoder", language.decoder)):
         section = getattr(settings, part)
         if not section.model:
             if recommended is None:
                 raise LlinkError(f"no {part} is known to be good for {language.name}: give --{part}")
-            named[part] = section.model_copy(update={"model": recommended})
-    return settings.model_copy(update=named)
+            updates[part] = section.model_copy(update={"model": recommended})
+    return settings.model_copy(update=updates)
 
 
 def check(language: Language, settings: Settings) -> None:
-    """Refuse what cannot be trained: corpus, models, room on the cluster.
+    """Refuse what cannot be trained: corpus, models, resources of the cluster.
 
     Raises:
         LlinkError: what is missing, and how to give it.
@@ -75,7 +75,7 @@ def check(language: Language, settings: Settings) -> None:
         locate(model, part)
     cluster = settings.cluster
     require_capacity(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
-    # Loaded late by the processes that need them, hence looked at now.
+    # Loaded late by the processes that need them, hence checked now.
     if settings.encoder.model != EMBEDDED and settings.encoder.pooling is None:
         require_pooling(settings.encoder.model, settings.encoder.revision)
     if settings.decoder.model != EMBEDDED:
@@ -85,7 +85,7 @@ def check(language: Language, settings: Settings) -> None:
 
 
 def check_corpus(language: Language, settings: Settings) -> None:
-    """Refuse text that is not there, or that the models are not made for.
+    """Refuse a corpus that is missing or that does not suit the models.
 
     Raises:
         LlinkError: what is missing, and how to give it.

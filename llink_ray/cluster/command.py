@@ -17,7 +17,7 @@ from llink_ray.stopping import stoppable
 
 
 def quiet() -> None:
-    """Before anything imports the libraries underneath: no telemetry, no detours, our sentences alone."""
+    """Silence the libraries (telemetry, proxies for local addresses, warnings) before they are imported."""
     os.environ.update(no_proxy_variables())
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
@@ -26,9 +26,11 @@ def quiet() -> None:
 
 
 def assignments(flags: Mapping[str, Any], assigned: list[str] | None) -> list[str]:
-    """Flags that stand for a setting, as ``KEY=VALUE``, then those of ``--set``, which have the last word."""
-    given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    return [*given, *(assigned or [])]
+    """Flags of settings as ``KEY=VALUE``, then those of ``--set``, which take precedence."""
+    return [
+        *(f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None),
+        *(assigned or []),
+    ]
 
 
 def _say(text: str) -> None:
@@ -43,15 +45,21 @@ def carry_out(job: Callable[[], dict[str, Any]]) -> int:
     """
     with stoppable() as stop:
         try:
-            # Ray tells of lost workers on stdout, which is for the last line.
+            # Ray reports lost workers on stdout, which is for the last line.
             with redirect_stdout(sys.stderr), progress_output(_say):
                 document = job()
         except (Exception, KeyboardInterrupt) as error:
-            # Where a signal went to all processes, Ray dies beneath this one, and that is no failure.
+            # A signal to all processes also ends Ray; the errors that follow are no failure.
             if stop.number or isinstance(error, KeyboardInterrupt):
-                how = str(error) if isinstance(error, KeyboardInterrupt) else ""
-                print("\nstopped", *filter(None, [how or stop.hint]), sep="\n", file=sys.stderr, flush=True)
-                if stop.number:  # all is closed; an interpreter full of libraries takes seconds to go
+                resume = str(error) if isinstance(error, KeyboardInterrupt) else ""
+                print(
+                    "\nstopped",
+                    *filter(None, [resume or stop.hint]),
+                    sep="\n",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                if stop.number:  # all is closed; a normal exit takes seconds to unload the libraries
                     sys.stdout.flush()
                     os._exit(stop.exit_code)
                 return stop.exit_code

@@ -1,4 +1,4 @@
-"""Train and measure others as our run was, on the same text, and put them side by side."""
+"""Trains and measures baselines on the text of our run, and compares them with it."""
 
 from __future__ import annotations
 
@@ -39,69 +39,70 @@ class Comparison:
     """What the command line asked for."""
 
     request: Request
-    """Our run, where there is none yet; and where everything goes."""
+    """Of our run, where there is none yet; and where everything is written."""
     against: Sequence[str]
     """Names of baselines and ablations."""
     run: str | None = None
-    """Run directory of ours; nothing: it is trained first."""
+    """Our run directory; None: it is trained first."""
     judge: JudgeSettings | None = None
-    """Nothing: nobody judges."""
+    """None: no judge."""
 
 
-def compare(asked: Comparison) -> dict[str, Any]:
-    """Compare in each language in turn; finished parts are taken as they are. Returns the job's document.
+def compare(comparison: Comparison) -> dict[str, Any]:
+    """Compare in each language in turn; finished parts are reused. Returns the job's document.
 
     Raises:
-        LlinkError: what was asked is wrong.
-        JobFailed: a part could not be carried out; the same command goes on from there.
-        KeyboardInterrupt: stopped by the person; its text says how to go on.
+        LlinkError: the comparison is wrong.
+        JobFailed: a part failed; the same command resumes.
+        KeyboardInterrupt: stopped by the person; its text says how to resume.
     """
-    run = RunDir(Path(asked.run)) if asked.run else None
-    languages = requested_languages(asked.request, run)
-    if run is not None and languages != [find(run.asked()[0])]:
-        raise LlinkError(
-            f"run {run.path} teaches {find(run.asked()[0]).name}: leave out --lang, or name that one alone"
-        )
-    if run is not None and (asked.request.preset or asked.request.settings_file or asked.request.assignments):
-        raise LlinkError(
-            f"run {run.path} has its settings: leave out --preset, --settings, --set and the like"
-        )
-    output = Path(asked.request.output) if asked.request.output else default_output()
+    request, run = comparison.request, RunDir(Path(comparison.run)) if comparison.run else None
+    languages = requested_languages(request, run)
+    if run is not None:
+        code, settings = run.language_and_settings()
+        if languages != [find(code)]:
+            raise LlinkError(
+                f"run {run.path} teaches {find(code).name}: leave out --lang, or name that one alone"
+            )
+        if request.preset or request.settings_file or request.assignments:
+            raise LlinkError(
+                f"run {run.path} has its settings: leave out --preset, --settings, --set and the like"
+            )
+    output = Path(request.output) if request.output else default_output()
     check_output(output)
-    with connect(asked.request.address, output / "tmp"):
+    with connect(request.address, output / "tmp"):
         documents = []
         for language in languages:
             if run is not None:
                 folder = run.path / "comparison"
-                settings = run.asked()[1]
                 store = settings.features.directory or str((run.path.parent / "features").resolve())
-                ours = TrainingTask(find(run.asked()[0]), settings, run.path, store, None)
+                ours = TrainingTask(language, settings, run.path, store, None)
             else:
-                task = new_task(asked.request, language, None, output, alone=True)
+                task = new_task(request, language, None, output, alone=True)
                 folder = output / "comparisons" / f"{language.code}-{task.settings.preset}"
                 ours = replace(task, run_dir=folder / OURS, registry=None)
             with resumable(lambda: "what was done is kept: the same command goes on from there"):
-                documents.append(_compare_one(asked, ours, folder))
+                documents.append(_compare_one(comparison, ours, folder))
     return documents[0] if len(documents) == 1 else {"job": "evaluate", "runs": documents}
 
 
-def _compare_one(asked: Comparison, ours: TrainingTask, folder: Path) -> dict[str, Any]:
+def _compare_one(comparison: Comparison, ours: TrainingTask, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     others = {
         name: replace(ours, settings=settings_of(name, ours.settings), run_dir=folder / name, registry=None)
-        for name in asked.against
+        for name in comparison.against
         if name != BASE
     }
-    say(f"{ours.language.name}: {', '.join([OURS, *asked.against])} in {folder}")
+    say(f"{ours.language.name}: {', '.join([OURS, *comparison.against])} in {folder}")
     document = _trained(OURS, ours)
     own = _measured(OURS, document, ours)
     baselines = [own]
-    for name in asked.against:
+    for name in comparison.against:
         if name == BASE:
             baselines.append(_base(folder, ours, document, own))
         else:
             baselines.append(_measured(name, _trained(name, others[name]), others[name]))
-    summaries = _judged(asked.judge, own, baselines[1:], ours, folder) if asked.judge else {}
+    summaries = _judge_all(comparison.judge, own, baselines[1:], ours, folder) if comparison.judge else {}
     final = {
         "job": "evaluate",
         "language": ours.language.code,
@@ -114,7 +115,7 @@ def _compare_one(asked: Comparison, ours: TrainingTask, folder: Path) -> dict[st
         "seed": ours.settings.seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    judged_by = asked.judge.backend if asked.judge else ""
+    judged_by = comparison.judge.backend if comparison.judge else ""
     result = ComparisonResult(baselines, summaries, judged_by, _histories(ours, others))
     print_tables(result.tables())
     run = RunDir(folder)
@@ -192,7 +193,7 @@ def _untrained(settings: Settings, questions: list[tuple[str, str]], log: Path) 
     return given
 
 
-def _judged(
+def _judge_all(
     settings: JudgeSettings, own: Baseline, others: Sequence[Baseline], ours: TrainingTask, folder: Path
 ) -> dict[str, Summary]:
     meanings = {pair.foreign: pair.english for pair in RunDir(ours.run_dir).read_pairs("test")}
@@ -205,7 +206,7 @@ def _judged(
             cache=folder / "judge" / "cache",
             settings=settings,
             seed=ours.settings.seed,
-            tell=lambda told, name=other.name: say(f"judge, {OURS} against {name}: {told}"),  # type: ignore[misc]
+            tell=lambda line, name=other.name: say(f"judge, {OURS} against {name}: {line}"),  # type: ignore[misc]
         )
         found[other.name] = judged.summary
     return found

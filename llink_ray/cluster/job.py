@@ -1,4 +1,4 @@
-"""The training job between the command line and the runs: choose, check, connect, teach, tell."""
+"""The training job: from the command line's request to runs, in the order choose, check, connect, train."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Request:
 
 
 def say(text: str) -> None:
-    """Tell the person; stdout is for the last line."""
+    """Print to stderr; stdout is for the last line."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -55,14 +55,14 @@ def run(request: Request) -> dict[str, Any]:
     """Carry out a request; returns the JSON document that ends the job.
 
     Raises:
-        LlinkError: what was asked is wrong, found before any work where possible.
-        JobFailed: it could not be done.
-        KeyboardInterrupt: stopped by the person; its text says how to go on.
+        LlinkError: the request is wrong, found before any work where possible.
+        JobFailed: a run failed.
+        KeyboardInterrupt: stopped by the person; its text says how to resume.
     """
     resumed = RunDir(Path(request.resume)) if request.resume else None
     languages = requested_languages(request, resumed)
     if resumed is None:
-        # A first reading with any preset finds wrong files, keys and values before Ray is started.
+        # Resolving with any preset finds wrong files, keys and values before Ray is started.
         settings = configure.resolve(
             *configure.layers(request.preset or "tiny", request.settings_file, request.assignments)
         )
@@ -77,15 +77,15 @@ def run(request: Request) -> dict[str, Any]:
         alone = own and len(languages) == 1
         tasks = [new_task(request, language, resumed, output, alone) for language in languages]
         if request.check_only:
-            return _checked(tasks)
+            return _check_only(tasks)
         if len(tasks) == 1:
-            return _one(tasks[0])
+            return _run_one(tasks[0])
         return train_languages(tasks, say)
 
 
 def requested_languages(request: Request, resumed: RunDir | None) -> list[Language]:
     if resumed is not None and not request.languages:
-        return [find(resumed.asked()[0])]
+        return [find(resumed.language_and_settings()[0])]
     if request.languages.strip().casefold() == "all":
         names = phrasebook.languages()
     else:
@@ -103,7 +103,7 @@ def requested_languages(request: Request, resumed: RunDir | None) -> list[Langua
 
 
 def default_output() -> Path:
-    """``runs`` here; in a submitted job, whose folder goes away, a folder of the user's home."""
+    """``runs`` in the working directory; for a submitted job, whose directory is deleted, in the home."""
     submitted = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
     return Path.home() / "llink_ray" / "runs" if submitted else Path("runs")
 
@@ -112,7 +112,7 @@ def new_task(
     request: Request, language: Language, resumed: RunDir | None, output: Path, alone: bool
 ) -> TrainingTask:
     if resumed is not None:
-        _, stored = resumed.asked()
+        _, stored = resumed.language_and_settings()
         settings = stored
         if request.assignments or request.settings_file or request.preset:
             layers = configure.layers(
@@ -126,14 +126,14 @@ def new_task(
     else:
         name = request.preset
         if name is None:
-            name, why = _choice(language, request)
-            say(f"preset {name}: {why}")
+            name, reason = _choice(language, request)
+            say(f"preset {name}: {reason}")
         layers = configure.layers(name, request.settings_file, request.assignments)
         settings = with_absolute_paths(with_recommended_models(language, configure.resolve(*layers)))
         if alone:
             settings = _with_threads(settings)
-        path = _fresh(output, language, name)
-    check_corpus(language, settings)  # before anything is fetched for it
+        path = _new_path(output, language, name)
+    check_corpus(language, settings)  # before models are downloaded
     ensure(settings, say)
     check(language, settings)
     registry = (request.registry or str(output / "registry")) if request.publish else None
@@ -142,7 +142,7 @@ def new_task(
 
 
 def _with_threads(settings: Settings) -> Settings:
-    """One run on a Ray of its own may use every core, however little its workers ask for."""
+    """One run on a Ray of its own may use every core, however few its workers ask for."""
     cluster = settings.cluster
     if cluster.threads is not None or cluster.gpus_per_worker:
         return settings
@@ -165,8 +165,8 @@ def _choice(language: Language, request: Request) -> tuple[str, str]:
     )
 
 
-def _fresh(output: Path, language: Language, preset: str) -> Path:
-    """A run directory that does not exist yet."""
+def _new_path(output: Path, language: Language, preset: str) -> Path:
+    """Path of a new run directory."""
     stem = f"{language.code}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     return next(
         p for i in range(1, 1_000) if not (p := output / (stem if i == 1 else f"{stem}-{i}")).exists()
@@ -181,7 +181,7 @@ def _show(settings: Settings) -> None:
     )
 
 
-def _one(task: TrainingTask) -> dict[str, Any]:
+def _run_one(task: TrainingTask) -> dict[str, Any]:
     from llink_ray.evaluation.run_tables import print_metrics
 
     _show(task.settings)
@@ -194,31 +194,32 @@ def _one(task: TrainingTask) -> dict[str, Any]:
 
 
 def _samples(task: TrainingTask, count: int = 3) -> None:
-    """A few of the answers that were measured, so that a person sees what the figures mean."""
+    """Print a few of the measured answers, of different kinds."""
     run = RunDir(task.run_dir)
-    asked = run.read_json(run.path / "answers.json")
-    kinds = list(dict.fromkeys(a["kind"] for a in asked))
-    for place in range(min(count, len(kinds))):
-        kind = kinds[place * (len(kinds) - 1) // max(1, count - 1)]
-        answer = next(a for a in asked if a["kind"] == kind)
+    by_kind: dict[str, dict[str, str]] = {}
+    for answer in run.read_json(run.path / "answers.json"):
+        by_kind.setdefault(answer["kind"], answer)
+    kinds = list(by_kind)
+    for i in range(min(count, len(kinds))):
+        answer = by_kind[kinds[i * (len(kinds) - 1) // max(1, count - 1)]]
         given, known = answer["given"], answer["expected"]
         say(f"\n{answer['text']}\n  {answer['instruction']}  →  {given}    (known: {known})")
 
 
-def _checked(tasks: list[TrainingTask]) -> dict[str, Any]:
+def _check_only(tasks: list[TrainingTask]) -> dict[str, Any]:
     from llink_ray.corpus import prepare
     from llink_ray.evaluation.run_tables import print_metrics
 
-    found = []
+    documents = []
     for task in tasks:
         _show(task.settings)
         prepared = prepare(task.language, task.settings.corpus, task.settings.seed)
-        told = {
+        document = {
             "language": task.language.code,
             "preset": task.settings.preset,
             "corpus": prepared.account(),
             "corpus_hash": prepared.corpus_hash,
         }
-        print_metrics(told)
-        found.append(told)
-    return {"job": "check", "runs": found}
+        print_metrics(document)
+        documents.append(document)
+    return {"job": "check", "runs": documents}

@@ -1,4 +1,4 @@
-"""Several languages in one job: a run each, as many at a time as the cluster has room for."""
+"""Several languages in one job: one run each, as many at a time as the cluster has room for."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from llink_ray.stopping import resumable
 
 
 def train_languages(tasks: list[TrainingTask], say: PrintLine) -> dict[str, Any]:
-    """Carry out all tasks; the failure of one does not touch the others. Returns one document for all.
+    """Run all tasks; the failure of one does not affect the others. Returns one document for all.
 
     Raises:
         JobFailed: not one of them ended well.
         KeyboardInterrupt: stopped by the person; its text says how to go on with each.
     """
-    # The processes of a cluster stand in other folders than this one.
+    # Cluster processes have other working directories.
     tasks = [
         replace(task, run_dir=task.run_dir.absolute(), registry=_absolute(task.registry)) for task in tasks
     ]
@@ -33,20 +33,20 @@ def train_languages(tasks: list[TrainingTask], say: PrintLine) -> dict[str, Any]
         checkpoint_when_stopped(lambda: [task.run_dir for task in tasks], say),
         tail_logs({task.language.code: RunDir(task.run_dir).log for task in tasks}, say),
     ):
-        _spread(tasks, documents, failed, say)
+        _run_all(tasks, documents, failed, say)
     if not documents:
         raise JobFailed("; ".join(f"{f['language']}: {f['error']}" for f in failed))
     return {"job": "train", "runs": documents, "failed": failed}
 
 
 def how_to_go_on(task: TrainingTask) -> str:
-    """The command that goes on with a run; nothing where there is none to go on with, or it is done."""
+    """The command that resumes a run; empty where there is no run yet, or it is done."""
     run = RunDir(task.run_dir)
-    going = run.record.exists() and not run.document.exists()
-    return f"go on with: python jobs/train.py --resume {task.run_dir}" if going else ""
+    unfinished = run.record.exists() and not run.document.exists()
+    return f"go on with: python jobs/train.py --resume {task.run_dir}" if unfinished else ""
 
 
-def _spread(
+def _run_all(
     tasks: list[TrainingTask], documents: list[dict[str, Any]], failed: list[dict[str, Any]], say: PrintLine
 ) -> None:
     import ray
@@ -69,15 +69,15 @@ def _spread(
         try:
             document = ray.get(done)
         except Exception as error:
-            said = _said(error)
-            failed.append({"language": task.language.code, "run_dir": str(task.run_dir), "error": said})
-            say(f"{task.language.name} failed: {said}")
+            reason = _one_line(error)
+            failed.append({"language": task.language.code, "run_dir": str(task.run_dir), "error": reason})
+            say(f"{task.language.name} failed: {reason}")
         else:
             documents.append(document)
             print_metrics(document)
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """A run's failure as one line; its own sentence where it has one."""
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, LlinkError):
@@ -85,5 +85,5 @@ def _said(error: Exception) -> str:
     return ": ".join([type(cause).__name__, *str(cause).strip().splitlines()[:1]])
 
 
-def _absolute(place: str | None) -> str | None:
-    return place if place is None or "://" in place else str(Path(place).absolute())
+def _absolute(uri: str | None) -> str | None:
+    return uri if uri is None or "://" in uri else str(Path(uri).absolute())

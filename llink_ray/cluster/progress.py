@@ -1,4 +1,4 @@
-"""Progress of runs: what their workers write into the run's log, read by whoever waits for them."""
+"""Progress of runs: workers write it into the run's log, and the driver shows it from there."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def log_writer(path: Path) -> PrintLine:
 
 
 def say_and_log(run: RunDir, say: PrintLine) -> PrintLine:
-    """To a person, and into the run's log."""
+    """Print a line, and write it into the run's log."""
     write = log_writer(run.log)
 
-    def tell(line: str) -> None:
+    def both(line: str) -> None:
         say(line)
         write(line)
 
-    return tell
+    return both
 
 
 @contextmanager
 def show_progress(run: RunDir, steps: Mapping[str, int], say: PrintLine) -> Iterator[None]:
-    """Show what the workers of a run say until the block ends; a terminal gets a bar a stage besides."""
+    """Show what the workers of a run log until the block ends; a terminal also gets a bar for each stage."""
     if not sys.stderr.isatty():
         with tail_logs({"": run.log}, say):
             yield
@@ -58,79 +58,79 @@ def show_progress(run: RunDir, steps: Mapping[str, int], say: PrintLine) -> Iter
 
 @contextmanager
 def tail_logs(logs: Mapping[str, Path], say: PrintLine) -> Iterator[None]:
-    """Say every line that is written into logs in this block, behind the name that a log has here."""
-    places = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
+    """Print every line that is written into the logs in this block, prefixed with the log's name."""
+    offsets = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
 
-    def look() -> None:
+    def poll() -> None:
         for name, path in logs.items():
-            for line in _new_lines(path, places, name):
+            for line in _new_lines(path, offsets, name):
                 say(f"{name}: {line}" if name else line)
 
-    with _repeating(look):
+    with _repeating(poll):
         yield
 
 
-def _new_lines(path: Path, places: dict[str, int], name: str) -> list[str]:
-    """What stands behind the place reached so far, whole lines alone, without their times."""
+def _new_lines(path: Path, offsets: dict[str, int], name: str) -> list[str]:
+    """The complete lines behind the offset reached so far, without their times; moves the offset."""
     with suppress(OSError), path.open("rb") as log:
-        log.seek(places[name])
+        log.seek(offsets[name])
         content = log.read()
         whole = content[: content.rfind(b"\n") + 1]
-        places[name] += len(whole)
+        offsets[name] += len(whole)
         return [line.partition(" ")[2] for line in whole.decode("utf-8", "replace").splitlines()]
     return []
 
 
 @contextmanager
-def _repeating(look: Callable[[], None]) -> Iterator[None]:
-    """Call ``look`` now and then until the block ends, and once afterwards."""
-    over = threading.Event()
+def _repeating(poll: Callable[[], None]) -> Iterator[None]:
+    """Call ``poll`` regularly until the block ends, and once afterwards."""
+    ended = threading.Event()
 
     def watch() -> None:
-        while not over.wait(_EVERY):
-            look()
-        look()
+        while not ended.wait(_EVERY):
+            poll()
+        poll()
 
     thread = threading.Thread(target=watch, name="following", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()
 
 
-def _newest(path: Path, stage: str) -> dict[str, Any] | None:
+def _latest_record(path: Path, stage: str) -> dict[str, Any] | None:
     records = [r for r in history.read(path) if r.get("stage") == stage] if path.exists() else []
     return records[-1] if records else None
 
 
 @contextmanager
 def _bars(run: RunDir, steps: Mapping[str, int]) -> Iterator[PrintLine]:
-    """A bar for each stage; what is said about the steps themselves would say the same."""
+    """A bar for each stage; yields what prints other lines above them."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bars = {
-            s: progress.add_task(STAGES[s], total=n, told="", start=False, visible=False)
+            s: progress.add_task(STAGES[s], total=n, note="", start=False, visible=False)
             for s, n in steps.items()
         }
-        closing = progress.add_task("figures on held-out pairs", total=None, told="", visible=False)
+        closing = progress.add_task("figures on held-out pairs", total=None, note="", visible=False)
 
-        def look() -> None:
+        def poll() -> None:
             for stage, bar in bars.items():
-                record = _newest(run.history, stage)
+                record = _latest_record(run.history, stage)
                 if record is None:
                     continue
                 if not progress.tasks[bar].started:
                     progress.start_task(bar)
                 progress.update(
-                    bar, completed=record["step"], told=f"loss {record['loss']:.3f}", visible=True
+                    bar, completed=record["step"], note=f"loss {record['loss']:.3f}", visible=True
                 )
                 if record["step"] == steps[stage]:
                     progress.stop_task(bar)
@@ -140,6 +140,6 @@ def _bars(run: RunDir, steps: Mapping[str, int]) -> Iterator[PrintLine]:
             if not line.startswith(tuple(f"{name}: " for name in STAGES.values())):
                 progress.console.print(line, markup=False, highlight=False)
 
-        with _repeating(look):
+        with _repeating(poll):
             yield print_above
         progress.update(closing, visible=False)

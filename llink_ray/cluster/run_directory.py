@@ -129,15 +129,15 @@ class RunDir:
                 pairs.append(Pair(**fields, questions=questions))
         return pairs
 
-    def asked(self) -> tuple[str, Settings]:
+    def language_and_settings(self) -> tuple[str, Settings]:
         """Language code and settings that the run was started with.
 
         Raises:
             LlinkError: no run directory, or one of another version of this package.
         """
-        told = self.read_json(self.record)
+        record = self.read_json(self.record)
         try:
-            return told["language"], Settings.model_validate(told["settings"])
+            return record["language"], Settings.model_validate(record["settings"])
         except (KeyError, TypeError, ValueError):
             raise LlinkError(
                 f"{self.record} was written by another version of this package: start a new run"
@@ -149,18 +149,18 @@ class RunDir:
         Raises:
             LlinkError: names what differs.
         """
-        code, started = self.asked()  # settings that came later have their defaults
+        code, started = self.language_and_settings()  # settings that came later have their defaults
         if code != language:
             raise LlinkError(
                 f"run {self.path} teaches {code!r}, not {language!r}: name its own language, or "
                 "start a new run without --resume"
             )
-        mine, theirs = (_flat(asked.model_dump(mode="json")) for asked in (settings, started))
-        differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+        current, original = (_flat(tree.model_dump(mode="json")) for tree in (settings, started))
+        differing = sorted(k for k in current.keys() | original.keys() if current.get(k) != original.get(k))
         if differing:
             key = differing[0]
             raise LlinkError(
-                f"run {self.path} was started with {key} = {theirs.get(key)!r}, not {mine.get(key)!r}"
+                f"run {self.path} was started with {key} = {original.get(key)!r}, not {current.get(key)!r}"
                 f"{f' (and {len(differing) - 1} more differ)' if len(differing) > 1 else ''}: "
                 "resume without changing settings, or start a new run"
             )

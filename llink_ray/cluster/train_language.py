@@ -35,7 +35,7 @@ PrintLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What one run is asked to do."""
+    """What one run is to do."""
 
     language: Language
     settings: Settings
@@ -43,24 +43,24 @@ class TrainingTask:
     store: str
     """URI of the feature store."""
     registry: str | None
-    """Where to publish; nothing for not at all."""
+    """Where to publish; None for not at all."""
 
 
 def train_language(task: TrainingTask, say: PrintLine = lambda _: None) -> dict[str, Any]:
-    """Carry out (or go on with) a run; Ray is initialised already. Returns the job's JSON document.
+    """Start or resume a run; Ray is initialised already. Returns the job's JSON document.
 
     Raises:
-        LlinkError: what was asked is wrong.
-        JobFailed: it could not be carried out; the run can be resumed.
+        LlinkError: the task is wrong.
+        JobFailed: it failed; the run can be resumed.
     """
     run = RunDir(task.run_dir)
-    tell = say_and_log(run, say)
-    with progress_output(tell):
-        return _teach(task, run, tell, say)
+    log = say_and_log(run, say)
+    with progress_output(log):
+        return _train_language(task, run, log, say)
 
 
-def _teach(task: TrainingTask, run: RunDir, say: PrintLine, follow: PrintLine) -> dict[str, Any]:
-    """``say`` goes into the run's log as well, which ``follow`` is told of while the workers write it."""
+def _train_language(task: TrainingTask, run: RunDir, say: PrintLine, follow: PrintLine) -> dict[str, Any]:
+    """``say`` also writes into the run's log; ``follow`` gets the lines that the workers write into it."""
     started, settings = time.monotonic(), task.settings
     fresh = not run.path.exists()
     workers, forwards = settings.cluster.num_workers, 0
@@ -73,7 +73,7 @@ def _teach(task: TrainingTask, run: RunDir, say: PrintLine, follow: PrintLine) -
         if not _measured(run):
             config, forwards = extract_run(run, task, record, say)
     except LlinkError:
-        if fresh:  # nothing was done that another start would not find in the feature store
+        if fresh:  # all that was done is in the feature store
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     if not _measured(run):
@@ -81,7 +81,7 @@ def _teach(task: TrainingTask, run: RunDir, say: PrintLine, follow: PrintLine) -
         steps = {"a": settings.stage_a.planned_steps(record["corpus"]["train"]), "b": settings.stage_b.steps}
         with show_progress(run, steps, follow), checkpoint_when_stopped(lambda: [run.path], follow):
             run_ray_train(run, settings, config)
-    return _close(task, run, record, forwards, time.monotonic() - started, fresh)
+    return _write_document(task, run, record, forwards, time.monotonic() - started, fresh)
 
 
 def _measured(run: RunDir) -> bool:
@@ -91,18 +91,18 @@ def _measured(run: RunDir) -> bool:
 def extract_run(
     run: RunDir, task: TrainingTask, record: Mapping[str, Any], say: PrintLine
 ) -> tuple[dict[str, Any], int]:
-    """What the workers are told, and the forwards of frozen models that it took."""
+    """Extract a run's features; returns the workers' config and the forwards of frozen models spent."""
     settings, cluster = task.settings, task.settings.cluster
     require_capacity(cluster.num_workers, cluster.cpus_per_worker, cluster.gpus_per_worker)
     specs = _specs(run, settings, record["fingerprints"])
     say(f"features: {', '.join(f'{len(spec.texts)} {name}' for name, spec in specs.items())} texts")
-    found = extract(
+    result = extract(
         task.store,
         specs.values(),
         batch_tokens=settings.features.batch_tokens,
         gpus_per_task=cluster.gpus_per_worker,
     )
-    features = {name: found.features[spec.key] for name, spec in specs.items()}
+    features = {name: result.features[spec.key] for name, spec in specs.items()}
     width, tokens = features["english"].dim, features["foreign"].tokens
     settings.slots.check_width(width)
     config = {
@@ -114,21 +114,21 @@ def extract_run(
         "trained": run.draft.is_dir(),
         "measured": True,
     }
-    return config, found.forwards
+    return config, result.forwards
 
 
 def prepare_run(run: RunDir, task: TrainingTask, say: PrintLine) -> dict[str, Any]:
-    """The run's record; the corpus is read once, a resumed run takes the pairs that were kept."""
+    """The run's record. The corpus is read once; a resumed run takes the pairs that were kept."""
     settings, language = task.settings, task.language
-    prints = {
+    fingerprints = {
         "encoder": fingerprint(settings.encoder.model, settings.encoder.revision, "encoder"),
         "decoder": fingerprint(settings.decoder.model, settings.decoder.revision, "decoder"),
     }
     if run.record.exists():
         run.check_same(language.code, settings)
         record: dict[str, Any] = run.read_json(run.record)
-        for part, found in prints.items():
-            if record["fingerprints"][part] != found:
+        for part, current in fingerprints.items():
+            if record["fingerprints"][part] != current:
                 raise LlinkError(
                     f"the {part} of run {run.path} has changed since it was started: put the old files back, "
                     "or start a new run without --resume"
@@ -148,7 +148,7 @@ def prepare_run(run: RunDir, task: TrainingTask, say: PrintLine) -> dict[str, An
         "language": language.code,
         "language_name": language.name,
         "settings": settings.model_dump(mode="json"),
-        "fingerprints": prints,
+        "fingerprints": fingerprints,
         "corpus_hash": prepared.corpus_hash,
         "corpus": prepared.account(),
         "normalisation": VERSION,
@@ -186,8 +186,8 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
 
 
 def _published(task: TrainingTask, run: RunDir, fresh: bool) -> str | None:
-    """Version that the bundle has in the registry; a run that is gone on with may have published it."""
-    # What reads English must not answer for the language.
+    """Version of the bundle in the registry; a resumed run may have published it before."""
+    # A bundle that reads English must not serve the language.
     if task.registry is None or task.settings.stage_b.source == "english":
         return None
     try:
@@ -203,7 +203,7 @@ def _published(task: TrainingTask, run: RunDir, fresh: bool) -> str | None:
         ) from error
 
 
-def _close(
+def _write_document(
     task: TrainingTask, run: RunDir, record: dict[str, Any], forwards: int, seconds: float, fresh: bool
 ) -> dict[str, Any]:
     from llink_ray.evaluation.report import write_report

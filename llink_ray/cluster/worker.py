@@ -66,7 +66,7 @@ class TrainingWorker:
         self.features = {
             name: FeatureStore(config["store"]).open(key) for name, key in config["features"].items()
         }
-        self.language = find(self.dir.asked()[0])
+        self.language = find(self.dir.language_and_settings()[0])
         self.token_dim: int = config["token_dim"]
         cluster = self.settings.cluster
         torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))

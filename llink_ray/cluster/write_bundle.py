@@ -46,15 +46,15 @@ def measure_and_write_bundle(
     weights = run.draft
     unmeasured = write_bundle(run.path / "unmeasured", info, lambda to: _fill(to, weights, info, {}))
     encoder, decoder = settings.encoder.model, settings.decoder.model
-    taught = load(unmeasured, str(device), encoder, decoder)
+    pipeline = load(unmeasured, str(device), encoder, decoder)
     trained, pairs = [*run.read_pairs("train"), *run.read_pairs("validation")], run.read_pairs("test")
     unseen = run.read_pairs(UNSEEN)
     teacher = features["english"].vectors[np.arange(len(trained), len(features["english"]))]
     raw = features["raw"].vectors[np.arange(len(features["raw"]))]
-    own = min(len(pairs), settings.evaluation.retrieval_pairs)  # rows of the test pairs; the unseen follow
-    metrics, answers = measure(taught, pairs, teacher[:own], raw[:own])
+    count = min(len(pairs), settings.evaluation.retrieval_pairs)  # rows of the test pairs; the unseen follow
+    metrics, answers = measure(pipeline, pairs, teacher[:count], raw[:count])
     if unseen:
-        metrics["unseen"] = measure_unseen(taught, unseen, teacher[own:], raw[own:])
+        metrics["unseen"] = measure_unseen(pipeline, unseen, teacher[count:], raw[count:])
     kept = [{"text": text, **asdict(answer)} for text, answer in answers]
     run.write_json(run.path / "answers.json", kept)
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from llink_ray.errors import JobFailed
-from llink_ray.features.frozen import (
-    FrozenDecoder,
-    FrozenEncoder,
-    FrozenModel,
-    Loader,
-    ModelHolder,
-    load_model,
-)
+from llink_ray.features.frozen import Loader, ModelHolder, load_model
 from llink_ray.features.spec import FeatureSpec, Shard, What
 from llink_ray.features.store import Features, FeatureStore
 from llink_ray.progress import Progress, track
@@ -27,10 +20,13 @@ from llink_ray.progress import Progress, track
 if TYPE_CHECKING:
     import torch
 
+Work = Counter[str]
+"""Numbers of ``texts`` and ``letters``."""
+
 
 @dataclass(frozen=True)
 class ExtractionResult:
-    """Features by key, and how many model forwards this run spent on them."""
+    """Features by key, and the model forwards that this run spent on them."""
 
     features: dict[str, Features]
     forwards: int
@@ -54,17 +50,17 @@ def extract(
         JobFailed: a model gave values that cannot be stored, or the store cannot be written.
     """
     store = FeatureStore(store_uri)
-    wanted = distinct(specs)
-    work = [shard for spec in wanted for shard in store.missing(spec)]
+    unique = distinct(specs)
+    shards = [shard for spec in unique for shard in store.missing(spec)]
     holder = ModelHolder(load, device)
     forwards = 0
-    with ExtractionProgress(work) as counting:
-        for shard in work:
-            counting.begin(shard)
+    with ExtractionProgress(shards) as progress:
+        for shard in shards:
+            progress.start(shard)
             for batch in compute_batches(store, shard, holder.get(shard), batch_tokens):
-                counting.done(shard, batch)
+                progress.update(shard, batch)
                 forwards += 1
-    return ExtractionResult({spec.key: store.finish(spec) for spec in wanted}, forwards)
+    return ExtractionResult({spec.key: store.finish(spec) for spec in unique}, forwards)
 
 
 def distinct(specs: Iterable[FeatureSpec]) -> list[FeatureSpec]:
@@ -72,68 +68,46 @@ def distinct(specs: Iterable[FeatureSpec]) -> list[FeatureSpec]:
     return list({spec.key: spec for spec in specs}.values())
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one forward has done."""
+class ExtractionProgress(ExitStack):
+    """Progress over shards, by kind of features: a decoder is far slower than an encoder."""
 
-    texts: int
-    letters: int
+    def __init__(self, shards: Iterable[Shard]) -> None:
+        super().__init__()
+        self._total: dict[What, Work] = {}
+        for shard in shards:
+            self._total[shard.what] = self._total.get(shard.what, Work()) + _work(shard.texts)
+        self._done: dict[What, Work] = {}
+        self._progress: dict[What, Progress] = {}
 
-
-class ExtractionProgress:
-    """Progress over shards, told by what is computed: a decoder is slower than an encoder by far."""
-
-    def __init__(self, work: Iterable[Shard]) -> None:
-        self._all: dict[What, Batch] = {}
-        for shard in work:
-            self._all[shard.what] = _sum(self._all.get(shard.what), _size(shard.texts))
-        self._done: dict[What, Batch] = {}
-        self._told: dict[What, Progress] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> ExtractionProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def begin(self, shard: Shard) -> None:
+    def start(self, shard: Shard) -> None:
         """The first shard of its kind starts the clock."""
-        if shard.what not in self._told:
-            progress = track(f"{shard.what} features", "texts", self._all[shard.what].texts)
-            self._told[shard.what] = self._stack.enter_context(progress)
+        if shard.what not in self._progress:
+            progress = track(f"{shard.what} features", "texts", self._total[shard.what]["texts"])
+            self._progress[shard.what] = self.enter_context(progress)
 
-    def done(self, shard: Shard, batch: Batch) -> None:
-        """One forward more; what is left is estimated by letters, since the longest texts come first."""
-        done, of = _sum(self._done.get(shard.what), batch), self._all[shard.what]
+    def update(self, shard: Shard, batch: Work) -> None:
+        """One forward more; the time left is estimated by letters, since the longest texts come first."""
+        done, total = self._done.get(shard.what, Work()) + batch, self._total[shard.what]
         self._done[shard.what] = done
-        self._told[shard.what].update(done.texts, (done.letters, of.letters))
-        if done.texts == of.texts:
-            self._told[shard.what].close()
+        self._progress[shard.what].update(done["texts"], (done["letters"], total["letters"]))
+        if done["texts"] == total["texts"]:
+            self._progress[shard.what].close()
 
 
-def _size(texts: Sequence[str]) -> Batch:
-    return Batch(len(texts), sum(map(len, texts)))
+def _work(texts: Sequence[str]) -> Work:
+    return Work(texts=len(texts), letters=sum(map(len, texts)))
 
 
-def _sum(one: Batch | None, other: Batch) -> Batch:
-    return Batch(one.texts + other.texts, one.letters + other.letters) if one else other
-
-
-def compute_shard(store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int) -> int:
-    """As :func:`compute_batches`, at once; model forwards spent."""
+def compute_shard(store: FeatureStore, shard: Shard, model: Any, batch_tokens: int) -> int:
+    """As :func:`compute_batches`, at once; returns the model forwards spent."""
     return sum(1 for _ in compute_batches(store, shard, model, batch_tokens))
 
 
-def compute_batches(
-    store: FeatureStore, shard: Shard, model: FrozenModel, batch_tokens: int
-) -> Iterator[Batch]:
-    """Run the model over the texts of one shard and store the result, which is there at the end.
+def compute_batches(store: FeatureStore, shard: Shard, model: Any, batch_tokens: int) -> Iterator[Work]:
+    """Run the model over the texts of one shard and, at the end, store the result.
 
     Yields:
-        What each forward has done.
+        The work of each forward.
 
     Raises:
         JobFailed: values that are not finite, or that float16 cannot hold; or the store is full.
@@ -141,14 +115,13 @@ def compute_batches(
     texts = list(shard.texts)
     vectors: list[npt.NDArray[Any]] = [np.empty(0)] * len(texts)
     states: list[npt.NDArray[Any]] = [np.empty(0)] * len(texts)
-    groups = batches(model.token_counts(texts), batch_tokens)
-    for group in groups:
+    for group in batches(model.token_counts(texts), batch_tokens):
         rows, ragged = _forward(shard, model, [texts[i] for i in group])
-        for place, i in enumerate(group):  # back to the order of the texts
-            vectors[i] = rows[place]
+        for position, i in enumerate(group):  # back to the order of the texts
+            vectors[i] = rows[position]
             if ragged:
-                states[i] = ragged[place]
-        yield _size([texts[i] for i in group])
+                states[i] = ragged[position]
+        yield _work([texts[i] for i in group])
     arrays = {"vectors": np.stack(vectors)}  # (n, d)
     if shard.what == "encoder+tokens":
         arrays["tokens"] = np.concatenate(states)  # (sum T, d)
@@ -156,22 +129,19 @@ def compute_batches(
     store.write(shard, arrays)
 
 
-def _forward(
-    shard: Shard, model: FrozenModel, batch: list[str]
-) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
-    """Vectors (B, d) and, where wanted, token states (T_i, d) of each text."""
+def _forward(shard: Shard, model: Any, batch: list[str]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
+    """Vectors (B, d) and, for ``encoder+tokens``, token states (T_i, d) of each text."""
     if shard.what == "teacher":
-        return _finite(_array(cast(FrozenDecoder, model).teacher_states(batch)), shard), []
+        return _finite(_array(model.teacher_states(batch)), shard), []
     with_tokens = shard.what == "encoder+tokens"
-    encoded = cast(FrozenEncoder, model).encode(batch, with_tokens)
+    encoded = model.encode(batch, with_tokens)
     vectors = _finite(_array(encoded.vectors), shard)  # (B, d)
     if not with_tokens:
         return vectors, []
-    tokens = _array(cast("torch.Tensor", encoded.tokens))  # (B, T, d)
-    mask = cast("torch.Tensor", encoded.mask).bool().cpu().numpy()  # (B, T)
+    tokens, mask = _array(encoded.tokens), encoded.mask.bool().cpu().numpy()  # (B, T, d), (B, T)
     with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which _finite reports
-        kept = [states[there].astype(shard.state_dtype) for states, there in zip(tokens, mask, strict=True)]
-    return vectors, [_finite(states, shard) for states in kept]
+        states = [row[present].astype(shard.state_dtype) for row, present in zip(tokens, mask, strict=True)]
+    return vectors, [_finite(values, shard) for values in states]
 
 
 def batches(counts: Sequence[int], batch_tokens: int) -> list[list[int]]:

@@ -1,63 +1,30 @@
-"""The frozen models as extraction sees them, and how one is had when there is work for it."""
+"""Loading the frozen models for extraction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Any, cast
 
 from llink_ray.errors import JobFailed
 from llink_ray.features.spec import Dtype, ModelSettings, Shard, What
 from llink_ray.settings import DecoderSettings, EncoderSettings
 
-if TYPE_CHECKING:
-    import torch
+Loader = Callable[[What, ModelSettings, str, Dtype], Any]
+"""(kind of features, model settings, torch device, dtype) -> ``Encoder`` or ``Decoder``, or one like it."""
 
 
-class _Encoded(Protocol):
-    vectors: torch.Tensor  # (B, d)
-    tokens: torch.Tensor | None  # (B, T, d)
-    mask: torch.Tensor | None  # (B, T) bool
-
-
-class FrozenModel(Protocol):
-    """What encoder and decoder have in common here."""
-
-    fingerprint: str
-
-    def token_counts(self, texts: list[str]) -> list[int]:
-        """Tokens the model would read of each text."""
-
-
-class FrozenEncoder(FrozenModel, Protocol):
-    """Text to sentence vectors and token states."""
-
-    def encode(self, texts: list[str], with_tokens: bool) -> _Encoded:
-        """One forward."""
-
-
-class FrozenDecoder(FrozenModel, Protocol):
-    """Text to teacher states."""
-
-    def teacher_states(self, texts: list[str]) -> torch.Tensor:
-        """One forward: (B, d)."""
-
-
-Loader = Callable[[What, ModelSettings, str, Dtype], FrozenModel]
-"""Builds the model for a kind of features, from its settings, on a torch device, in a dtype."""
-
-
-def load_model(what: What, settings: ModelSettings, device: str, dtype: Dtype = "float32") -> FrozenModel:
-    """The real models, imported only when there is something to compute."""
+def load_model(what: What, settings: ModelSettings, device: str, dtype: Dtype = "float32") -> Any:
+    """The :data:`Loader` of the real models, which are imported only when there is something to compute."""
     import torch
 
     weights: torch.dtype = getattr(torch, dtype)
     if what == "teacher":
         from llink_ray.models.decoder import Decoder
 
-        return cast(FrozenModel, Decoder.load(cast(DecoderSettings, settings), device, weights))
+        return Decoder.load(cast(DecoderSettings, settings), device, weights)
     from llink_ray.models.encoder import Encoder
 
-    return cast(FrozenModel, Encoder.load(cast(EncoderSettings, settings), device, weights))
+    return Encoder.load(cast(EncoderSettings, settings), device, weights)
 
 
 class ModelHolder:
@@ -66,17 +33,17 @@ class ModelHolder:
     def __init__(self, load: Loader, device: str) -> None:
         self._load, self._device = load, device
         self._kind: tuple[bool, ModelSettings, Dtype] | None = None
-        self._model: FrozenModel | None = None
+        self._model: Any = None
 
-    def get(self, shard: Shard) -> FrozenModel:
+    def get(self, shard: Shard) -> Any:
         """The model of a shard.
 
         Raises:
             JobFailed: it is not the model that the features are named after.
         """
         kind = (shard.what == "teacher", shard.model, shard.dtype)
-        if self._model is None or kind != self._kind:
-            self._model = None  # let go of the one before first
+        if kind != self._kind:
+            self._model = None  # frees its memory before the next is loaded
             self._model = self._load(shard.what, shard.model, self._device, shard.dtype)
             self._kind = kind
         if self._model.fingerprint != shard.fingerprint:

@@ -1,4 +1,4 @@
-"""What Stage A learns from: features of N training pairs, in memory or on the disk."""
+"""Stage A's data: features of N training pairs, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from llink_ray.features import ShardedRows
 
 
 class Rows(Protocol):
-    """N vectors, had by their places: a tensor, or :class:`MappedRows`."""
+    """N vectors, read by row: a tensor, or one of the classes below."""
 
     def __len__(self) -> int:
         """N."""
 
     def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
-        """(n, d) of n places."""
+        """(n, d) of n rows."""
 
 
 class MappedRows:
-    """The first N vectors of stored features: read off the disk batch by batch, which the processes of a
-    machine share, where a tensor would be a copy in each."""
+    """The first N vectors of stored features, memory-mapped: the processes of a machine share them, where a
+    tensor would be a copy in each."""
 
     def __init__(self, vectors: ShardedRows, count: int) -> None:
         self._vectors, self._count = vectors, count
@@ -35,7 +35,7 @@ class MappedRows:
 
 
 class JoinedRows:
-    """Rows of two sets, one behind the other."""
+    """Rows of two sets, the second after the first."""
 
     def __init__(self, first: Rows, second: Rows) -> None:
         self._first, self._second = first, second
@@ -52,7 +52,7 @@ class JoinedRows:
 
 
 class ShiftedRows:
-    """Rows x of one distribution moved onto another: ``x * scale + shift``."""
+    """Rows x moved onto another distribution: ``x * scale + shift``."""
 
     def __init__(self, rows: Rows, scale: torch.Tensor, shift: torch.Tensor) -> None:
         self._rows, self._scale, self._shift = rows, scale, shift
@@ -75,15 +75,14 @@ class AlignmentData:
     sentences: torch.Tensor
     """(N,) the same number for the same English sentence: such rows are no negatives of each other."""
     pairs: int = 0
-    """Pairs that the rows come from; 0 where each row is one."""
+    """Pairs that the rows come from; 0 where each row is a pair."""
 
     def with_english(self, english: Rows) -> AlignmentData:
         """The same pairs twice: with their foreign side, and with ``english`` (N, d_enc) in its place.
 
-        A multilingual encoder keeps meaning and language apart only roughly: most of what a language adds is
-        one shift of all its vectors. So what it says of English, moved onto the mean and spread of the
-        foreign text, shows the projector the same map from other sides, on which it has to find its way in
-        text of another kind (docs/experiments.md).
+        Most of what a language adds to a multilingual encoder's vectors is one shift of all of them. So the
+        vectors of the English side, moved onto the mean and spread of the foreign ones, are further training
+        data for the same map, which helps most on text of another kind (docs/experiments.md).
         """
         mean, spread = moments(self.foreign)
         english_mean, english_spread = moments(english)

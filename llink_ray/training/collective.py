@@ -1,4 +1,4 @@
-"""What the stages need of several workers; with one worker, or none, everything is local."""
+"""Collective operations of the stages' workers; with one worker everything is local."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
-def _sent(tensor: torch.Tensor) -> torch.Tensor:
-    """``tensor`` where the workers' channel takes it: NCCL carries nothing that lies in host memory."""
+def _sendable(tensor: torch.Tensor) -> torch.Tensor:
+    """``tensor`` on a device that the backend can send from: NCCL sends nothing from host memory."""
     return (tensor.cuda() if dist.get_backend() == "nccl" else tensor).contiguous()
 
 
 def gather(local: torch.Tensor) -> torch.Tensor:
-    """Rows of all workers in rank order, each with as many as it has; gradients flow into this worker's only.
+    """Rows of all workers in rank order, any number from each; gradients flow into this worker's only.
 
     Each worker then computes the loss of the *whole* batch, and the gradients of the workers add up
     (``sum``, not mean) to the gradient that one worker with all rows would have.
@@ -32,22 +32,22 @@ def gather(local: torch.Tensor) -> torch.Tensor:
     counts = row_counts(len(local))
     padded = local.new_zeros(max(counts), *local.shape[1:])
     padded[: len(local)] = local.detach()
-    mine = _sent(padded)
-    parts = [torch.empty_like(mine) for _ in range(workers)]
-    dist.all_gather(parts, mine)
+    sent = _sendable(padded)
+    parts = [torch.empty_like(sent) for _ in range(workers)]
+    dist.all_gather(parts, sent)
     parts = [part[:count].to(local.device) for part, count in zip(parts, counts, strict=True)]
     parts[rank] = local
     return torch.cat(parts)
 
 
 def row_counts(count: int) -> list[int]:
-    """How many rows each worker has, in rank order; this one has ``count``."""
+    """Number of rows of each worker, in rank order; this one has ``count``."""
     workers = world()[1]
     if workers == 1:
         return [count]
-    mine = _sent(torch.tensor([count]))
-    parts = [torch.empty_like(mine) for _ in range(workers)]
-    dist.all_gather(parts, mine)
+    sent = _sendable(torch.tensor([count]))
+    parts = [torch.empty_like(sent) for _ in range(workers)]
+    dist.all_gather(parts, sent)
     return [int(part) for part in parts]
 
 
@@ -56,18 +56,18 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
     if world()[1] == 1:
         return
     grads = [p.grad for p in parameters if p.grad is not None]
-    flat = _sent(torch.cat([g.flatten() for g in grads]))
+    flat = _sendable(torch.cat([g.flatten() for g in grads]))
     dist.all_reduce(flat)
     for grad, total in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
         grad.copy_(total.view_as(grad))
 
 
 def broadcast_from_first(tensors: Iterable[torch.Tensor]) -> None:
-    """Give every worker the first worker's values, in place: arithmetic may differ between machines."""
+    """Overwrite every worker's values with the first worker's: arithmetic may differ between machines."""
     if world()[1] == 1:
         return
     for tensor in tensors:
-        sent = _sent(tensor.detach().clone())
+        sent = _sendable(tensor.detach().clone())
         dist.broadcast(sent, 0)
         tensor.data.copy_(sent.to(tensor.device))
 
@@ -77,7 +77,7 @@ def mean_over_workers(values: dict[str, float]) -> dict[str, float]:
     workers = world()[1]
     if workers == 1:
         return values
-    packed = _sent(torch.tensor(list(values.values()), dtype=torch.float64))
+    packed = _sendable(torch.tensor(list(values.values()), dtype=torch.float64))
     dist.all_reduce(packed)
     return dict(zip(values, (packed / workers).tolist(), strict=True))
 

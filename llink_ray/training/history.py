@@ -1,8 +1,9 @@
-"""``history.jsonl``: what a run reported while it trained, one JSON object a line.
+"""``history.jsonl``: figures of a run by step, one JSON object a line.
 
-A record has ``stage`` (``a`` or ``b``), ``step``, and figures: ``loss``, ``learning_rate``, parts such as
-``loss/contrastive``, and ``validation/r1``, ``validation/loss`` … where the run looked at held-out pairs.
-One process writes; a kill may tear the last line, never an earlier one.
+A record has ``stage`` (``a`` or ``b``), ``step``, and figures: ``loss``, its parts (``loss/contrastive`` …),
+``learning_rate``, ``gradient_norm``, ``throughput/…`` and ``memory/…`` (:mod:`llink_ray.training.telemetry`),
+and after an evaluation ``validation/…``. One process writes; a kill may truncate the last line, never an
+earlier one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ NAME = "history.jsonl"
 
 
 def _plain(value: object) -> object:
-    """Python numbers of numpy and torch scalars; None for what JSON has no number for."""
+    """Python numbers of numpy and torch scalars; None for NaN and infinity, which JSON lacks."""
     item = getattr(value, "item", None)
     if callable(item):
         value = item()
@@ -44,15 +45,15 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one flat record; the folder is made and a torn last line put right where need be."""
+    """Append one flat record; creates the folder and repairs a truncated last line if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _mend(path)
+    _repair(path)
     with path.open("ab") as file:
         file.write(_line(record))
 
 
-def _mend(path: Path) -> None:
-    """Cut a torn last line off, or end it where only its line break was lost."""
+def _repair(path: Path) -> None:
+    """Remove a truncated last line, or end it where only its line break is missing."""
     if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb") as file:
@@ -69,7 +70,7 @@ def _mend(path: Path) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All records in order; none where there is no file. A torn last line is left out.
+    """All records in order; none where there is no file. A truncated last line is left out.
 
     Raises LlinkError, with the line, for a broken line anywhere else.
     """
@@ -87,9 +88,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def rewind(path: Path, stage: str, step: int) -> list[dict[str, Any]]:
-    """Forget what came after ``step`` of ``stage``, later stages included, and return what is left.
+    """Remove records after ``step`` of ``stage``, later stages included, and return the others.
 
-    A resumed run repeats those steps, so it would report them twice. The file is replaced as a whole.
+    A resumed run repeats those steps and would report them twice. The file is replaced as a whole.
     """
     records = read(path)
     kept = [r for r in records if (str(r.get("stage", "")), int(r.get("step", 0))) <= (stage, step)]

@@ -17,10 +17,10 @@ def contrastive(
 ) -> torch.Tensor:
     """InfoNCE of one direction: row i of ``queries`` (B, d) belongs to row i of ``keys`` (B, d).
 
-    ``own`` (B,) names the sentence behind each row; a row's own sentence is never its negative, neither
+    ``own`` (B,) identifies the sentence of each row; a row's own sentence is never its negative, neither
     elsewhere in the batch nor in ``negatives`` (Q, d), whose sentences are ``negative_ids`` (Q,). Of the
-    latter each row takes its own ``hardest`` by cosine. They are many, stay, and come with unit length, so
-    that they are not normalised anew at every step. Returns the mean over rows.
+    latter each row takes its ``hardest`` by cosine. They have unit length already, so that many of them
+    need not be normalised at every step. Returns the mean over rows.
     """
     queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
     logits = queries @ keys.T / temperature  # (B, B)
@@ -92,9 +92,9 @@ def bag_of_words(
         beyond = torch.arange(logits.shape[1], device=logits.device) >= slot_counts[:, None]  # (B, K)
         logits = logits.masked_fill(beyond[..., None], float("-inf"))
     together = torch.logsumexp(logits, dim=1).log_softmax(-1)  # (B, V)
-    said = together.gather(1, words.clamp(min=0))  # (B, W)
+    log_probabilities = together.gather(1, words.clamp(min=0))  # (B, W)
     present = words >= 0
-    return -(said * present).sum(-1) / present.sum(-1).clamp(min=1)
+    return -(log_probabilities * present).sum(-1) / present.sum(-1).clamp(min=1)
 
 
 def words_in_order(
@@ -111,5 +111,5 @@ def words_in_order(
     counts = present.sum(-1, keepdim=True).clamp(min=1)  # (B, 1)
     part = torch.arange(places, device=words.device) * slots // counts  # (B, W)
     rows = torch.arange(len(words), device=words.device)[:, None]
-    said = logits.log_softmax(-1)[rows, part.clamp(max=slots - 1), words.clamp(min=0)]  # (B, W)
-    return -(said * present).sum(-1) / counts[:, 0]
+    log_probabilities = logits.log_softmax(-1)[rows, part.clamp(max=slots - 1), words.clamp(min=0)]  # (B, W)
+    return -(log_probabilities * present).sum(-1) / counts[:, 0]

@@ -23,7 +23,7 @@ class NegativeQueue:
         self.vectors[place], self.ids[place] = vectors.to(self.vectors), ids.to(self.ids)
         self.written += len(ids)
 
-    def held(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def contents(self) -> tuple[torch.Tensor, torch.Tensor]:
         """What is there so far: (n, d) and (n,)."""
         count = min(int(self.written), len(self.ids))
         return self.vectors[:count], self.ids[:count]

@@ -228,10 +228,10 @@ class StageA:
             )
         else:
             forth = losses.contrastive(
-                projected, teacher, own, temperature, *self.teachers.held(), hardest=s.hard_negatives
+                projected, teacher, own, temperature, *self.teachers.contents(), hardest=s.hard_negatives
             )
         back = losses.contrastive(
-            teacher, projected, own, temperature, *self.projections.held(), hardest=s.hard_negatives
+            teacher, projected, own, temperature, *self.projections.contents(), hardest=s.hard_negatives
         )
         return {
             "contrastive": (forth + back) / 2,

@@ -105,29 +105,31 @@ def test_a_small_corpus_still_makes_a_batch(size: int, count: int, workers: int)
 
 def test_queue_keeps_the_newest() -> None:
     queue = NegativeQueue(5, 2)
-    assert len(queue.held()[0]) == len(queue.held()[1]) == 0
+    assert len(queue.contents()[0]) == len(queue.contents()[1]) == 0
     for start in (0, 3, 6, 9):
         ids = torch.arange(start, start + 3)
         queue.push(torch.stack([ids, -ids], dim=1).float(), ids)
-        vectors, held = queue.held()
-        assert sorted(held.tolist()) == list(range(max(0, start - 2), start + 3))
-        assert torch.equal(vectors, torch.stack([held, -held], dim=1).float())  # each with its own name
+        vectors, contents = queue.contents()
+        assert sorted(contents.tolist()) == list(range(max(0, start - 2), start + 3))
+        assert torch.equal(
+            vectors, torch.stack([contents, -contents], dim=1).float()
+        )  # each with its own name
 
 
 def test_queue_smaller_than_a_batch_and_no_queue() -> None:
     small = NegativeQueue(2, 1)
     small.push(torch.arange(5.0)[:, None], torch.arange(5))
-    assert sorted(small.held()[1].tolist()) == [3, 4]
-    assert torch.equal(small.held()[0][:, 0], small.held()[1].float())
+    assert sorted(small.contents()[1].tolist()) == [3, 4]
+    assert torch.equal(small.contents()[0][:, 0], small.contents()[1].float())
     none = NegativeQueue(0, 1)
     none.push(torch.ones(3, 1), torch.arange(3))
-    assert none.held()[0].shape == (0, 1)
+    assert none.contents()[0].shape == (0, 1)
 
 
 def test_queue_takes_no_gradient() -> None:
     queue = NegativeQueue(4, 2)
     queue.push(torch.ones(2, 2, requires_grad=True) * 2, torch.arange(2))
-    assert not queue.held()[0].requires_grad
+    assert not queue.contents()[0].requires_grad
 
 
 @pytest.mark.parametrize("pushed", [0, 1, 2, 5])
@@ -143,7 +145,7 @@ def test_queue_goes_on_from_its_state(pushed: int) -> None:
     for turn in range(pushed, pushed + 3):
         push(unbroken, turn)
         push(after, turn)
-        for left, right in zip(unbroken.held(), after.held(), strict=True):
+        for left, right in zip(unbroken.contents(), after.contents(), strict=True):
             assert torch.equal(left, right)
 
 

@@ -50,10 +50,10 @@ def test_the_queue_knows_the_sentences_of_earlier_steps() -> None:
     run = stage(features, queue=100)
     for _ in range(3):
         run.advance()
-    vectors, ids = run.teachers.held()
+    vectors, ids = run.teachers.contents()
     assert sorted(ids.tolist()) == list(range(48))
     assert torch.equal(vectors, torch.nn.functional.normalize(features.teacher, dim=-1)[ids])
-    assert torch.equal(run.projections.held()[1], ids)
+    assert torch.equal(run.projections.contents()[1], ids)
 
 
 def test_another_epoch_never_meets_its_own_pair_as_a_negative() -> None:
