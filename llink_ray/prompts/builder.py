@@ -110,18 +110,18 @@ class PromptBuilder:
         written.
         """
         segments = [Segment(text)] if isinstance(text, str) else text
-        foreign = [ForeignSentence.of(one.text, slots, language) for one in segments if one.foreign]
-        shown = iter(foreign)
-        content = number_sentences(
-            [
-                next(shown).prompt_text if segment.foreign else segment.text.replace(TEXT_PLACEHOLDER, " ")
-                for segment in segments
-            ]
-        )
         if not slots.uses_slots:
-            return self.text_prompt(instruction, content)
-        content = f"{instruction.replace(TEXT_PLACEHOLDER, ' ')}\n{content}"
-        return self.build([("user", content)], [sentence.slot_count for sentence in foreign]).ids
+            return self.text_prompt(instruction, number_sentences([segment.text for segment in segments]))
+        items, slot_counts = list[str](), list[int]()
+        for segment in segments:
+            if segment.foreign:
+                sentence = ForeignSentence.of(segment.text, slots, language)
+                items.append(sentence.prompt_text)
+                slot_counts.append(sentence.slot_count)
+            else:
+                items.append(segment.text.replace(TEXT_PLACEHOLDER, " "))
+        content = f"{instruction.replace(TEXT_PLACEHOLDER, ' ')}\n{number_sentences(items)}"
+        return self.build([("user", content)], slot_counts).ids
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer with its end."""

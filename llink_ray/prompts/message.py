@@ -51,7 +51,7 @@ class ForeignSentence:
     def prompt_text(self) -> str:
         """The placeholder with the numerals beside it, or the text itself."""
         if not self.slot_count:
-            return self.text.replace(TEXT_PLACEHOLDER, " ")
+            return self.text
         return f"{TEXT_PLACEHOLDER} ({', '.join(self.numerals)})" if self.numerals else TEXT_PLACEHOLDER
 
 
