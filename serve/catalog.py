@@ -103,7 +103,7 @@ class Catalog:
         """
         async with self._lock:
             versions: dict[str, list[Version]] = {}
-            listed, unreadable = await asyncio.to_thread(self._registry.look)
+            listed, unreadable = await asyncio.to_thread(self._registry.scan)
             for version in listed:
                 versions.setdefault(version.language, []).append(version)
             self._warn(unreadable)

@@ -7,11 +7,11 @@
     lora/adapter_model.safetensors
     metrics.json                    the figures
     README.md                       the model card
-    training_text.safetensors       hashes of the text it was trained on, in bundles that carry them
-    known_text.safetensors          where that text lies, as the encoder reads it, likewise
+    training_text.safetensors       hashes of the training text (optional)
+    known_text.safetensors          novelty detector fitted on it (optional)
 
-Nothing here reads a tensor: files are hashed as bytes, so a registry needs no torch. The digests guard
-against damage and mix-ups; they are not a signature, and whoever can write the directory can write new ones.
+Files are hashed as bytes, so a registry needs no torch. The digests guard against damage and mix-ups; they
+are not a signature.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from llink_ray.storage.paths import is_junk
 from llink_ray.storage.redact import redact_tree
 
 _log = logging.getLogger(__name__)
-_SHOWN = 5  # names of strangers' files that are told
+_MAX_NAMES = 5  # of unlisted files, in a warning
 _PEFT_CARD = "lora/README.md"  # PEFT writes it with the base model's path on this machine; ours says more
 
 
 def write_bundle(destination: Path, info: BundleInfo, write_files: Callable[[Path], None]) -> Path:
-    """Write a bundle so that ``destination`` is the old bundle, if any, or the whole new one, never a part.
+    """Write a bundle atomically: ``destination`` is the old bundle, if any, or the whole new one.
 
     ``write_files(directory)`` writes the ``REQUIRED`` files, and may write more, into a temporary sibling.
-    Then local paths and keys are taken out of its JSON files, everything is hashed and flushed,
-    ``bundle.json`` is written last and the directory renamed.
+    Then local paths and keys are removed from its JSON files, every file is hashed, ``bundle.json`` is
+    written last and the directory renamed.
 
     Raises:
         LlinkError: ``destination`` holds something that is not a bundle; nothing was written.
@@ -56,7 +56,7 @@ def write_bundle(destination: Path, info: BundleInfo, write_files: Callable[[Pat
     with atomic_directory(
         destination, what="the bundle", elsewhere="name another place with --output"
     ) as directory:
-        _refuse_other_things(destination)
+        _refuse_to_overwrite(destination)
         write_files(directory)
         (directory / _PEFT_CARD).unlink(missing_ok=True)
         where = f"the new bundle for {destination}"
@@ -103,7 +103,7 @@ def read_bundle(path: Path) -> BundleInfo:
 def check_bundle(directory: Path, info: BundleInfo, where: str) -> None:
     """Compare every file that ``info`` lists with ``directory``; ``where`` is its name in the error.
 
-    Other files are no part of the bundle: they are told of and never read.
+    Other files are never read; a warning names them.
 
     Raises:
         LlinkError: names the first file that is missing, damaged or not allowed.
@@ -118,10 +118,10 @@ def check_bundle(directory: Path, info: BundleInfo, where: str) -> None:
             raise _unreadable(name, where, error) from error
         if actual != expected:
             raise LlinkError(f"{name} in the bundle {where} is damaged (SHA-256 differs): copy it again")
-    if strangers := _strangers(directory, info):
-        more = f" and {len(strangers) - _SHOWN:,} more" if len(strangers) > _SHOWN else ""
-        told = ", ".join(strangers[:_SHOWN])
-        _log.warning("ignored in the bundle %s, whose %s does not list them: %s%s", where, INDEX, told, more)
+    if unlisted := _unlisted(directory, info):
+        more = f" and {len(unlisted) - _MAX_NAMES:,} more" if len(unlisted) > _MAX_NAMES else ""
+        names = ", ".join(unlisted[:_MAX_NAMES])
+        _log.warning("ignored in the bundle %s, whose %s does not list them: %s%s", where, INDEX, names, more)
 
 
 def _require_plain(directory: Path, name: str, where: str) -> None:
@@ -142,29 +142,29 @@ def _require_plain(directory: Path, name: str, where: str) -> None:
         except OSError as error:
             raise _unreadable(name, where, error) from error
         if stat.S_ISLNK(mode):
-            told = path.relative_to(directory).as_posix()
-            raise LlinkError(f"{told} in the bundle {where} is a link: put the file itself there")
+            link = path.relative_to(directory).as_posix()
+            raise LlinkError(f"{link} in the bundle {where} is a link: put the file itself there")
     if not stat.S_ISREG(mode):
         raise LlinkError(f"{name} in the bundle {where} is not a plain file: copy it again")
 
 
-def _strangers(directory: Path, info: BundleInfo) -> list[str]:
-    """Names, in the folders of a bundle's files, of what its index does not list; nothing of it is read."""
+def _unlisted(directory: Path, info: BundleInfo) -> list[str]:
+    """Names, in the folders of a bundle's files, that its index does not list."""
     listed = {INDEX, *info.files}
     folders = {str(parent) for name in listed for parent in PurePosixPath(name).parents}
-    found = []
+    unlisted: list[str] = []
     for folder in sorted(folders):
         try:
             entries = os.listdir(directory / folder)  # noqa: PTH208 - names alone
         except OSError:
             continue
         paths = (entry if folder == "." else f"{folder}/{entry}" for entry in sorted(entries))
-        found += [path for path in paths if path not in listed and path not in folders]
-    return found
+        unlisted += [path for path in paths if path not in listed and path not in folders]
+    return unlisted
 
 
-def _refuse_other_things(destination: Path) -> None:
-    """A bundle may be replaced by a bundle; a person's other files may not."""
+def _refuse_to_overwrite(destination: Path) -> None:
+    """A bundle may be replaced by a bundle; other files may not."""
     other_folder = destination.is_dir() and not (destination / INDEX).is_file()
     if destination.is_file() or (
         other_folder and any(not is_junk(entry.name) for entry in destination.iterdir())

@@ -1,4 +1,4 @@
-"""``bundle.json``: what a bundle says about itself, and the checks that need no other file."""
+"""``bundle.json``: its fields, and the checks that need no other file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMAT_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 """Version 1 has other names for the tensors of the slots (:mod:`llink_ray.models.slots`)."""
 LANGUAGE_CODE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"
-"""Pattern of a code; it is a folder name in a registry."""
+"""Pattern of a code, which is a folder name in a registry."""
 INDEX = "bundle.json"
 """The file that makes a directory a bundle; written last."""
 REQUIRED = (
@@ -53,7 +53,7 @@ class _Record(BaseModel):
 
 
 class ModelInfo(_Record):
-    """A frozen model that the bundle was trained against and needs again."""
+    """A frozen model that the bundle was trained with and needs to answer."""
 
     id: str = Field(min_length=1)
     """Hub id, ``embedded``, or the final folder name of a local directory."""
@@ -116,7 +116,7 @@ class BundleInfo(_Record):
     parent: str | None = None
     """Digest of the bundle that training was started from; None where it started from new modules."""
     normalisation: int = normalisation.FIRST_VERSION
-    """Version of the form that its training text had, and that all it reads is brought into."""
+    """Version of the normal form of its training text; inputs are brought into the same."""
     files: dict[str, Sha256] = Field(default_factory=dict)
     """Relative path to SHA-256, for every file but ``bundle.json``; filled in by ``write_bundle``."""
     digest: Sha256 | None = None
@@ -171,7 +171,7 @@ def project_commit() -> str | None:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions that decide whether a bundle answers the same elsewhere; imports none of the packages."""
+    """Versions of the packages that answers depend on; imports none of them."""
     versions = {"python": platform.python_version()}
     for name in ("llink-ray", "torch", "transformers", "peft", "sentence-transformers", "safetensors"):
         try:
@@ -182,7 +182,7 @@ def package_versions() -> dict[str, str]:
 
 
 def parse_info(text: str, where: str) -> BundleInfo:
-    """The record in the text of a ``bundle.json``, checked as far as that goes without the other files.
+    """Parse and check the text of a ``bundle.json``.
 
     Raises:
         LlinkError: says what is wrong in ``bundle.json`` of ``where``.
@@ -223,7 +223,7 @@ def parse_info(text: str, where: str) -> BundleInfo:
 
 
 def check_names(names: Iterable[str], where: str) -> None:
-    """Names come from a file that anyone may have written: they must stay inside the directory.
+    """Refuse names that lead out of the directory: the index is untrusted input.
 
     Raises:
         LlinkError: names the file that leads out of the directory or is a pickle.

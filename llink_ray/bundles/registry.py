@@ -1,19 +1,17 @@
-"""Which bundle answers for which language: publish, list, resolve, roll back.
+"""Versions of bundles by language: publish, list, resolve, roll back.
 
     <root>/<language>/v0001/…            one published bundle, its bundle.json written last
     <root>/<language>/current.json       only after a roll back: which version answers instead of the newest
-    <root>/<language>/claims/v0001/…     who took the number, on stores that have no exclusive mkdir
+    <root>/<language>/claims/v0001/…     claims to the number, on stores that have no exclusive mkdir
 
-A version exists from the moment its ``bundle.json`` does, which is one rename (or one PUT), and the newest
-version answers. So publishing switches a language over in one small write, there is no pointer that two
-publishers could set in the wrong order, and a version that was cut off half-way is never seen.
-A roll back pins an older version until something newer than all that it knew is published.
+A version exists once its ``bundle.json`` does, which is one rename or one PUT, and the newest version
+answers. There is no pointer that two publishers could set in the wrong order, and an incomplete version is
+never listed. A roll back pins an older version until a version newer than all existing ones is published.
 
-Two publishers take different numbers: on a local disk by exclusive mkdir, on any other store by leaving a
-claim, looking again, and withdrawing when there is another. The latter is safe where a listing shows every
-finished write (S3, GCS, Azure); on a store with delayed listings, publish from one place at a time.
-Two roll backs at once: the later write stands. Numbers are not used again after ``remove``. What a killed
-publisher leaves is never listed and does no harm; delete its folder by hand when nothing is being published.
+Concurrent publishers take different numbers: on a local disk by exclusive mkdir, elsewhere by writing a
+claim, listing the claims, and withdrawing if there is another. That is safe on stores with consistent
+listings (S3, GCS, Azure); elsewhere publish from one place at a time. Of two concurrent roll backs the later
+write stands. Numbers are not reused after ``remove``. The folder of a killed publisher can be deleted.
 """
 
 from __future__ import annotations
@@ -93,7 +91,7 @@ class Registry:
     def list(self, language: str | None = None) -> Versions:
         """Complete versions, of one language or of all, by language and number.
 
-        Of all, a language whose folder cannot be read is left out, with a warning; see :meth:`look`.
+        Of all, a language whose folder cannot be read is left out, with a warning; see :meth:`scan`.
 
         Raises:
             JobFailed: the store, or the one language, cannot be read.
@@ -101,15 +99,15 @@ class Registry:
         """
         if language is not None:
             return self._versions(language) if re.fullmatch(LANGUAGE_CODE, language) else []
-        versions, unread = self.look()
+        versions, unread = self.scan()
         for error in unread.values():
             _log.warning("left out: %s", error)
         return versions
 
-    def look(self) -> tuple[Versions, dict[str, LlinkError]]:
-        """Complete versions of all languages, and why those of others cannot be told, by code.
+    def scan(self) -> tuple[Versions, dict[str, LlinkError]]:
+        """Complete versions of all languages, and by code the errors of languages that cannot be read.
 
-        Names that are no language codes (a volume's ``lost+found``, snapshots) are not looked into.
+        Names that are no language codes (a volume's ``lost+found``, snapshots) are skipped.
 
         Raises:
             JobFailed: the store cannot be reached, or nothing in it can be read.
@@ -148,7 +146,7 @@ class Registry:
         )
 
     def info(self, version: Version) -> BundleInfo:
-        """The record of a published bundle, without a look at its other files.
+        """The record of a published bundle; its other files are not checked.
 
         Raises:
             LlinkError: ``bundle.json`` is damaged, or gone.
@@ -159,17 +157,17 @@ class Registry:
         return parse_info(content.decode("utf-8", "replace"), version.location)
 
     def metrics(self, version: Version) -> dict[str, Any]:
-        """The figures that a published bundle came with; empty where there are none that can be read.
+        """The figures of a published bundle; empty where they are missing or damaged.
 
         Raises:
             JobFailed: the store cannot be reached.
         """
         content = self._store.read(f"{version.folder}/metrics.json")
         try:
-            found = json.loads(content or b"{}")
+            metrics = json.loads(content or b"{}")
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return metrics if isinstance(metrics, dict) else {}
 
     def fetch(self, language: str, version: str | None = None, cache_dir: Path | None = None) -> Path:
         """A local directory with the bundle: the registry's own where it is local, else a verified copy.
@@ -182,11 +180,11 @@ class Registry:
             LlinkError: nothing published, unknown version, or the published files are damaged.
             JobFailed: the store cannot be reached, or the cache's disk refused.
         """
-        found = self.resolve(language, version)
+        published = self.resolve(language, version)
         if self._store.local is not None:
-            return self._store.local / found.folder
-        info = self.info(found)
-        copy = (cache_dir or _default_cache()) / f"{language}-{found.name}-{str(info.digest)[:16]}"
+            return self._store.local / published.folder
+        info = self.info(published)
+        copy = (cache_dir or _default_cache()) / f"{language}-{published.name}-{str(info.digest)[:16]}"
         if _is_intact(copy, info):
             return copy
         shutil.rmtree(copy, ignore_errors=True)
@@ -195,8 +193,8 @@ class Registry:
             copy, what="the copy of the bundle", elsewhere=elsewhere, first_wins=True
         ) as folder:
             for name in info.files:
-                self._store.download(f"{found.folder}/{name}", folder / name)
-            check_bundle(folder, info, found.location)
+                self._store.download(f"{published.folder}/{name}", folder / name)
+            check_bundle(folder, info, published.location)
             (folder / INDEX).write_text(info.to_json(), encoding="utf-8")
         return copy
 
@@ -246,14 +244,14 @@ class Registry:
         Raises:
             LlinkError: unknown version, or the one that answers while there are others.
         """
-        found = self.resolve(language, version)
-        if found.current and len(self.list(language)) > 1:
+        published = self.resolve(language, version)
+        if published.current and len(self.list(language)) > 1:
             raise LlinkError(
                 f"{version} answers for {language} in {self.name}: "
                 "publish another or roll back, then remove it"
             )
-        self._store.delete_file(f"{found.folder}/{INDEX}")  # from here on it is not listed
-        self._store.clear(found.folder)
+        self._store.delete_file(f"{published.folder}/{INDEX}")  # from here on it is not listed
+        self._store.clear(published.folder)
 
     def _versions(self, code: str) -> Versions:
         taken = [_name(number) for number in self._numbers(code)]
@@ -269,8 +267,8 @@ class Registry:
 
     def _numbers(self, folder: str) -> Sequence[int]:
         """Versions that have a folder in ``folder``, complete or not, in order."""
-        found = (_VERSION.fullmatch(name) for name in self._store.names(folder))
-        return sorted({int(match[1]) for match in found if match})
+        matches = (_VERSION.fullmatch(name) for name in self._store.names(folder))
+        return sorted({int(match[1]) for match in matches if match})
 
     def _nothing(self, language: str) -> LlinkError:
         codes = sorted({version.language for version in self.list()})
@@ -281,7 +279,7 @@ class Registry:
         )
 
     def _current(self, language: str, newest: int) -> int:
-        """The number that answers, which may be one that was deleted by hand."""
+        """The number of the version that answers; it may have been deleted by hand."""
         content = self._store.read(f"{language}/{_PIN}")
         if content is None:
             return newest
@@ -295,7 +293,7 @@ class Registry:
         return newest if newest > known else pinned
 
     def _claim(self, language: str) -> int:
-        """A number that no one else has or will get."""
+        """Take a version number that no other publisher gets."""
         if self._store.local is not None:
             number = self._highest(language) + 1
             while not self._store.make_folder(f"{language}/{_name(number)}"):
@@ -309,7 +307,7 @@ class Registry:
             self._store.touch(claim)
             if [name for name in self._store.names(claims) if _CLAIM.fullmatch(name)] == [token]:
                 return number
-            # Whoever looks last sees the others, so at most one stays; perhaps all go and try again.
+            # The last to list sees all claims, so at most one stays; perhaps all withdraw and try again.
             self._store.delete_file(claim)
             time.sleep(secrets.randbelow(200) / 1000)
         raise JobFailed(f"too many bundles for {language} are published to {self.name} at once: try again")

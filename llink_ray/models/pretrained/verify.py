@@ -1,4 +1,4 @@
-"""Is a prepared model the one that the catalogue means, and does it work?"""
+"""Checks that a cached model has the catalogued weights and works."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def check_files(folder: Path, hashes: Mapping[str, str]) -> None:
         if not path.is_file():
             raise JobFailed(f"{name} is missing in {folder}: {_AGAIN}")
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != expected:
             raise JobFailed(
-                f"{name} in {folder} is not what the catalogue says (SHA-256 {found[:12]}… instead of "
+                f"{name} in {folder} is not what the catalogue says (SHA-256 {actual[:12]}… instead of "
                 f"{expected[:12]}…): {_AGAIN}"
             )
 
@@ -83,8 +83,8 @@ def cosines(folder: Path, reference: ReferenceVectors) -> npt.NDArray[np.float32
     if vectors.shape != reference.vectors.shape:
         raise JobFailed(f"{folder} gives vectors of width {vectors.shape[1]}: {_AGAIN}")
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference.vectors, axis=1)
-    found: npt.NDArray[np.float32] = (vectors * reference.vectors).sum(1) / lengths
-    return found
+    cosine: npt.NDArray[np.float32] = (vectors * reference.vectors).sum(1) / lengths
+    return cosine
 
 
 def answer(folder: Path, question: str) -> str:
@@ -101,20 +101,20 @@ def answer(folder: Path, question: str) -> str:
 
 
 def _check_vectors(model: Model, folder: Path, reference: Path, least: float) -> str:
-    found = float(cosines(folder, read_reference(reference)).min())
-    if not found >= least:  # NaN too
+    cosine = float(cosines(folder, read_reference(reference)).min())
+    if not cosine >= least:  # NaN too
         raise JobFailed(
-            f"{model.id} as prepared in {folder} does not read as it should (cosine {found:.3f} with "
+            f"{model.id} as prepared in {folder} does not read as it should (cosine {cosine:.3f} with "
             f"{reference.name}, at least {least} is expected): {_AGAIN}"
         )
-    return f"cosine with the reference at least {found:.4f}"
+    return f"cosine with the reference at least {cosine:.4f}"
 
 
 def _check_answer(model: Model, folder: Path, question: DecoderCheck) -> str:
-    said = answer(folder, question.ask)
-    if question.contains not in said:
+    text = answer(folder, question.ask)
+    if question.contains not in text:
         raise JobFailed(
             f"{model.id} as prepared in {folder} does not answer as it should ({question.ask!r} gives "
-            f"{said[:80]!r}, without {question.contains!r}): {_AGAIN}"
+            f"{text[:80]!r}, without {question.contains!r}): {_AGAIN}"
         )
-    return f"{question.ask} {said}"
+    return f"{question.ask} {text}"
