@@ -16,61 +16,42 @@ from llink_ray.settings import Settings
 from llink_ray.storage.atomic import atomic_file, disk_refused
 
 
+class _Below:
+    """A path below a run directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunDir, _: type[RunDir]) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True)
 class RunDir:
-    """Paths and records of one run; every machine of the cluster sees it at the same place."""
+    """Paths and records of one run, which every machine of the cluster sees at the same path."""
 
     path: Path
 
-    @property
-    def record(self) -> Path:
-        """What the run was asked for."""
-        return self.path / "run.json"
-
-    @property
-    def history(self) -> Path:
-        """Figures by step."""
-        return self.path / "history.jsonl"
-
-    @property
-    def metrics(self) -> Path:
-        """Figures at the end."""
-        return self.path / "metrics.json"
-
-    @property
-    def bundle(self) -> Path:
-        """What training leaves behind."""
-        return self.path / "bundle"
-
-    @property
-    def draft(self) -> Path:
-        """Trained weights that were not measured yet."""
-        return self.path / "draft"
-
-    @property
-    def document(self) -> Path:
-        """The job's JSON document, once all is done."""
-        return self.path / "document.json"
-
-    @property
-    def error(self) -> Path:
-        """Why training stopped, at full length."""
-        return self.path / "error.txt"
-
-    @property
-    def log(self) -> Path:
-        """What was said while it went on, line by line."""
-        return self.path / "run.log"
-
-    @property
-    def stepping(self) -> Path:
-        """There while the workers are at the steps of a stage."""
-        return self.path / "stepping"
-
-    @property
-    def stop(self) -> Path:
-        """There once they are asked to take a checkpoint and to wait for their end."""
-        return self.path / "stop"
+    record = _Below("run.json")
+    """What the run was asked for."""
+    history = _Below("history.jsonl")
+    """Figures by step."""
+    metrics = _Below("metrics.json")
+    """Figures at the end."""
+    bundle = _Below("bundle")
+    """The bundle with its figures."""
+    draft = _Below("draft")
+    """Trained weights that are not measured yet."""
+    document = _Below("document.json")
+    """The job's JSON document, once all is done."""
+    error = _Below("error.txt")
+    """Why training stopped, with tracebacks."""
+    log = _Below("run.log")
+    """Lines that were printed, with the time."""
+    stepping = _Below("stepping")
+    """Exists while the workers are at the steps of a stage."""
+    stop = _Below("stop")
+    """Exists once the workers are to take a checkpoint and wait until they are killed."""
 
     def write_json(self, path: Path, content: Any) -> None:
         """Whole or not at all.
