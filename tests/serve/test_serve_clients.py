@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import openai
 import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
+from openai.types import Completion as CompletionType
+from openai.types import CreateEmbeddingResponse, Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from serve_zoo import BO, KM, Running
 
 from llink_ray.bundles.pipeline import LlinkPipeline
@@ -132,3 +136,21 @@ def test_openai_s_asynchronous_client_goes_away(api: Running) -> None:
         asyncio.run(gone())
     finally:
         engine.pace = 0.0
+
+
+def test_bodies_are_valid_by_the_official_client_s_own_types(api: Running) -> None:
+    def post(path: str, **body: Any) -> httpx2.Response:
+        return httpx2.post(f"{api.url}/v1/{path}", json={"model": "llink", **body}, timeout=60)
+
+    chat = {"messages": [{"role": "user", "content": f"Who?\n{BO}"}], "max_tokens": 4}
+    more = {"logprobs": True, "top_logprobs": 2}
+    ChatCompletion.model_validate_json(post("chat/completions", **chat, **more).text, strict=True)
+    lines = post("chat/completions", **chat, **more, stream=True).text.split("\n")
+    events = [line.removeprefix("data: ") for line in lines if line.startswith("data: {")]
+    assert len(events) > 2
+    for event in events:
+        ChatCompletionChunk.model_validate_json(event, strict=True)
+    CompletionType.model_validate_json(post("completions", prompt=BO, logprobs=2).text, strict=True)
+    CreateEmbeddingResponse.model_validate_json(post("embeddings", input=[BO]).text, strict=True)
+    for model in httpx2.get(f"{api.url}/v1/models").json()["data"]:
+        Model.model_validate(model, strict=True)
