@@ -29,6 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package is not installed
 
+from llink_ray.sweeps.search import read_search
 from llink_ray.training import history
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,8 +181,9 @@ def killed(folder: Path, flags: Sequence[str], count: int = 10) -> Document:
     )
 
     def ended() -> int:
-        lines = [line for file in (folder / "broken").glob("sweep-*/trials.jsonl") for line in file.open()]
-        return sum('"event": "ended"' in line for line in lines)
+        begun = [file.parent for file in (folder / "broken").glob("sweep-*/trials.jsonl")]
+        trials = [trial for sweep in begun for trial in read_search(sweep).all_trials()]
+        return sum(trial.state != "running" for trial in trials)
 
     while ended() < 0.4 * count and process.poll() is None:
         time.sleep(0.1)
@@ -210,7 +212,7 @@ def slots(folder: Path, flags: Sequence[str]) -> Document:
         "from llink_ray.sweeps import choice\n\n"
         f"SPACE = {{'slots.count': choice({told}, why='Powers of two, as the paper has.')}}\n"
     )
-    common = ["--lang=bo", f"--space={space}", "--algorithm=grid", "--scheduler=none", "--looks=2"]
+    common = ["--lang=bo", f"--space={space}", "--algorithm=grid", "--scheduler=none", "--evaluations=2"]
     sweep = job("tune", folder, [*common, "--objective=answers.exact,prompt_tokens", *flags])
     return {"report": sweep["report"], "pareto": sweep["studies"]["bo"]["best"], "seconds": sweep["waited"]}
 

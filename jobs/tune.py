@@ -20,85 +20,63 @@ import typer
 
 from llink_ray.cluster.command import assignments, carry_out, quiet
 from llink_ray.cluster.job import Request
-from llink_ray.cluster.sweep import Sweep, sweep
+from llink_ray.cluster.sweep import SweepRequest, sweep
 
 SPACES = Path(__file__).resolve().parents[1] / "tune_spaces"
-WHAT, HOW, FIXED, WHERE = "What to search", "How", "What is not searched", "Where"
+
+
+def what(text: str, *names: str) -> Any:
+    """An option that says what is searched."""
+    return typer.Option(*names, help=text, rich_help_panel="What to search")
+
+
+def how(text: str, *names: str, **limits: Any) -> Any:
+    """An option that says how."""
+    return typer.Option(*names, help=text, rich_help_panel="How", **limits)
+
+
+def fixed(text: str, *names: str) -> Any:
+    """An option that is the same in all trials."""
+    return typer.Option(*names, help=text, rich_help_panel="What is not searched")
+
+
+def where(text: str) -> Any:
+    """An option that says where."""
+    return typer.Option(help=text, rich_help_panel="Where")
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
 @app.command(help="Search for the best settings, on Ray Tune.")
 def main(
-    lang: Annotated[
-        str,
-        typer.Option(help="Names or codes, with commas between; 'all' embedded ones.", rich_help_panel=WHAT),
-    ] = "",
+    lang: Annotated[str, what("Names or codes, with commas between; 'all' embedded ones.")] = "",
     space: Annotated[
-        str | None,
-        typer.Option(
-            help="projector, slots, joint, smoke, or a Python file. (else: projector)", rich_help_panel=WHAT
-        ),
+        str | None, what("projector, slots, joint, smoke, or a Python file. (else: projector)")
     ] = None,
     objective: Annotated[
-        str | None,
-        typer.Option(
-            help="A figure, or several with commas. (else: retrieval.r1, or answers.exact)",
-            rich_help_panel=WHAT,
-        ),
+        str | None, what("A figure, or several with commas. (else: retrieval.r1, or answers.exact)")
     ] = None,
-    joint: Annotated[
-        bool, typer.Option("--joint", help="One setting for all languages.", rich_help_panel=WHAT)
-    ] = False,
-    trials: Annotated[
-        int | None,
-        typer.Option(min=1, help="Trials of each language. (else: 16, or the grid's)", rich_help_panel=HOW),
+    joint: Annotated[bool, what("One setting for all languages.", "--joint")] = False,
+    trials: Annotated[int | None, how("Trials of each language. (else: 16, or the grid's)", min=1)] = None,
+    algorithm: Annotated[str, how("tpe, random or grid.")] = "tpe",
+    scheduler: Annotated[str | None, how("asha or none. (else: asha for one objective)")] = None,
+    evaluations: Annotated[int, how("In each stage.", "--evaluations", "--looks", min=1)] = 10,
+    seed: Annotated[int | None, how("Same seed, same search.")] = None,
+    max_concurrent: Annotated[
+        int | None, how("Trials at a time. (else: what fits)", "--max-concurrent", "--at-a-time", min=1)
     ] = None,
-    algorithm: Annotated[str, typer.Option(help="tpe, random or grid.", rich_help_panel=HOW)] = "tpe",
-    scheduler: Annotated[
-        str | None, typer.Option(help="asha or none. (else: asha for one objective)", rich_help_panel=HOW)
-    ] = None,
-    looks: Annotated[int, typer.Option(min=1, help="Evaluations in each stage.", rich_help_panel=HOW)] = 10,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same search.", rich_help_panel=HOW)] = None,
-    at_a_time: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time. (else: what fits)", rich_help_panel=HOW)
-    ] = None,
-    cpus_per_trial: Annotated[
-        float | None, typer.Option(help="CPUs of each worker of a trial.", rich_help_panel=HOW)
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs of the same; a fraction shares one.", rich_help_panel=HOW)
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="Parallel text, TSV or JSONL. (else: the phrasebook)", rich_help_panel=FIXED),
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Sentence encoder: hub id or directory.", rich_help_panel=FIXED)
-    ] = None,
-    decoder: Annotated[
-        str | None, typer.Option(help="English decoder: hub id or directory.", rich_help_panel=FIXED)
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Recipe to start from. (else: chosen by hardware)", rich_help_panel=FIXED),
-    ] = None,
-    settings: Annotated[
-        str | None, typer.Option(help="YAML file over the preset.", rich_help_panel=FIXED)
-    ] = None,
-    assign: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.", rich_help_panel=FIXED)
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option(help="Go on with this sweep's directory.", rich_help_panel=WHERE)
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option(help="Folder of runs. (else: runs)", rich_help_panel=WHERE)
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster. (else: RAY_ADDRESS, or a local one)", rich_help_panel=WHERE),
-    ] = None,
+    cpus_per_trial: Annotated[float | None, how("CPUs of each worker of a trial.")] = None,
+    gpus_per_trial: Annotated[float | None, how("GPUs of the same; a fraction shares one.")] = None,
+    corpus: Annotated[str | None, fixed("Parallel text, TSV or JSONL. (else: the phrasebook)")] = None,
+    encoder: Annotated[str | None, fixed("Sentence encoder: hub id or directory.")] = None,
+    decoder: Annotated[str | None, fixed("English decoder: hub id or directory.")] = None,
+    preset: Annotated[str | None, fixed("Recipe to start from. (else: chosen by hardware)")] = None,
+    settings: Annotated[str | None, fixed("YAML file over the preset.")] = None,
+    assign: Annotated[list[str] | None, fixed("KEY=VALUE, any setting.", "--set")] = None,
+    resume: Annotated[str | None, where("Go on with this sweep's directory.")] = None,
+    output: Annotated[str | None, where("Folder of runs. (else: runs)")] = None,
+    address: Annotated[str | None, where("Ray cluster. (else: RAY_ADDRESS, or a local one)")] = None,
 ) -> None:
     """Read the command line; see the module's docstring."""
     flags: dict[str, Any] = {
@@ -109,17 +87,16 @@ def main(
         "cluster.gpus_per_worker": gpus_per_trial,
         "seed": seed,
     }
-    request = Request(
-        languages=lang,
-        preset=preset,
-        settings_file=settings,
-        assignments=assignments(flags, assign),
-        output=output,
-        address=address,
-        publish=False,
-    )
-    asked = Sweep(
-        request=request,
+    request = SweepRequest(
+        training=Request(
+            languages=lang,
+            preset=preset,
+            settings_file=settings,
+            assignments=assignments(flags, assign),
+            output=output,
+            address=address,
+            publish=False,
+        ),
         space=space,
         spaces=SPACES,
         trials=trials,
@@ -127,11 +104,11 @@ def main(
         scheduler=scheduler,
         objective=objective,
         joint=joint,
-        at_a_time=at_a_time,
-        looks=looks,
+        max_concurrent=max_concurrent,
+        evaluations=evaluations,
         resume=resume,
     )
-    raise typer.Exit(carry_out(lambda: sweep(asked)))
+    raise typer.Exit(carry_out(lambda: sweep(request)))
 
 
 if __name__ == "__main__":

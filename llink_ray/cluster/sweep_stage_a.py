@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from llink_ray.cluster.run_directory import RunDir
+from llink_ray.cluster.sweep_trial import SHARED_DATA
 from llink_ray.errors import JobFailed
 from llink_ray.features import FeatureStore, ShardedRows
 from llink_ray.settings import Settings
@@ -20,8 +21,8 @@ from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment,
 
 
 @dataclass(frozen=True)
-class World:
-    """What all trials of a language and an encoder share."""
+class SharedData:
+    """What all trials of a language and an encoder read."""
 
     foreign: ShardedRows
     teacher: ShardedRows
@@ -33,26 +34,24 @@ class World:
 
 
 @lru_cache(maxsize=4)  # the next trial finds it in the process it takes over
-def world_of(path: Path) -> World:
-    """Opened from the disk."""
-    run = RunDir(path)
-    told = run.read_json(path / "world.json")
-    store = FeatureStore(told["store"])
-    foreign, teacher = (store.open(told["features"][name]).vectors for name in ("foreign", "english"))
+def _open(folder: Path) -> SharedData:
+    run = RunDir(folder)
+    config = run.read_json(folder / SHARED_DATA)
+    store, keys = FeatureStore(config["store"]), config["features"]
+    foreign, teacher = (store.open(keys[name]).vectors for name in ("foreign", "english"))
     train = run.read_pairs("train")
     n, m = len(train), len(run.read_pairs("validation"))
     rows = np.arange(n, n + m)
     held_out = torch.from_numpy(foreign[rows]), torch.from_numpy(teacher[rows])
-    english = told["features"].get("encoded_english")
-    encoded = store.open(english).vectors if english else None
-    return World(foreign, teacher, encoded, sentence_numbers(train), held_out)
+    encoded = store.open(keys["encoded_english"]).vectors if "encoded_english" in keys else None
+    return SharedData(foreign, teacher, encoded, sentence_numbers(train), held_out)
 
 
-class Alignment:
-    """Stage A of one language, with chance of its own: several may take turns in one process."""
+class StageATrial:
+    """Stage A of one language, with random states of its own: several may take turns in one process."""
 
-    def __init__(self, world: Path, settings: Settings, device: str) -> None:
-        shared = world_of(world)
+    def __init__(self, folder: Path, settings: Settings, device: str) -> None:
+        shared = _open(folder)
         n = len(shared.sentences)
         self.settings, self.held_out = settings.stage_a, shared.held_out
         projector = new_projector(shared.foreign.shape[1], shared.teacher.shape[1], settings)
@@ -63,10 +62,10 @@ class Alignment:
         )
         self.stage = StageA(projector.to(device), data, self.settings, settings.seed)
         seed_worker(settings)
-        self._chance = self._drawn()
+        self._random_states = self._current_states()
         self.loss = math.nan
 
-    def _drawn(self) -> list[torch.Tensor]:
+    def _current_states(self) -> list[torch.Tensor]:
         return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
 
     def advance(self) -> None:
@@ -75,18 +74,18 @@ class Alignment:
         Raises:
             JobFailed: the loss is no number any more.
         """
-        here, *there = self._chance
-        torch.set_rng_state(here)
-        if there:
-            torch.cuda.set_rng_state_all(there)
+        cpu, *gpus = self._random_states
+        torch.set_rng_state(cpu)
+        if gpus:
+            torch.cuda.set_rng_state_all(gpus)
         self.loss = float(self.stage.advance()["loss"])
-        self._chance = self._drawn()
+        self._random_states = self._current_states()
         if not math.isfinite(self.loss):
             raise JobFailed(f"the loss is {self.loss} at step {self.stage.step} of Stage A")
 
-    def look(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         """Figures on the validation pairs."""
-        found = validate(self.stage.projector, *self.held_out).as_dict()
-        return {f"retrieval.{name}": value for name, value in found.items() if name != "count"} | {
+        retrieval = validate(self.stage.projector, *self.held_out).as_dict()
+        return {f"retrieval.{name}": value for name, value in retrieval.items() if name != "count"} | {
             "stage_a.loss": self.loss
         }

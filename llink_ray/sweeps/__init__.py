@@ -1,7 +1,11 @@
-"""Searching for the best settings: spaces, suggestions, pruning, what is kept of each trial. No Ray here."""
+"""Search for the best settings: spaces, suggestions, pruning, reports. Optuna below, no Ray in here."""
 
 from __future__ import annotations
 
-from llink_ray.sweeps.space import Space, choice, integer, real
+import optuna
 
-__all__ = ["Space", "choice", "integer", "real"]
+from llink_ray.sweeps.space import SearchSpace, choice, integer, real
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every study
+
+__all__ = ["SearchSpace", "choice", "integer", "real"]

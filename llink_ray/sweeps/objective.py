@@ -1,13 +1,16 @@
-"""What is searched for: figures by name, and whether more of one is better."""
+"""What a sweep searches for: figures by name, and whether more of one is better."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import StudyDirection
 
 from llink_ray.errors import LlinkError
 
-_STAGE_A = {
+_LARGER_IS_BETTER = {
     "retrieval.r1": True,
     "retrieval.r5": True,
     "retrieval.r10": True,
@@ -15,8 +18,6 @@ _STAGE_A = {
     "retrieval.mean_rank": False,
     "retrieval.margin": True,
     "seconds": False,
-}
-_STAGE_B = {
     "answers.exact": True,
     "answers.f1": True,
     "numbers.exact": True,
@@ -24,14 +25,6 @@ _STAGE_B = {
     "prompt_tokens": False,
     "slots": False,
 }
-_FINER = {
-    **dict.fromkeys(
-        ("retrieval.r1", "retrieval.r5", "retrieval.r10", "retrieval.mrr", "retrieval.mean_rank"),
-        "retrieval.margin",
-    ),
-    **dict.fromkeys(("answers.exact", "answers.f1", "numbers.exact"), "loss"),
-}
-"""What still differs where shares are equal, as they are once everything is found."""
 
 
 @dataclass(frozen=True)
@@ -41,48 +34,53 @@ class Objective:
     name: str
 
     @property
-    def larger_is_better(self) -> bool:
-        """Its direction."""
-        return {**_STAGE_A, **_STAGE_B}[self.name]
+    def sign(self) -> int:
+        """1 where larger is better, else -1."""
+        return 1 if _LARGER_IS_BETTER[self.name] else -1
+
+    @property
+    def direction(self) -> StudyDirection:
+        """As Optuna calls it."""
+        return StudyDirection.MAXIMIZE if self.sign > 0 else StudyDirection.MINIMIZE
 
     @property
     def needs_stage_b(self) -> bool:
         """Whether Stage A alone does not have it."""
-        return self.name in _STAGE_B
+        return not self.name.startswith(("retrieval.", "seconds"))
 
-    def score(self, metrics: Mapping[str, float], seconds: float) -> float | None:
+    def score(self, metrics: Mapping[str, float]) -> float | None:
         """The figure turned so that larger is better; None where it was not measured."""
-        value = seconds if self.name == "seconds" else metrics.get(self.name)
-        if value is None:
+        value = metrics.get(self.name)
+        return None if value is None else self.sign * value
+
+    def score_with_tie_break(self, metrics: Mapping[str, float]) -> tuple[float, float] | None:
+        """The score, and what still differs where shares are equal, as they are once all is found.
+
+        R@k is followed by the margin of the right sentence, answers by the loss.
+        """
+        if (score := self.score(metrics)) is None:
             return None
-        return value if self.larger_is_better else -value
-
-    def fine_score(self, metrics: Mapping[str, float], seconds: float) -> tuple[float, float] | None:
-        """The score with what tells equal ones apart, where that was measured; None without a score."""
-        score, finer = self.score(metrics, seconds), _FINER.get(self.name)
-        if score is None:
-            return None
-        told = Objective(finer).score(metrics, seconds) if finer else None
-        return score, 0.0 if told is None else told
+        if self.name.startswith("retrieval."):
+            return score, metrics.get("retrieval.margin", 0.0)
+        return score, -metrics.get("loss", 0.0) if self.name.startswith(("answers.", "numbers.")) else 0.0
 
 
-def objectives(names: str) -> tuple[Objective, ...]:
-    """``answers.exact,slots`` as objectives, in order; the first is the one that ties are read by.
+def parse_objectives(names: str) -> tuple[Objective, ...]:
+    """``answers.exact,slots`` as objectives; the first decides where there can be one only.
 
     Raises:
         LlinkError: an unknown name, or the same twice.
     """
-    found = [name.strip() for name in names.split(",") if name.strip()]
-    known = {**_STAGE_A, **_STAGE_B}
-    for name in found:
-        if name not in known:
-            raise LlinkError(f"there is no objective {name!r}: choose from {', '.join(known)}")
-    if not found or len(set(found)) < len(found):
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    for name in listed:
+        if name not in _LARGER_IS_BETTER:
+            raise LlinkError(f"there is no objective {name!r}: choose from {', '.join(_LARGER_IS_BETTER)}")
+    if not listed or len(set(listed)) < len(listed):
         raise LlinkError(f"--objective {names!r}: name one figure, or several different ones with commas")
-    return tuple(map(Objective, found))
+    return tuple(map(Objective, listed))
 
 
-def ranks(values: Sequence[tuple[float, ...]]) -> list[float]:
+def ranks(values: Sequence[Any]) -> list[float]:
     """Rank of each value among all, 1 for the largest; equal ones share the mean of their places."""
     return [
         1 + sum(other > value for other in values) + (sum(other == value for other in values) - 1) / 2

@@ -1,96 +1,116 @@
-"""What a sweep searches: settings, the values each may take, and why."""
+"""Search spaces: the settings of a sweep, the values each may take, and why."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import itertools
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
 
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings, configure
 
 Value = bool | int | float | str | None
 
-_FIXED = ("corpus", "features", "evaluation", "cluster", "checkpoint", "deepspeed", "preset", "seed")
-"""Sections that say what is measured, on what and where: their values are no recipe, so none is best."""
+_NOT_SEARCHED = ("corpus", "features", "evaluation", "cluster", "checkpoint", "deepspeed", "preset", "seed")
+"""Sections that say what is measured, on what and where: no value of theirs is better than another."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of some values, without an order between them."""
+class Parameter:
+    """The values that one setting may take, and the reason for them."""
 
-    values: tuple[Value, ...]
+    distribution: BaseDistribution
     why: str
 
     @property
-    def corners(self) -> tuple[Value, ...]:
-        """Values whose being possible makes the whole range so."""
-        return self.values
+    def bounds(self) -> tuple[Value, ...]:
+        """All choices, or both ends of a range: where these are valid, the values between are too."""
+        d: Any = self.distribution
+        return tuple(d.choices) if isinstance(d, CategoricalDistribution) else (d.low, d.high)
+
+    def grid(self) -> list[Value] | None:
+        """Every value; None where there is any number of them."""
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return list(d.choices)
+        if isinstance(d, IntDistribution) and not d.log:
+            return list(range(d.low, d.high + 1, d.step))
+        if isinstance(d, FloatDistribution) and d.step is not None:
+            return [min(d.high, d.low + i * d.step) for i in range(round((d.high - d.low) / d.step) + 1)]
+        return None
 
     def __str__(self) -> str:
-        return f"one of {', '.join(map(str, self.values))}"
+        d: Any = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return f"one of {', '.join(map(str, d.choices))}"
+        step = f" in steps of {d.step:g}" if d.step and (d.step, type(d)) != (1, IntDistribution) else ""
+        return f"{d.low:g} to {d.high:g}{step}{', by ratio' if d.log else ''}"
+
+
+def choice(*values: Value, why: str) -> Parameter:
+    """One of ``values``, without an order between them."""
+    for value in values:
+        if not isinstance(value, Value):
+            raise TypeError(f"{value!r} is no number, text, true, false or None")
+    return Parameter(CategoricalDistribution(values), why)
+
+
+def real(low: float, high: float, *, log: bool = False, step: float | None = None, why: str) -> Parameter:
+    """A number from ``low`` to ``high``; with ``log`` each doubling is as likely as any other."""
+    return Parameter(FloatDistribution(low, high, log=log, step=step), why)
+
+
+def integer(low: int, high: int, *, log: bool = False, step: int = 1, why: str) -> Parameter:
+    """A whole number from ``low`` to ``high``; with ``log`` each doubling is as likely as any other."""
+    return Parameter(IntDistribution(low, high, log=log, step=step), why)
 
 
 @dataclass(frozen=True)
-class Range:
-    """Numbers between two, both included."""
-
-    low: float
-    high: float
-    log: bool
-    """Drawn so that each doubling is as likely as any other."""
-    step: float | None
-    """Between two values; nothing: any number, or with ``log`` any whole one."""
-    whole: bool
-    why: str
-
-    @property
-    def corners(self) -> tuple[Value, ...]:
-        """Values whose being possible makes the whole range so."""
-        return self.low, self.high
-
-    def __str__(self) -> str:
-        step = f" in steps of {self.step:g}" if self.step and (self.step != 1 or not self.whole) else ""
-        return f"{self.low:g} to {self.high:g}{step}{', by ratio' if self.log else ''}"
-
-
-Distribution = Choice | Range
-
-
-def choice(*values: Value, why: str) -> Choice:
-    """One of ``values``."""
-    return Choice(values, why)
-
-
-def real(low: float, high: float, *, log: bool = False, step: float | None = None, why: str) -> Range:
-    """A number from ``low`` to ``high``."""
-    return Range(float(low), float(high), log, step, False, why)
-
-
-def integer(low: int, high: int, *, log: bool = False, step: int = 1, why: str) -> Range:
-    """A whole number from ``low`` to ``high``."""
-    return Range(low, high, log, None if log else step, True, why)
-
-
-@dataclass(frozen=True)
-class Space:
-    """A named set of settings with their distributions."""
+class SearchSpace:
+    """Settings by dotted name with their parameters."""
 
     name: str
-    ranges: Mapping[str, Distribution]
+    parameters: Mapping[str, Parameter]
 
-    def of(self, section: str) -> list[str]:
-        """Searched settings of one section."""
-        return [key for key in self.ranges if key.startswith(f"{section}.")]
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """As Optuna takes them."""
+        return {key: parameter.distribution for key, parameter in self.parameters.items()}
 
-    def models(self) -> Iterator[dict[str, Value]]:
-        """Every combination of what is searched of the frozen models: each has features of its own."""
-        found: list[dict[str, Value]] = [{}]
-        for key in [*self.of("encoder"), *self.of("decoder")]:
-            found = [{**one, key: value} for one in found for value in self.ranges[key].corners]
-        yield from found
+    def grid(self) -> list[dict[str, Value]]:
+        """Every combination, the last setting fastest.
+
+        Raises:
+            LlinkError: a setting that can have any value between two.
+        """
+        values = []
+        for key, parameter in self.parameters.items():
+            if (every := parameter.grid()) is None:
+                raise LlinkError(
+                    f"--algorithm=grid: {key} is {parameter}, any number of values: give a step, or a choice"
+                )
+            values.append(every)
+        return [dict(zip(self.parameters, row, strict=True)) for row in itertools.product(*values)]
+
+    def frozen_model_configs(self) -> list[dict[str, Value]]:
+        """Every combination of what is searched of encoder and decoder: each has features of its own."""
+        keys = [key for key in self.parameters if key.startswith(("encoder.", "decoder."))]
+        values = itertools.product(*(self.parameters[key].bounds for key in keys))
+        return [dict(zip(keys, row, strict=True)) for row in values]
 
     def check(self, *layers: Mapping[str, Any]) -> None:
         """Refuse a space that the settings do not know, or that could draw a value they refuse.
@@ -101,61 +121,55 @@ class Space:
         Raises:
             LlinkError: names the setting, and near ones where it is unknown.
         """
-        for key, distribution in self.ranges.items():
-            known = configure.all_keys(Settings)
+        known = configure.all_keys(Settings)
+        for key, parameter in self.parameters.items():
             section = key.partition(".")[0]
-            if section in _FIXED and key in known:
+            if section in _NOT_SEARCHED and key in known:
                 raise LlinkError(
                     f"space {self.name}: {key} says what is measured, on what and where, so it cannot be "
                     "searched: set it once for the whole sweep with --set"
                 )
-            if section in ("encoder", "decoder") and isinstance(distribution, Range):
+            ranged = not isinstance(parameter.distribution, CategoricalDistribution)
+            if section in ("encoder", "decoder") and ranged:
                 raise LlinkError(
                     f"space {self.name}: {key} changes the features of the frozen models, which are computed "
                     "before the first trial: give a choice(…) of it"
                 )
-            for value in distribution.corners:
+            for value in parameter.bounds:
                 try:
-                    configure.resolve(*layers, tree({key: value}))
+                    configure.resolve(*layers, nested({key: value}))
                 except LlinkError as error:
                     raise LlinkError(f"space {self.name}: {error}") from None
 
-    def as_json(self) -> dict[str, Any]:
-        """As it is kept beside a sweep, which its file may outlive."""
-        return {
-            "name": self.name,
-            "ranges": {
-                key: {"kind": "choice" if isinstance(d, Choice) else "range", **asdict(d)}
-                for key, d in self.ranges.items()
-            },
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept with a sweep, which may outlive its file."""
+        parameters = {
+            key: {"distribution": json.loads(distribution_to_json(p.distribution)), "why": p.why}
+            for key, p in self.parameters.items()
         }
+        return {"name": self.name, "parameters": parameters}
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> SearchSpace:
+        """The reverse of :meth:`to_json`."""
+        parameters = {
+            key: Parameter(json_to_distribution(json.dumps(fields["distribution"])), fields["why"])
+            for key, fields in record["parameters"].items()
+        }
+        return SearchSpace(record["name"], parameters)
 
 
-def from_json(told: Mapping[str, Any]) -> Space:
-    """The reverse of :meth:`Space.as_json`."""
-    ranges: dict[str, Distribution] = {}
-    for key, fields in told["ranges"].items():
-        given = {name: value for name, value in fields.items() if name != "kind"}
-        if fields["kind"] == "choice":
-            ranges[key] = Choice(tuple(given["values"]), given["why"])
-        else:
-            ranges[key] = Range(**given)
-    return Space(told["name"], ranges)
-
-
-def tree(config: Mapping[str, Any]) -> configure.Tree:
+def nested(config: Mapping[str, Any]) -> configure.Tree:
     """``{"slots.count": 4}`` as ``{"slots": {"count": 4}}``."""
-    result: configure.Tree = {}
+    tree: configure.Tree = {}
     for key, value in config.items():
-        *sections, last = key.split(".")
-        inner: configure.Tree = {last: value}
-        for name in reversed(sections):
-            inner = {name: inner}
-        result = configure.merge(result, inner)
-    return result
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        tree = configure.merge(tree, value)
+    return tree
 
 
-def load(name: str, folder: Path) -> Space:
+def load(name: str, folder: Path) -> SearchSpace:
     """The space ``name`` of ``folder``, or of a person's own Python file where ``name`` is a path.
 
     Raises:
@@ -166,40 +180,24 @@ def load(name: str, folder: Path) -> Space:
     if not path.is_file():
         if own:
             raise LlinkError(f"space {name} does not exist: give a Python file with a mapping SPACE in it")
-        there = sorted(file.stem for file in folder.glob("*.py"))
-        raise LlinkError(
-            f"there is no space {name!r}: choose one of {', '.join(there)}, or give a file's path"
-        )
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.py")))
+        raise LlinkError(f"there is no space {name!r}: choose one of {names}, or give a file's path")
     spec = importlib.util.spec_from_file_location(f"llink_space_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # a person's file may raise anything
-        said = next(iter(str(error).splitlines()), "")
-        raise LlinkError(f"space {path} cannot be read ({type(error).__name__}: {said}): mend it") from None
-    found = getattr(module, "SPACE", None)
-    if not isinstance(found, Mapping) or not found:
-        raise LlinkError(f"space {path} holds no mapping SPACE: see tune_spaces/ for how one looks")
-    for key, distribution in found.items():
-        _check_one(path, key, distribution)
-    return Space(path.stem, dict(found))
-
-
-def _check_one(path: Path, key: object, distribution: object) -> None:
-    if not isinstance(distribution, Choice | Range):
-        raise LlinkError(f"space {path}: {key} is {distribution!r}: write choice(…), real(…) or integer(…)")
-    if isinstance(distribution, Choice):
-        if not distribution.values:
-            raise LlinkError(f"space {path}: {key} is a choice of nothing: give it values")
-        for value in distribution.values:
-            if not isinstance(value, bool | int | float | str | None):
-                raise LlinkError(f"space {path}: {key} = {value!r} is no number, text, true, false or null")
-        return
-    if not distribution.low < distribution.high:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        line = f", line {lines[-1]}," if lines else ""
+        reason = next(iter(str(error).splitlines()), "")
         raise LlinkError(
-            f"space {path}: {key} goes from {distribution.low:g} to {distribution.high:g}: "
-            "the second has to be the larger"
-        )
-    if distribution.log and (distribution.low <= 0 or distribution.step is not None):
-        raise LlinkError(f"space {path}: {key} is drawn by ratio: begin above 0, without a step")
+            f"space {path}{line} cannot be read ({type(error).__name__}: {reason}): correct it"
+        ) from None
+    space = getattr(module, "SPACE", None)
+    if not isinstance(space, Mapping) or not space:
+        raise LlinkError(f"space {path} holds no mapping SPACE: tune_spaces/ has examples")
+    for key, parameter in space.items():
+        if not isinstance(parameter, Parameter):
+            raise LlinkError(f"space {path}: {key} is {parameter!r}: write choice(…), real(…) or integer(…)")
+    return SearchSpace(path.stem, dict(space))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ import yaml
 from cluster_runs import ROOT, SMALL
 
 from llink_ray.cluster.job import Request
-from llink_ray.cluster.sweep import Sweep, sweep
+from llink_ray.cluster.sweep import SweepRequest, sweep
 from llink_ray.settings import configure
+from llink_ray.sweeps.search import read_search
+from llink_ray.sweeps.trials import Trial
 
 OVER: dict[str, Any] = {
     "corpus": {"pairs": 800},
@@ -30,7 +31,7 @@ def small_file(folder: Path) -> Path:
     return file
 
 
-def asked(folder: Path, store: Path, *flags: str, lang: str = "tibetan", **more: Any) -> Sweep:
+def asked(folder: Path, store: Path, *flags: str, lang: str = "tibetan", **more: Any) -> SweepRequest:
     """A small sweep of space smoke."""
     request = Request(
         languages=lang,
@@ -40,8 +41,8 @@ def asked(folder: Path, store: Path, *flags: str, lang: str = "tibetan", **more:
         output=str(folder / "runs"),
         publish=False,
     )
-    given: dict[str, Any] = {"space": "smoke", "spaces": ROOT / "tune_spaces", "looks": 5}
-    return Sweep(request=request, **(given | more))
+    given: dict[str, Any] = {"space": "smoke", "spaces": ROOT / "tune_spaces", "evaluations": 5}
+    return SweepRequest(training=request, **(given | more))
 
 
 def run(folder: Path, store: Path, *flags: str, **more: Any) -> dict[str, Any]:
@@ -49,9 +50,9 @@ def run(folder: Path, store: Path, *flags: str, **more: Any) -> dict[str, Any]:
     return sweep(asked(folder, store, *flags, **more))
 
 
-def events(folder: str | Path) -> list[dict[str, Any]]:
-    """The journal's lines."""
-    return [json.loads(line) for line in (Path(folder) / "trials.jsonl").read_text().splitlines()]
+def trials_in(folder: str | Path) -> list[Trial]:
+    """What the journal holds."""
+    return read_search(Path(folder)).all_trials()
 
 
 def own_space(folder: Path, text: str) -> str:

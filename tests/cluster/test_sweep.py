@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pyarrow.parquet as pq
 import pytest
 from cluster_runs import ROOT, alive, environment, wait_for
-from sweep_runs import events, own_space, run, small_file
+from sweep_runs import own_space, run, small_file, trials_in
 
 from llink_ray.cluster.ray_train import run_ray_train
 from llink_ray.cluster.run_directory import RunDir
@@ -29,11 +28,6 @@ from llink_ray.training import history
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(Path(document["run_dir"]) / "results.parquet").to_pylist()
-    return found
-
-
 @pytest.fixture(scope="module")
 def smoke(ray_cluster: None, store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Six trials, unbroken."""
@@ -44,20 +38,20 @@ def test_a_sweep_ends_with_a_table_and_a_best_setting(smoke: dict[str, Any]) -> 
     folder = Path(smoke["run_dir"])
     found = smoke["studies"]["bo"]
     assert found["finished"] + found["pruned"] == 6 and found["pruned"] and not found["failed"]
-    told = rows(smoke)
-    assert {row["trial"] for row in told} == {f"bo-{n:04d}" for n in range(6)}
-    finals = {r["trial"]: r["metric.retrieval.r1"] for r in told if r["step"] == 30}
-    assert found["best"][0]["metrics"]["bo"]["retrieval.r1"] == max(finals.values())
+    trials = trials_in(folder)
+    assert {trial.name for trial in trials} == {f"bo-{n:04d}" for n in range(6)}
+    finals = [trial.last("bo", "retrieval.r1") for trial in trials if trial.steps == 30]
+    assert found["best"][0]["metrics"]["bo"]["retrieval.r1"] == max(value or 0.0 for value in finals)
     for name in ("sweep.json", "report.md", "best.yaml", "best-bo.yaml", "trials.jsonl"):
         assert (folder / name).stat().st_size, name
-    assert list((folder / "tensorboard").rglob("events.out.tfevents*")), "no TensorBoard logs"
+    assert len(list((folder / "tune").rglob("events.out.tfevents*"))) == 6, "TensorBoard logs are missing"
 
 
 def test_frozen_models_run_for_the_features_alone(ray_cluster: None, tmp_path: Path) -> None:
     """As many forwards as one run needs, whatever the number of trials."""
     fresh = run(tmp_path, tmp_path / "features", trials=3)
     record = json.loads((Path(fresh["run_dir"]) / "sweep.json").read_text())
-    settings = configure.resolve(record["bases"]["bo"])
+    settings = configure.resolve(record["base_settings"]["bo"])
     task = TrainingTask(find("bo"), settings, tmp_path / "one", str(tmp_path / "other"), None)
     world = RunDir(task.run_dir)
     _, forwards = extract_run(world, task, prepare_run(world, task, print), print)
@@ -92,7 +86,7 @@ def test_a_failing_trial_is_kept_with_its_cause_and_the_others_go_on(
     document = run(tmp_path, store, "stage_a.clip=1e30", space=space, trials=8, algorithm="random")
     told = document["studies"]["bo"]
     assert told["failed"] and told["finished"] and told["failed"] + told["finished"] + told["pruned"] == 8
-    causes = {row["cause"] for row in rows(document) if row["state"] == "failed"}
+    causes = {str(t.cause) for t in trials_in(document["run_dir"]) if t.state == "failed"}
     assert any("out of memory" in cause for cause in causes), causes
     assert any("the loss is" in cause or "not a finite number" in cause for cause in causes), causes
 
@@ -103,7 +97,7 @@ def test_a_trial_whose_process_is_killed_is_kept_as_well(
     def kill_one() -> None:
         def reported() -> list[Path]:
             found = (tmp_path / "runs").glob("sweep-*/trials.jsonl")
-            return [path for path in found if '"report"' in path.read_text()]
+            return [path for path in found if any(trial.steps for trial in trials_in(path.parent))]
 
         if wait_for(reported, 200):
             for process in psutil.Process().children(recursive=True):
@@ -113,11 +107,11 @@ def test_a_trial_whose_process_is_killed_is_kept_as_well(
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    document = run(tmp_path, store, "stage_a.steps=400", trials=3, scheduler="none", at_a_time=1)
+    document = run(tmp_path, store, "stage_a.steps=400", trials=3, scheduler="none", max_concurrent=1)
     killer.join()
     told = document["studies"]["bo"]
     assert (told["failed"], told["finished"]) == (1, 2)
-    (cause,) = {row["cause"] for row in rows(document) if row["state"] == "failed"}
+    (cause,) = {str(t.cause) for t in trials_in(document["run_dir"]) if t.state == "failed"}
     assert "its process died" in cause
 
 
@@ -130,7 +124,7 @@ def test_a_killed_sweep_resumes_to_the_same_end(
         "--preset=tiny",
         "--space=smoke",
         "--trials=6",
-        "--looks=5",
+        "--evaluations=5",
         f"--settings={small_file(tmp_path)}",
         f"--set=features.directory={store}",
         f"--output={tmp_path / 'runs'}",
@@ -141,9 +135,9 @@ def test_a_killed_sweep_resumes_to_the_same_end(
             [*command, *flags], cwd=ROOT, env=environment(), stderr=err, stdout=err, start_new_session=True
         )
 
-    def ended() -> list[dict[str, Any]]:
+    def ended() -> set[str]:
         (folder,) = (tmp_path / "runs").glob("sweep-*")
-        return [e for e in events(folder) if e["event"] == "ended"]
+        return {trial.name for trial in trials_in(folder) if trial.state != "running"}
 
     def far_enough() -> bool:
         return bool(list((tmp_path / "runs").glob("sweep-*/trials.jsonl"))) and len(ended()) >= 2
@@ -160,7 +154,7 @@ def test_a_killed_sweep_resumes_to_the_same_end(
         (folder,) = (tmp_path / "runs").glob("sweep-*")
         how = f"stopped\ngo on with: python jobs/tune.py --resume {folder}\n"
         assert (tmp_path / "err").read_text().endswith(how)
-    before = {e["number"] for e in ended()}
+    before = ended()
     assert len(before) < 6
     (folder,) = (tmp_path / "runs").glob("sweep-*")
     resumed = subprocess.run(
@@ -170,12 +164,9 @@ def test_a_killed_sweep_resumes_to_the_same_end(
     document = json.loads(resumed.stdout)
     mine, theirs = document["studies"]["bo"], smoke["studies"]["bo"]
     assert mine == theirs
-    lines = events(folder)
-    for number in before:
-        assert sum(e["event"] == "suggested" and e["number"] == number for e in lines) == 1
-        assert not any(e["event"] == "again" and e["number"] == number for e in lines)
-    assert {(r["trial"], r["state"]) for r in rows(document)} == {
-        (r["trial"], r["state"]) for r in rows(smoke)
+    assert not before & {path.name for path in (folder / "tune" / "2").iterdir()}, "run again"
+    assert {(t.name, t.state) for t in trials_in(folder)} == {
+        (t.name, t.state) for t in trials_in(smoke["run_dir"])
     }
 
 
@@ -192,7 +183,7 @@ def test_trials_with_workers_of_their_own_cannot_hang(ray_cluster: None, store: 
     """More trials queued than the two CPUs can hold, each a Ray Train run inside."""
     why = "why='two are enough'"
     space = own_space(tmp_path, f"{{'slots.count': choice(2, 4, {why}), 'lora.rank': choice(2, 4, {why})}}")
-    document = run(tmp_path, store, space=space, trials=4, looks=2)
+    document = run(tmp_path, store, space=space, trials=4, evaluations=2)
     told = document["studies"]["bo"]
     assert told["finished"] + told["pruned"] == 4
     (best, *_) = told["best"]
@@ -208,14 +199,10 @@ def test_languages_side_by_side_and_one_setting_for_all(
     for code in ("bo", "km"):
         assert (Path(apart["run_dir"]) / f"best-{code}.yaml").exists()
     together = run(tmp_path / "joint", store, lang="tibetan,khmer", trials=3, joint=True, scheduler="none")
-    figures = {
-        (row["language"], row["trial"][-4:]): row["metric.retrieval.r1"]
-        for row in rows(apart)
-        if row["step"] == 30
-    }
-    for row in rows(together):
-        if row["step"] == 30 and row["language"] != "joint":  # the same settings come to the same figures
-            assert row["metric.retrieval.r1"] == figures[row["language"], row["trial"][-4:]]
+    figures = {(t.study, t.number): t.last(t.study, "retrieval.r1") for t in trials_in(apart["run_dir"])}
+    for trial in trials_in(together["run_dir"]):  # the same settings come to the same figures
+        for code in ("bo", "km"):
+            assert trial.last(code, "retrieval.r1") == figures[code, trial.number]
     settings = [
         configure.read_file(str(Path(together["run_dir"]) / f"best{name}.yaml"))
         for name in ("", "-bo", "-km")

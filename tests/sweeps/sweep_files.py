@@ -2,126 +2,123 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+from llink_ray.sweeps.config import SweepConfig
+from llink_ray.sweeps.objective import parse_objectives
+from llink_ray.sweeps.report.analysis import LanguageResults
+from llink_ray.sweeps.search import read_search
+from llink_ray.sweeps.space import SearchSpace, choice, integer, real
+from llink_ray.sweeps.trials import FILE, TrialLog
 
-RANGES = {
-    "slots.count": {
-        "kind": "choice",
-        "values": [1, 2, 4, 8, 16, 32],
-        "why": "From one vector to a long prompt.",
+SPACE = SearchSpace(
+    "joint",
+    {
+        "slots.count": choice(1, 2, 4, 8, 16, 32, why="From one vector to a long prompt."),
+        "slots.variant": choice("mean", "resampler", why="With and without token states."),
+        "projector.hidden": integer(64, 1024, log=True, why="Width."),
+        "projector.dropout": real(0.0, 0.4, why="Few pairs overfit."),
+        "stage_a.learning_rate": real(1e-4, 1e-2, log=True, why="Peak."),
+        "stage_a.temperature_end": real(0.02, 0.2, log=True, why="Sharpness."),
+        "stage_b.lora_learning_rate": real(2e-4, 1e-2, log=True, why="Peak."),
     },
-    "slots.variant": {
-        "kind": "choice",
-        "values": ["mean", "resampler"],
-        "why": "With and without token states.",
-    },
-    "projector.hidden": {"kind": "range", "low": 64, "high": 1024, "log": True, "why": "Width."},
-    "projector.dropout": {
-        "kind": "range",
-        "low": 0.0,
-        "high": 0.4,
-        "log": False,
-        "why": "Few pairs overfit.",
-    },
-    "stage_a.learning_rate": {"kind": "range", "low": 1e-4, "high": 1e-2, "log": True, "why": "Peak."},
-    "stage_a.temperature_end": {"kind": "range", "low": 0.02, "high": 0.2, "log": True, "why": "Sharpness."},
-    "stage_b.lora_learning_rate": {"kind": "range", "low": 2e-4, "high": 1e-2, "log": True, "why": "Peak."},
-}
+)
 
 
-def row(
-    trial: str,
-    figures: Mapping[str, float | None],
-    settings: Mapping[str, Any] | None = None,
-    *,
+@dataclass
+class Tried:
+    """One trial: reports by language, each a step and figures."""
+
+    config: Mapping[str, Any]
+    reports: Mapping[str, Sequence[tuple[int, Mapping[str, float]]]]
+    state: str = "finished"
+    cause: str | None = None
+    study: str = "bo"
+
+
+def tried(
+    score: float | None,
+    config: Mapping[str, Any],
     language: str = "bo",
     state: str = "finished",
     step: int = 100,
-    seconds: float = 10.0,
-    cause: str | None = None,
-) -> Row:
-    """One report of one trial."""
-    return {
-        "language": language,
-        "trial": trial,
-        "state": state,
-        "step": step,
-        "seconds": seconds,
-        "cause": cause,
-        **{f"config.{name}": value for name, value in (settings or {}).items()},
-        **{f"metric.{name}": value for name, value in figures.items()},
-    }
+    **more: float,
+) -> Tried:
+    """A trial of one language with one report; of none where ``score`` is None."""
+    figures = {} if score is None else {"retrieval.r1": score}
+    reports = [(step, figures | more)] if figures | more else []
+    return Tried(config, {language: reports}, state, "no memory" if state == "failed" else None, language)
 
 
-def write(directory: Path, rows: Iterable[Row], **told: Any) -> Path:
-    """``sweep.json`` and ``results.parquet`` with a column for all that any row has."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "sweep.json").write_text(json.dumps(told), encoding="utf-8")
-    rows = list(rows)
-    names = dict.fromkeys(name for one in rows for name in one)
-    table = {name: pa.array([one.get(name) for one in rows]) for name in names}
-    if rows:
-        pq.write_table(pa.table(table), directory / "results.parquet")
+def write(
+    directory: Path,
+    rows: Sequence[Tried],
+    *languages: str,
+    objectives: str = "retrieval.r1",
+    space: SearchSpace | None = None,
+    **changed: Any,
+) -> Path:
+    """``sweep.json`` and ``trials.jsonl``; without a space, one with the values that the trials have."""
+    keys = dict.fromkeys(key for trial in rows for key in trial.config)
+    values = {key: list(dict.fromkeys(t.config[key] for t in rows)) for key in keys}
+    config = SweepConfig(
+        space=space or SearchSpace("own", {key: choice(*v, why="A test.") for key, v in values.items()}),
+        languages=languages or ("bo",),
+        objectives=parse_objectives(objectives),
+        **({"joint": False, "trials": len(rows), "algorithm": "tpe", "seed": 7} | changed),
+        prune=True,
+        window=1,
+    )
+    config.write(directory)
+    log = TrialLog(directory / FILE, config.studies, [o.direction for o in config.objectives])
+    for one in rows:
+        trial = log.begin(one.study, config.space, one.config)
+        for language, reports in one.reports.items():
+            for number, (step, figures) in enumerate(reports, start=1):
+                log.report(trial, language, {"step": step, "seconds": 10.0 * number, **figures})
+        if one.state != "running":
+            finished = [0.0] * len(config.objectives) if one.state == "finished" else None
+            log.end(trial, one.state, finished, one.cause)
     return directory
 
 
-def told(
-    *languages: str, trials: int = 32, objectives: Sequence[str] = ("retrieval.r1",), **more: Any
-) -> Row:
-    """What ``sweep.json`` holds."""
-    return {
-        "languages": list(languages),
-        "space": {"name": "joint", "ranges": RANGES},
-        "objectives": [
-            {"name": name, "mode": "min" if name in ("prompt_tokens", "slots", "seconds") else "max"}
-            for name in objectives
-        ],
-        "algorithm": "tpe",
-        "scheduler": "asha",
-        "seed": 7,
-        "trials": trials,
-        "joint": False,
-        **more,
-    }
+def results(directory: Path) -> list[LanguageResults]:
+    """What its report is made of."""
+    search = read_search(directory)
+    return [LanguageResults(search, code) for code in search.config.languages]
 
 
-def drawn(draw: random.Random) -> dict[str, Any]:
-    """Settings out of RANGES."""
-    found: dict[str, Any] = {}
-    for name, given in RANGES.items():
-        if given["kind"] == "choice":
-            found[name] = draw.choice(given["values"])
-        elif given["log"]:
-            found[name] = math.exp(draw.uniform(math.log(given["low"]), math.log(given["high"])))
+def _drawn(draw: random.Random) -> dict[str, Any]:
+    """Settings out of SPACE."""
+    config: dict[str, Any] = {}
+    for key, parameter in SPACE.parameters.items():
+        distribution: Any = parameter.distribution
+        if hasattr(distribution, "choices"):
+            config[key] = draw.choice(distribution.choices)
+        elif distribution.log:
+            config[key] = math.exp(draw.uniform(math.log(distribution.low), math.log(distribution.high)))
         else:
-            found[name] = draw.uniform(given["low"], given["high"])
-    found["projector.hidden"] = round(found["projector.hidden"])
-    return found
+            config[key] = draw.uniform(distribution.low, distribution.high)
+    config["projector.hidden"] = round(config["projector.hidden"])
+    return config
 
 
-def figures(settings: Mapping[str, Any], shift: float, share: float, noise: float) -> dict[str, float]:
+def _figures(config: Mapping[str, Any], shift: float, share: float, noise: float) -> dict[str, float]:
     """What training would come to after a share of its steps: the learning rate counts, slots help answers.
 
     ``shift`` moves the best learning rate (in powers of ten), so that languages differ.
     """
-    off = math.log10(settings["stage_a.learning_rate"]) + 2.9 + shift
-    heat = math.log10(settings["stage_a.temperature_end"]) + 1.2
-    r1 = (
-        0.93 - 0.22 * off**2 - 0.06 * heat**2 - 0.1 * settings["projector.dropout"] ** 2 + noise
-    ) * share**0.3
-    count = settings["slots.count"]
-    kind = 0.05 if settings["slots.variant"] == "resampler" else 0.0
-    exact = (r1 + kind) * (1 - math.exp(-0.55 * count**0.8))
+    off = math.log10(config["stage_a.learning_rate"]) + 2.9 + shift
+    heat = math.log10(config["stage_a.temperature_end"]) + 1.2
+    r1 = (0.93 - 0.22 * off**2 - 0.06 * heat**2 - 0.1 * config["projector.dropout"] ** 2 + noise) * share**0.3
+    count = config["slots.count"]
+    resampler = 0.05 if config["slots.variant"] == "resampler" else 0.0
+    exact = (r1 + resampler) * (1 - math.exp(-0.55 * count**0.8))
     return {
         "retrieval.r1": max(0.0, r1),
         "answers.exact": min(1.0, max(0.0, exact)),
@@ -131,32 +128,22 @@ def figures(settings: Mapping[str, Any], shift: float, share: float, noise: floa
     }
 
 
-def searched(
-    *languages: str, trials: int = 32, seed: int = 0, prune: bool = True, same: int | None = None
-) -> list[Row]:
-    """A sweep's rows: trial i has the same settings in every language for the first ``same`` of them."""
-    rows: list[Row] = []
+def searched(*languages: str, trials: int = 32, same: int | None = None) -> list[Tried]:
+    """A pruned sweep: trial i has the same settings in every language for the first ``same`` of them."""
+    made: list[Tried] = []
     for place, language in enumerate(languages):
         seen: list[float] = []
         for number in range(trials):
             alike = same is None or number < same
-            draw = random.Random(f"{seed}-{number}-{'' if alike else language}")
-            settings = drawn(draw)
-            noise = random.Random(f"{seed}-{number}-{language}").gauss(0, 0.012)
-            name, begun = f"{language}-{number:04d}", len(rows)
+            config = _drawn(random.Random(f"0-{number}-{'' if alike else language}"))
+            noise = random.Random(f"0-{number}-{language}").gauss(0, 0.012)
             if number % 13 == 11:
-                rows.append(row(name, {}, settings, language=language, state="failed", step=25, seconds=3.1))
-                rows[-1]["cause"] = "the loss came to no number at step 25: lower stage_a.learning_rate"
+                cause = "the loss came to no number at step 25: lower stage_a.learning_rate"
+                made.append(Tried(config, {}, "failed", cause, language))
                 continue
-            state = "finished"
-            for step in (50, 100, 150, 200):
-                found = figures(settings, 0.25 * place, step / 200, noise)
-                rows.append(row(name, found, settings, language=language, step=step, seconds=step * 0.11))
-                if step == 50 and prune:
-                    seen.append(found["retrieval.r1"])
-                    if len(seen) >= 3 and found["retrieval.r1"] < sorted(seen)[-max(1, len(seen) // 2)]:
-                        state = "pruned"
-                        break
-            for one in rows[begun:]:
-                one["state"] = state
-    return rows
+            reports = [(s, _figures(config, 0.25 * place, s / 200, noise)) for s in (50, 100, 150, 200)]
+            seen.append(reports[0][1]["retrieval.r1"])
+            pruned = len(seen) >= 3 and seen[-1] < sorted(seen)[-max(1, len(seen) // 2)]
+            state, kept = ("pruned", reports[:1]) if pruned else ("finished", reports)
+            made.append(Tried(config, {language: kept}, state, None, language))
+    return made

@@ -1,14 +1,12 @@
-"""What a person sees of a sweep while it runs, and what lies on the disk by then."""
+"""What a person sees of a sweep while it runs."""
 
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from sweep_world import Runner, quality, search
+from sweep_world import Runner, config, quality
 
 from llink_ray.cluster.sweep_table import TrialTable
 
@@ -16,10 +14,10 @@ from llink_ray.cluster.sweep_table import TrialTable
 def follow(folder: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tuple[Runner, str]:
     """A sweep of six trials whose every report is shown; one fails."""
 
-    def formula(config: dict[str, object], language: str, look: int) -> dict[str, float]:
-        if config["projector.depth"] == 3:
+    def formula(settings: dict[str, object], language: str, evaluation: int) -> dict[str, float]:
+        if settings["projector.depth"] == 3:
             raise ArithmeticError("out of memory: MemoryError")
-        return quality(config, language, look)
+        return quality(settings, language, evaluation)
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:
@@ -29,30 +27,26 @@ def follow(folder: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tup
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "xterm")
-    asked = search(trials=6, algorithm="random", prune=False)
-    (folder / "sweep.json").write_text(json.dumps({"languages": ["bo"], "objectives": ["retrieval.r1"]}))
-    run = Runner(folder, asked, formula=formula)
-    with TrialTable(run.plan, folder) as table:
+    sweep = config(trials=6, algorithm="random", prune=False)
+    run = Runner(folder, sweep, formula=formula)
+    with TrialTable(run.search) as table:
         run.changed = table.changed
         run.go()
     return run, screen.getvalue()
 
 
 def test_a_file_gets_a_line_for_each_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, told = follow(tmp_path, monkeypatch, terminal=False)
-    lines = told.splitlines()
+    _, output = follow(tmp_path, monkeypatch, terminal=False)
+    lines = output.splitlines()
     assert len(lines) == 6 and lines[-1].startswith("6/6")
     failed = [line for line in lines if "failed" in line]
     assert failed and all("(out of memory: MemoryError)" in line for line in failed)
     assert any("finished  retrieval.r1 0." in line and "learning_rate 0.0" in line for line in lines)
-    rows = pq.read_table(tmp_path / "results.parquet").to_pylist()
-    assert {row["trial"] for row in rows} == {t.name for t in run.plan.trials("bo")}
-    assert list((tmp_path / "tensorboard").rglob("events.out.tfevents*"))
 
 
 def test_a_terminal_gets_a_table_with_the_best_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, told = follow(tmp_path, monkeypatch, terminal=True)
-    last = told[told.rindex("6/6 trials") :]
+    run, output = follow(tmp_path, monkeypatch, terminal=True)
+    last = output[output.rindex("6/6 trials") :]
     rows = [line for line in last.splitlines() if "bo-000" in line]
-    assert run.plan.best("bo")[0].name in rows[0] and "best" in rows[0]
+    assert run.search.best("bo")[0].name in rows[0] and "best" in rows[0]
     assert len(rows) == 6

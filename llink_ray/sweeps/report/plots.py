@@ -1,172 +1,256 @@
-"""PNG plots of a sweep: best so far, and one setting beside each language's own best."""
+"""PNG plots of a sweep: best so far, what mattered, settings and outcome, what quality costs.
+
+Optuna's own plots take one study each, and their parallel coordinates cannot be read as a still picture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from llink_ray.evaluation.drawing import (
     COLOURS,
-    GREY,
     INK,
-    PALE,
     new_figure,
     plain_label,
     plot_style,
     save_figure,
 )
-from llink_ray.sweeps.report.data import Objective, Sweep, called
-from llink_ray.sweeps.report.labels import measured, named
-from llink_ray.sweeps.report.selection import Shared, best, progress, worth_showing
+from llink_ray.sweeps.objective import Objective
+from llink_ray.sweeps.report.analysis import LanguageResults
+from llink_ray.sweeps.report.tables import metric_name, metric_text, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
-LINES = ("-", "--", ":")
+LINE_STYLES = ("-", "--", ":")
 """After the colours are used up."""
 APART = 4
-"""Languages that stand below each other in a row; more share it."""
+"""Languages that stand below each other; more share a row, or a picture of their own."""
+MOST_SETTINGS = 9
+"""That fit beside each other."""
+SLOT_COUNT = "slots.count"
+QUALITIES = ("answers.exact", "numbers.exact", "retrieval.r1")
 
 
-def colour_of(languages: Sequence[str], language: str) -> tuple[str, str]:
-    """A language's colour and kind of line, the same in every plot."""
-    place = languages.index(language)
-    return COLOURS[place % len(COLOURS)], LINES[place // len(COLOURS) % len(LINES)]
-
-
-def best_so_far(sweep: Sweep, path: Path) -> Path | None:
+def best_so_far(results: Sequence[LanguageResults], path: Path) -> Path | None:
     """Over trials, and over the time that they took; None before one has finished and another ended."""
-    languages = [code for code in sweep.languages if best(sweep, code) and len(sweep.of(code)) > 1]
-    if not languages:
+    results = [result for result in results if result.best and len(result.trials) > 1]
+    if not results:
         return None
-    longest = max(progress(sweep, code).seconds[-1] for code in languages)
-    unit, name = (
-        (3_600, "hours") if longest > 10_800 else (60, "minutes") if longest > 180 else (1, "seconds")
-    )
     with plot_style():
-        drawing = new_figure(3.9 + 0.2 * ((len(languages) - 1) // 4))
+        drawing = new_figure(3.9 + 0.2 * ((len(results) - 1) // 4))
         left, right = drawing.subplots(1, 2, sharey=True)
-        shown: list[float] = []
-        few = len(languages) <= APART  # more languages' dots would hide their lines
-        for place, language in enumerate(languages):
-            found, (colour, dashes) = progress(sweep, language), colour_of(sweep.languages, language)
-            scores = [trial.score(sweep.main.name) for trial in sweep.of(language)]
-            shown += [score for score in (scores if few else found.values) if score is not None]
-            places = [float(i + 1) for i in range(len(scores))]
-            for axes, across in ((left, places), (right, [seconds / unit for seconds in found.seconds])):
-                steps = [(x, y) for x, y in zip(across, found.values, strict=True) if y is not None]
-                label = f"{plain_label(called(language))}  {measured(sweep.main.name, steps[-1][1])}"
+        for place, result in enumerate(results):
+            best = list(accumulate(map(result.score, result.trials), max))
+            spent = accumulate(trial.last(result.language, "seconds") or 0.0 for trial in result.trials)
+            curve = [
+                (number, seconds / 60, result.objective.sign * score)
+                for number, (seconds, score) in enumerate(zip(spent, best, strict=True), start=1)
+                if score > float("-inf")
+            ]
+            numbers, minutes, values = zip(*curve, strict=True)
+            label = f"{plain_label(result.name)}  {metric_text(result.objective.name, values[-1])}"
+            for axes, across in ((left, numbers), (right, minutes)):
                 axes.plot(
-                    [x for x, _ in steps],
-                    [y for _, y in steps],
+                    across,
+                    values,
                     drawstyle="steps-post",
-                    color=colour,
-                    linestyle=dashes,
-                    linewidth=1.5
-                    + 0.45 * (len(languages) - 1 - place if few else 0),  # equal ones stay visible
+                    marker=".",
+                    color=COLOURS[place % len(COLOURS)],
+                    linestyle=LINE_STYLES[place // len(COLOURS) % len(LINE_STYLES)],
+                    linewidth=1.5 + 0.45 * max(0, APART - 1 - place),  # equal ones stay visible
                     label=label,
                 )
-                dots = [(x, y) for x, y in zip(across, scores, strict=True) if few and y is not None]
-                where = [x for x, _ in dots], [y for _, y in dots]
-                axes.plot(*where, ".", color=colour, markersize=4, alpha=0.45)
-        ends = [value for code in languages if (value := progress(sweep, code).values[-1]) is not None]
-        beyond = _frame(left, shown, ends, sweep.main)
-        if few and beyond:
-            _tell(left, beyond, sweep.main)
-        left.set_ylabel(named(sweep.main.name))
+        left.set_ylabel(metric_name(results[0].objective.name))
         left.set_xlabel("trials, in the order in which they began")
-        right.set_xlabel(f"{name} of trials so far, added up")
+        right.set_xlabel("minutes of trials so far, added up")
         left.set_title("Best so far over trials")
         right.set_title("Best so far over time")
-        _whole_numbers(left)
-        right.set_xlim(left=0)
-        handles, names = left.get_legend_handles_labels()
-        drawing.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
+        left.locator_params(axis="x", integer=True)
+        for axes in (left, right):
+            axes.set_xlim(left=0)
+        handles, labels = left.get_legend_handles_labels()
+        drawing.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
         return save_figure(drawing, path)
 
 
-def _whole_numbers(axes: Axes) -> None:
-    """No half trials below the axis."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
-
-
-def _frame(axes: Axes, values: Sequence[float], ends: Sequence[float], objective: Objective) -> int:
-    """What is worth telling apart, ``ends`` in any case; how many values lie beyond.
-
-    A search's far-off failures would press the rest together.
-    """
-    low, high = worth_showing(values, objective.sign)
-    low, high = min(low, *ends), max(high, *ends)
-    room = 0.06 * (high - low or abs(high) or 1.0)
-    axes.set_ylim(low - room, high + room)
-    return sum(not low <= value <= high for value in values)
-
-
-def _tell(axes: Axes, beyond: int, objective: Objective) -> None:
-    """How many trials lie where nothing is drawn, and on which side."""
-    under = objective.sign > 0
-    axes.text(
-        0.98,
-        0.02 if under else 0.98,
-        f"{beyond} {'trial' if beyond == 1 else 'trials'} {'below' if under else 'above'}",
-        transform=axes.transAxes,
-        ha="right",
-        va="bottom" if under else "top",
-        fontsize=8,
-        color=GREY,
-    )
-
-
-def joint_choice(sweep: Sweep, chosen: Shared, path: Path) -> Path:
-    """Each language's finished trials, its own best, and the setting chosen for all."""
-    metric, sign = sweep.main.name, sweep.main.sign
-    rows = sweep.languages[::-1]  # drawn from the bottom up
-    scores = {code: [s for t in sweep.of(code) if (s := t.score(metric)) is not None] for code in rows}
-    commons = {code: s for code in rows if (s := chosen.trials[code].score(metric)) is not None}
-    shown = [value for values in scores.values() for value in values]
-    low, high = worth_showing(shown, sign)
-    low, high = min(low, *commons.values()), max(high, *commons.values())
+def importance_bars(shares: Mapping[str, Mapping[str, float]], metric: str, path: Path) -> Path | None:
+    """A bar for each setting and language, of their mean where there are many; None without shares."""
+    shares = {name: by_setting for name, by_setting in shares.items() if by_setting}
+    if not shares:
+        return None
+    settings = dict.fromkeys(name for by_setting in shares.values() for name in by_setting)
+    mean = {name: fmean(by.get(name, 0.0) for by in shares.values()) for name in settings}
+    rows = sorted(mean, key=mean.__getitem__)
+    bars = shares
+    if len(shares) > APART:
+        bars = {f"mean of {len(shares)} languages": mean}
     with plot_style():
-        drawing = new_figure(1.7 + 0.5 * len(rows))
+        drawing = new_figure(1.4 + 0.32 * len(rows) + (0.3 if len(bars) > 1 else 0.0))
         axes = drawing.subplots()
-        for place, code in enumerate(rows):
-            known = [value for value in scores[code] if low <= value <= high]
-            own, common = max(known, key=lambda value: sign * value), commons[code]
-            axes.plot(known, [place] * len(known), "|", color=PALE, markersize=11, markeredgewidth=1.4)
-            axes.plot([own, common], [place, place], color=COLOURS[1], linewidth=1.6)
-            axes.plot([own], [place], "o", color=COLOURS[0], markersize=8, zorder=3)
-            axes.plot(
-                [common], [place], "D", color=COLOURS[1], markersize=6, zorder=4, markeredgecolor="white"
-            )
-            told = f"{measured(metric, common)} of {measured(metric, own)}"
-            axes.text(
-                1.02, place, told, va="center", fontsize=8, color=GREY, transform=axes.get_yaxis_transform()
-            )
-        axes.set_yticks(range(len(rows)), [plain_label(called(code)) for code in rows], color=INK)
+        height = 0.8 / len(bars)
+        for place, (label, by_setting) in enumerate(bars.items()):
+            offsets = [i + ((len(bars) - 1) / 2 - place) * height for i in range(len(rows))]
+            widths = [by_setting.get(name, 0.0) for name in rows]
+            axes.barh(offsets, widths, height * 0.9, color=COLOURS[place], label=plain_label(label, 40))
+        axes.set_yticks(range(len(rows)), [plain_label(name, 34) for name in rows], color=INK)
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        beyond = sum(not low <= value <= high for value in shown)
-        axes.set_xlabel(named(metric) + (f"; farther off, not shown: {beyond}" if beyond else ""))
-        axes.set_title("One setting for all, beside each language's own best")
-        drawing.legend(
-            _marks(),
-            ["finished trials", "its own best", "one setting for all"],
-            loc="outside lower center",
-            ncols=3,
-        )
+        axes.set_xlabel(f"share in what moved {metric_name(metric)}")
+        axes.set_title("What mattered")
+        if len(bars) > 1 or len(shares) > APART:
+            drawing.legend(loc="outside lower center", ncols=APART)
         return save_figure(drawing, path)
 
 
-def _marks() -> list[Line2D]:
-    from matplotlib.lines import Line2D
+def settings_and_outcome(results: Sequence[LanguageResults], order: Sequence[str], path: Path) -> Path | None:
+    """Each setting's values against the figure of the finished trials; None before two have finished.
 
-    return [
-        Line2D([], [], linestyle="", marker=mark, color=colour, markersize=7, markeredgewidth=width)
-        for mark, colour, width in (("|", PALE, 1.4), ("o", COLOURS[0], 0), ("D", COLOURS[1], 0))
+    ``order``: settings, the most important first. Figures far below the better ones are at the edge.
+    """
+    scored = [(place, result) for place, result in enumerate(results) if result.scored]
+    scores = sorted(result.score(trial) for _, result in scored for trial in result.scored)
+    if len(scores) < 2:
+        return None
+    parameters = results[0].search.config.space.parameters
+    keys = [
+        key for key in order if len({str(t.config[key]) for _, result in scored for t in result.scored}) > 1
     ]
+    keys = keys[:MOST_SETTINGS] or list(order[:1])
+    columns = min(3, len(keys))
+    quartile = scores[len(scores) // 4]
+    lowest = max(scores[0], quartile - (scores[-1] - quartile))
+    sign = results[0].objective.sign
+    with plot_style():
+        drawing = new_figure(0.9 + 1.8 * -(-len(keys) // columns))
+        grid = drawing.subplots(-(-len(keys) // columns), columns, sharey=True, squeeze=False)
+        for key, axes in zip_longest(keys, grid.flat):
+            if key is None:
+                axes.set_visible(False)
+                continue
+            distribution: Any = parameters[key].distribution
+            named = hasattr(distribution, "choices")
+            ticks = [value_text(choice) for choice in distribution.choices] if named else []
+            for place, result in scored:
+                values = [trial.config[key] for trial in result.scored]
+                across = [ticks.index(value_text(value)) for value in values] if named else values
+                figures = [sign * max(lowest, result.score(trial)) for trial in result.scored]
+                axes.plot(
+                    across, figures, "o", color=COLOURS[place % len(COLOURS)], alpha=0.6, markeredgewidth=0,
+                    markersize=5, label=plain_label(result.name),
+                )  # fmt: skip
+            if named:
+                axes.set_xticks(range(len(ticks)), [plain_label(tick, 12) for tick in ticks])
+            else:
+                low, high = distribution.low, distribution.high
+                middle = (low * high) ** 0.5 if distribution.log else (low + high) / 2
+                axes.set_xscale("log" if distribution.log else "linear")
+                axes.set_xticks([low, middle, high], [value_text(low), f"{middle:.3g}", value_text(high)])
+                axes.minorticks_off()
+            axes.tick_params(labelsize=8)
+            axes.set_xlabel(plain_label(key, 34), color=INK, fontsize=9)
+        for row in grid:
+            row[0].set_ylabel(metric_name(results[0].objective.name), fontsize=9)
+        drawing.suptitle(
+            "Settings and outcome of finished trials", x=0.02, ha="left", fontsize=11, weight="bold"
+        )
+        if len(scored) > 1:
+            drawing.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        return save_figure(drawing, path)
+
+
+Pair = tuple[Objective, Objective]
+"""What is drawn across, and what up."""
+
+
+def slot_pairs(results: Sequence[LanguageResults]) -> list[Pair]:
+    """Each quality against prompt tokens, or K where no trial has tokens; none where K was not searched."""
+    if SLOT_COUNT not in results[0].search.config.space.parameters:
+        return []
+    tokens, slots = Objective("prompt_tokens"), Objective("slots")
+    across = tokens if any(points(result, (tokens, tokens)) for result in results) else slots
+    pairs = [(across, Objective(name)) for name in QUALITIES]
+    return [pair for pair in pairs if any(points(result, pair) for result in results)]
+
+
+def points(result: LanguageResults, pair: Pair) -> list[tuple[float, float]]:
+    """Of the finished trials that have both figures."""
+    values = [(result.value(t, pair[0].name), result.value(t, pair[1].name)) for t in result.trials]
+    return [(x, y) for x, y in values if x is not None and y is not None]
+
+
+def tradeoffs(results: Sequence[LanguageResults], pairs: Sequence[Pair], path: Path) -> list[Path]:
+    """A row for each language, a column for each pair; several pictures for many languages."""
+    results = [result for result in results if any(points(result, pair) for pair in pairs)]
+    drawn = []
+    for start in range(0, len(results), APART):
+        name = path if not start else path.with_stem(f"{path.stem}-{start // APART + 1}")
+        drawn.append(_tradeoffs(results[start : start + APART], pairs, name))
+    return drawn
+
+
+def _tradeoffs(results: Sequence[LanguageResults], pairs: Sequence[Pair], path: Path) -> Path:
+    with plot_style():
+        drawing = new_figure(1.4 + 2.2 * len(results))
+        grid = drawing.subplots(len(results), len(pairs), squeeze=False, sharex="col", sharey="col")
+        for result, row in zip(results, grid, strict=True):
+            for pair, axes in zip(pairs, row, strict=True):
+                _tradeoff(axes, result, pair)
+                if result is results[0]:
+                    axes.set_title(metric_name(pair[1].name))
+                if result is results[-1]:
+                    axes.set_xlabel(metric_name(pair[0].name))
+            row[0].set_ylabel(plain_label(result.name), color=INK, fontweight="bold")
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        drawing.legend(handles, labels, loc="outside lower center", ncols=2)
+        return save_figure(drawing, path)
+
+
+def _tradeoff(axes: Axes, result: LanguageResults, pair: Pair) -> None:
+    """All trials faint, the Pareto line over them, with K at its corners where it was searched."""
+    from matplotlib.patheffects import withStroke
+
+    across, up = pair
+    every = points(result, pair)
+    axes.plot(
+        *zip(*every, strict=True),
+        "o",
+        color=COLOURS[0],
+        alpha=0.3,
+        markeredgewidth=0,
+        label="finished trials",
+    )
+    corners = {
+        (result.value(trial, across.name) or 0.0, result.value(trial, up.name) or 0.0): trial.config.get(
+            SLOT_COUNT
+        )
+        for trial in result.pareto(up, across)
+    }
+    line = sorted(corners)
+    counted = any(corners.values())
+    axes.plot(
+        *zip(*line, strict=True),
+        "o-",
+        color=COLOURS[1],
+        drawstyle="steps-post" if across.sign < 0 else "steps-pre",
+        markersize=4.5,
+        linewidth=1.4,
+        label="Pareto line" + (", with numbers of slots K" if counted else ""),
+    )
+    for before, corner in zip([None, *line], line, strict=False):
+        if counted and not (before and corners[before] == corners[corner]):
+            axes.annotate(
+                str(corners[corner]),
+                corner,
+                (-3, 5),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8,
+                color=INK,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            )
+    axes.margins(x=0.1, y=0.12)
