@@ -101,7 +101,7 @@ def languages_table(documents: Mapping[str, Mapping[str, Any]]) -> Table:
             ]
             gap = part.get("gaps", {}).get("ceiling")
             between = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else ""
-            decides = {True: "yes", False: "no"}.get(part.get("decides"), "")  # type: ignore[arg-type]
+            decides = {True: "yes", False: "no"}.get(part.get("decides"), "")
             count, chance = format_number(part["examples"]), format_number(part.get("chance"), 2)
             rows.append((code, humanize(task), count, chance, *cells, between, decides))
     columns = ("language", "task", "n", "chance", "floor", "ceiling", "encoder", "ceiling − floor", "decides")

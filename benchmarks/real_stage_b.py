@@ -96,8 +96,8 @@ def run(settings: Settings, pairs: list[Pair], code: str, store: Path, steps: in
             nats = []
             for used in (made, made.with_vectors(made.vectors.roll(1, 0))):
                 logits = model.decode(model.embed(prompts, used), prompts.mask)
-                sums, counts = losses.supervised(logits, prompts.labels)
-                nats.append(float(sums.sum() / counts.sum()))
+                sums, tokens = losses.supervised(logits, prompts.labels)
+                nats.append(float(sums.sum() / tokens.sum()))
         engine.train()
         told.append(
             {

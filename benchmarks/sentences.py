@@ -65,7 +65,7 @@ def rows(file: Path) -> list[tuple[str, str]]:
 
 def bare(text: str) -> str:
     """Without blanks, visible or not, around it."""
-    return regex.sub(r"^[\s\p{Cf}]+|[\s\p{Cf}]+$", "", text)
+    return str(regex.sub(r"^[\s\p{Cf}]+|[\s\p{Cf}]+$", "", text))
 
 
 def sure_marks(language: Language) -> str:

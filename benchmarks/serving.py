@@ -119,7 +119,7 @@ def measure(asked: argparse.Namespace, url: str, settings: Any) -> dict[str, Any
         return {key: round(statistics.median(r[way][key] for r in rounds), 2) for key in rounds[0][way]}
 
     def per_request(seconds: float) -> float:
-        return round(1e3 * seconds / (asked.rounds * asked.requests), 2)
+        return float(round(1e3 * seconds / (asked.rounds * asked.requests), 2))
 
     overhead = Overhead(settings, clients[0])
     try:

@@ -63,7 +63,7 @@ def _label(row: object, where: str) -> str:
     if isinstance(row.get("label"), str):
         return str(row["label"])
     answers, correct = row.get("answers"), row.get("correct")
-    if not isinstance(answers, list) or correct not in range(len(answers)):
+    if not isinstance(answers, list) or not isinstance(correct, int) or correct not in range(len(answers)):
         raise LlinkError(f"{where} has neither 'label' nor 'answers' with 'correct', a place in them from 0")
     return str(answers[correct])
 

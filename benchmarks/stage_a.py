@@ -70,11 +70,10 @@ class Bench:
         self.optimizer = torch.optim.AdamW(self.projector.parameters(), lr=1e-3)
         self.batch_size = settings.stage_a.batch_size
         n = 4 * self.batch_size
-        data = AlignmentData(
-            torch.randn(n, self.encoder.dim), torch.randn(n, self.decoder.dim), torch.arange(n)
-        )
+        foreign = torch.randn(n, self.encoder.dim)
+        data = AlignmentData(foreign, torch.randn(n, self.decoder.dim), torch.arange(n))
         ours = Projector(self.encoder.dim, self.decoder.dim, settings.projector, layers)
-        ours.fit_normalisation(data.foreign)
+        ours.fit_normalisation(foreign)
         self.stage = StageA(ours, data, settings.stage_a, 0)
         for queue in (self.stage.teachers, self.stage.projections):  # as full as it is for most of the run
             unit = torch.nn.functional.normalize(self.queue.vectors[: len(queue.ids)], dim=-1)

@@ -26,6 +26,7 @@ from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.examples import ExampleSource, sentence_numbers
 from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
+from llink_ray.training.telemetry import to_floats
 
 CHAT = (
     "{{ bos_token or '' }}"
@@ -210,7 +211,7 @@ def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
     projector.fit_normalisation(encoded.vectors)
     data = AlignmentData(encoded.vectors, teacher, sentence_numbers(pairs))
     first = StageA(projector, data, settings.stage_a, settings.seed)
-    stage_a = [first.advance() for _ in range(settings.stage_a.steps)]
+    stage_a = [to_floats(first.advance()) for _ in range(settings.stage_a.steps)]
 
     slots = new_slots(decoder, settings, encoder.token_dim)
     model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
@@ -222,7 +223,7 @@ def learn(settings: Settings, pairs: Sequence[Pair] = PAIRS) -> Lesson:
     second = StageB(
         engine, optimizer, source, in_memory(encoded), teacher, settings.stage_b, torch.device("cpu")
     )
-    stage_b = [second.advance() for _ in range(settings.stage_b.steps)]
+    stage_b = [to_floats(second.advance()) for _ in range(settings.stage_b.steps)]
     return Lesson(LlinkPipeline(encoder, decoder, model, settings, "bo"), teacher, stage_a, stage_b)
 
 

@@ -25,8 +25,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_rate_and_time_left(lines: list[str]) -> None:
     with progress_output(lines.append), track("answers", "questions", 40) as progress:
-        for done in range(0, 21, 4):
-            progress.update(done, note="loss 0.5")
+        for count in range(0, 21, 4):
+            progress.update(count, note="loss 0.5")
             time.sleep(0.06)
     *so_far, last = lines
     assert len(so_far) >= 3

@@ -6,10 +6,11 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bundle_files import make_bundle
+from bundle_files import edit_index, make_bundle
 from s3_server import Bucket, bucket
 
 import llink_ray
@@ -96,7 +97,7 @@ def test_stray_files_at_the_root_of_a_registry(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     for name in ("http_proxy", "HTTP_PROXY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     with bucket() as server:
@@ -146,13 +147,8 @@ def test_links_and_pipes_beside_a_bundles_files_are_not_opened(tmp_path: Path) -
 def test_what_a_bundle_lists_is_never_ignored(tmp_path: Path) -> None:
     """Also where its name looks like what desktops leave."""
 
-    def with_hidden(raw: dict[str, object]) -> None:
-        raw["files"] = {**raw["files"], ".hidden": "0" * 64}  # type: ignore[dict-item]
-
-    from test_bundle import edit_index
-
     bundle = make_bundle(tmp_path / "bo")
-    edit_index(bundle, with_hidden)
+    edit_index(bundle, lambda raw: raw["files"].update({".hidden": "0" * 64}))
     with pytest.raises(LlinkError, match=r"\.hidden is missing"):
         read_bundle(bundle)
     (bundle / ".hidden").write_text("x")

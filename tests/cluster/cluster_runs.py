@@ -244,7 +244,8 @@ class Job:
     def started(self) -> list[psutil.Process]:
         """Processes below this job's."""
         try:
-            return psutil.Process(self.process.pid).children(recursive=True)
+            children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+            return children
         except psutil.NoSuchProcess:
             return []
 

@@ -134,12 +134,11 @@ def test_the_embedded_models_on_ray(tmp_path: Path) -> None:
     from llink_ray.models.locate import fingerprint
 
     texts = ("Where is the market?", "ཁྲོམ་ག་པར་ཡོད།", "There are 30 books.")
-    wanted = []
-    for what, part, model in (
-        ("encoder+tokens", "encoder", EncoderSettings(model="embedded")),
-        ("teacher", "decoder", DecoderSettings(model="embedded")),
-    ):
-        wanted.append(FeatureSpec(what, texts, model, fingerprint("embedded", None, part), 2))
+    encoder, decoder = (fingerprint("embedded", None, part) for part in ("encoder", "decoder"))
+    wanted = [
+        FeatureSpec("encoder+tokens", texts, EncoderSettings(model="embedded"), encoder, 2),
+        FeatureSpec("teacher", texts, DecoderSettings(model="embedded"), decoder, 2),
+    ]
     ran = extract(str(tmp_path / "ray"), wanted, max_tasks=1)
     here = extract_here(str(tmp_path / "here"), wanted)
     for each in wanted:

@@ -64,13 +64,12 @@ def test_every_listener_is_on_loopback(ray_cluster: None) -> None:
 def test_a_service_calls_over_grpc(ray_cluster: None) -> None:
     import ray
 
-    @ray.remote(num_cpus=0.1)
-    def told() -> bool:
+    def uses_grpc() -> bool:
         from ray.serve._private import constants
 
         return bool(constants.RAY_SERVE_USE_GRPC_BY_DEFAULT)
 
-    assert ray.get(told.remote())
+    assert ray.get(ray.remote(num_cpus=0.1)(uses_grpc).remote())
 
 
 def test_resources(ray_cluster: None) -> None:
@@ -166,7 +165,7 @@ def test_nothing_is_left_behind(end: str, tmp_path: Path) -> None:
 
 def _runs(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

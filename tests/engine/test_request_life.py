@@ -43,7 +43,7 @@ def running(wordy_languages: list[TrainedLanguage]) -> Iterator[BatchedEngine]:
 
 
 def long(one: TrainedLanguage, place: int = 0, **more: Any) -> EngineRequest:
-    asked = one.ask(*ASKED[place], **{"max_tokens": 60})
+    asked = one.ask(*ASKED[place], max_tokens=60)
     return EngineRequest(asked.prompt, asked.adapter, asked.sampling, **more)
 
 
@@ -316,9 +316,8 @@ def test_asyncio(running: BatchedEngine, wordy_languages: list[TrainedLanguage])
         await events.aclose()
 
     async def both() -> list[str]:
-        *texts, _ = await asyncio.gather(
-            *(read(long(one)) for one in wordy_languages), leave(long(wordy_languages[0]))
-        )
+        reading = asyncio.gather(*(read(long(one)) for one in wordy_languages))
+        texts, _ = await asyncio.gather(reading, leave(long(wordy_languages[0])))
         return texts
 
     texts = asyncio.run(asyncio.wait_for(both(), 60))

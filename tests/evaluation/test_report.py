@@ -12,7 +12,7 @@ from llink_ray.evaluation.report import escape, write_report
 
 
 def html(text: str) -> str:
-    return MarkdownIt("commonmark").enable("table").render(text)
+    return str(MarkdownIt("commonmark").enable("table").render(text))
 
 
 def test_all_tables_plots_and_files(

@@ -35,9 +35,9 @@ def test_stored_is_what_the_model_says_of_each_text(
     assert together.forwards == 2
     for i, text in enumerate(TEXTS):
         if what == "teacher":
-            expected = alone.teacher_states([text])  # type: ignore[attr-defined]
+            expected = alone.teacher_states([text])
         else:
-            encoded = alone.encode([text], what == "encoder+tokens")  # type: ignore[attr-defined]
+            encoded = alone.encode([text], what == "encoder+tokens")
             expected = encoded.vectors
         np.testing.assert_allclose(together[wanted].vectors[[i]], expected.numpy(), atol=2e-5)
         if what == "encoder+tokens":

@@ -11,7 +11,7 @@ from model_zoo import small_settings
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import Slots
+from llink_ray.models.slots import MeanSlots, Slots
 from llink_ray.prompts import SLOT_ID
 
 
@@ -29,6 +29,7 @@ def embedded(decoder: Decoder, ids: list[int]) -> Any:
 
 def test_slots_stand_at_their_positions(model: tuple[LlinkModel, Decoder]) -> None:
     assembled, decoder = model
+    assert isinstance(assembled.slots, MeanSlots)
     rows = [[5, 6, *[SLOT_ID] * 5, 7], [*[SLOT_ID] * 5, 8]]
     slots = torch.randn(2, 3, decoder.dim)
     embeddings = assembled.embed(collate(rows), Slots(slots))
@@ -65,6 +66,7 @@ def test_text_alone_is_the_decoder_s_own_embedding(model: tuple[LlinkModel, Deco
 
 def test_delimiters_start_from_words_that_the_decoder_knows(model: tuple[LlinkModel, Decoder]) -> None:
     assembled, decoder = model
+    assert isinstance(assembled.slots, MeanSlots)
     for delimiter, text in zip(assembled.slots.delimiters, ("<foreign>", "</foreign>"), strict=True):
         expected = embedded(decoder, decoder.prompt_builder.token_ids(text)).mean(0)
         assert torch.allclose(delimiter, expected, atol=1e-6)

@@ -13,7 +13,7 @@ from llink_ray.bundles.bundle import read_bundle
 from llink_ray.bundles.slot_encoder import SlotEncoder
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.slots import MeanSlots, SlotModule, Slots, slot_module
-from llink_ray.prompts.builder import SLOT_ID
+from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.settings.slots import SLOT_VARIANTS, SlotVariant, VariantName
 

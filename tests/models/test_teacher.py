@@ -66,7 +66,7 @@ def test_a_lower_layer_does_not_run_the_ones_above() -> None:
     decoder = load("embedded", read_out="mean", layer=1)
     ran: list[int] = []
     hooks = [
-        block.register_forward_hook(lambda *_, i=i: ran.append(i))  # type: ignore[misc]
+        block.register_forward_hook(lambda *_, i=i: ran.append(i))
         for i, block in enumerate(transformer_blocks(decoder.model))
     ]
     decoder.teacher_states(TEXTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import httpx2
@@ -140,7 +140,7 @@ class Lines(logging.Handler):
         self.found.append(json.loads(record.getMessage()))
 
 
-def logged() -> Iterator[list[dict[str, Any]]]:
+def logged() -> Generator[list[dict[str, Any]], None, None]:
     """The lines that are written meanwhile."""
     lines = Lines()
     access_log.logger.addHandler(lines)

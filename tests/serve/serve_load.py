@@ -70,7 +70,7 @@ def resealed(source: Path, folder: Path, **changes: Any) -> Path:
     return folder
 
 
-LONG = {"temperature": 1.5, "seed": 1, "max_tokens": 120}
+LONG: dict[str, Any] = {"temperature": 1.5, "seed": 1, "max_tokens": 120}
 """A chat that goes on for as many tokens, where answers are ``endless``."""
 
 

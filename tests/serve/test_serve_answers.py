@@ -30,8 +30,15 @@ def client(api: Running) -> Iterator[openai.OpenAI]:
         yield official
 
 
+def extension(answer: openai.BaseModel) -> dict[str, Any]:
+    """The field ``llink``, which OpenAI's API does not have."""
+    assert answer.model_extra is not None
+    fields: dict[str, Any] = answer.model_extra["llink"]
+    return fields
+
+
 def ask(client: openai.OpenAI, content: str, **more: Any) -> Any:
-    options = {"model": "llink", "max_tokens": 8} | more
+    options: dict[str, Any] = {"model": "llink", "max_tokens": 8} | more
     return client.chat.completions.create(messages=[{"role": "user", "content": content}], **options)
 
 
@@ -84,8 +91,10 @@ def test_the_stream_ends_with_done_and_every_event_is_whole_json(api: Running) -
 def test_completions_logprobs_and_stop(client: openai.OpenAI) -> None:
     response = client.completions.create(model="llink:bo", prompt=f"Who?\n{BO}", max_tokens=6, logprobs=2)
     choice = response.choices[0]
-    assert len(choice.logprobs.tokens) == len(choice.logprobs.token_logprobs) >= 1
-    assert all(len(top) <= 2 for top in choice.logprobs.top_logprobs)
+    logprobs = choice.logprobs
+    assert logprobs and logprobs.tokens and logprobs.token_logprobs and logprobs.top_logprobs
+    assert len(logprobs.tokens) == len(logprobs.token_logprobs)
+    assert all(len(top) <= 2 for top in logprobs.top_logprobs)
     chat = ask(client, f"Who?\n{BO}", logprobs=True, top_logprobs=2)
     first = chat.choices[0].logprobs.content[0]
     assert first.logprob == max(top.logprob for top in first.top_logprobs)  # greedy
@@ -119,9 +128,11 @@ def test_each_of_several_prompts_has_its_choice(client: openai.OpenAI) -> None:
     assert [(c.index, c.text) for c in response.choices] == [
         (i, one.choices[0].text) for i, one in enumerate(alone)
     ]
-    assert response.usage.total_tokens == sum(one.usage.total_tokens for one in alone)
-    assert [c.model_extra["llink"]["adapter"] for c in response.choices] == ["bo", "km", None]
-    assert all(choice.logprobs.text_offset[0] == 0 for choice in response.choices)
+    assert response.usage
+    assert response.usage.total_tokens == sum(one.usage.total_tokens for one in alone if one.usage)
+    assert [extension(c)["adapter"] for c in response.choices] == ["bo", "km", None]
+    for choice in response.choices:
+        assert choice.logprobs and choice.logprobs.text_offset and choice.logprobs.text_offset[0] == 0
     events = list(
         client.completions.create(
             model="llink", prompt=prompts, max_tokens=6, stream=True, stream_options={"include_usage": True}
@@ -190,9 +201,9 @@ def test_earlier_turns_come_from_the_cache(client: openai.OpenAI) -> None:
     ]
     ask(client, first)
     response = client.chat.completions.create(model="llink", messages=turns, max_tokens=4)  # type: ignore[arg-type]
-    extension = response.model_extra["llink"]
-    assert extension["sentences"] == 2 and extension["slot_cache_hits"] >= 1
-    assert extension["adapter"] == "km" and set(extension["bundles"]) == {"bo", "km"}
+    told = extension(response)
+    assert told["sentences"] == 2 and told["slot_cache_hits"] >= 1
+    assert told["adapter"] == "km" and set(told["bundles"]) == {"bo", "km"}
 
 
 def test_english_goes_to_the_base(client: openai.OpenAI, lessons: Lessons) -> None:
@@ -249,7 +260,7 @@ def test_an_answer_that_was_cut_where_nothing_more_fits_has_its_grounding(
 def test_models(client: openai.OpenAI) -> None:
     assert [m.id for m in client.models.list()] == ["embedded", "llink", "llink:bo", "llink:km"]
     one = client.models.retrieve("llink:tibetan")
-    assert one.id == "llink:bo" and one.model_extra["llink"]["version"] == "v0001"
+    assert one.id == "llink:bo" and extension(one)["version"] == "v0001"
     assert client.models.retrieve("llink:bo@v0001").id == "llink:bo"
     for name in ("gpt-9", "llink:klingon", "llink:am", "llink:bo@v0009", "llink:"):
         with pytest.raises(openai.NotFoundError):

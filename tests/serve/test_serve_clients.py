@@ -60,7 +60,9 @@ def test_what_hugging_face_s_client_may_also_say(client: InferenceClient) -> Non
         said(f"Who?\n{BO}"), model="llink", max_tokens=4, temperature=0.7, top_p=0.9, seed=1, stop=["!"],
         logprobs=True, top_logprobs=2, presence_penalty=0.0, n=1,
     )  # fmt: skip
-    tokens = told.choices[0].logprobs.content
+    logprobs = told.choices[0].logprobs
+    assert logprobs is not None
+    tokens = logprobs.content
     assert 1 <= len(tokens) <= 4 and all(len(token.top_logprobs) == 2 for token in tokens)
 
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -27,7 +28,7 @@ _TWO = [
     for least in ("max", "min")
 ]
 _SMALL = [f"deployments.{name}.num_cpus=0.1" for name in ("ingress", "encoder_server", "decoder_server")]
-_LONG = {"max_tokens": 500, "temperature": 0}
+_LONG: dict[str, Any] = {"max_tokens": 500, "temperature": 0}
 """A request that keeps a decoder busy for a second and more: the talkers do not end by themselves."""
 _BACK = 90.0
 """Seconds in which a replica has to be there again; loading the models on busy cores takes most of it."""
@@ -52,12 +53,12 @@ def service(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """Two replicas of each deployment."""
     with started(registry_path, tmp_path_factory.mktemp("service"), *_TWO, *_SMALL) as running_service:
         for name in ("ingress", "encoder_server", "decoder_server"):
-            until(lambda name=name: len(running_service.ready(name)) == 2, f"two of {name}", _BACK)
+            back(running_service, name)
         yield running_service
 
 
-def back(service: Started, name: str, killed: int) -> float:
-    """How long it takes until two replicas are there, without the one that was killed."""
+def back(service: Started, name: str, killed: int | None = None) -> float:
+    """How long it takes until two replicas are there, besides one that was killed."""
 
     def two() -> bool:
         return len(service.ready(name) - {killed}) == 2

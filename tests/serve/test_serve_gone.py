@@ -59,7 +59,7 @@ def client_of(api: Running) -> openai.OpenAI:
 
 def running(api: Running) -> int:
     now = api.engine.snapshot()
-    return now.running + now.waiting
+    return int(now.running + now.waiting)
 
 
 def open_requests(api: Running) -> float:
@@ -103,7 +103,7 @@ def test_who_hangs_up_before_the_first_token_leaves_nothing_behind(api: Running)
 def test_a_client_that_closes_its_stream_early(talker: Running) -> None:
     before = talker.engine.snapshot().cancels
     with client_of(talker) as client, paced(talker.engine, 0.05):
-        with client.chat.completions.create(**body(stream=True, **LONG)) as chunks:
+        with client.chat.completions.create(**body(**LONG), stream=True) as chunks:
             for _ in zip(range(4), chunks, strict=False):
                 continue
         until(lambda: talker.engine.snapshot().cancels == before + 1, "the cancel", 2)

@@ -50,6 +50,11 @@ def live(registry_path: Path) -> Iterator[Running]:
         yield running
 
 
+def until_serving(url: str, version: str) -> None:
+    """Wait for the switch to this version of the Tibetan bundle."""
+    until(lambda: serving(url, "bo") == version, "the switch")
+
+
 def metric(url: str, name: str, **labels: str) -> float:
     for line in httpx2.get(f"{url}/metrics").text.splitlines():
         if re.match(rf"{name}[ {{]", line) and all(
@@ -107,7 +112,7 @@ def test_a_request_that_has_begun_ends_with_the_version_it_began_with(
         for bundle in (second[0], lessons["bo"][0]) * 2:  # so often that the first is long evicted
             Registry(registry_path).publish(bundle)
             version = Registry(registry_path).resolve("bo").name
-            until(lambda wanted=version: serving(live.url, "bo") == wanted, "the switch")
+            until_serving(live.url, version)
     completion = running.result(30)
     assert (version_of(completion), said(completion)) == ("v0001", lessons["bo"][1].answer("Who?", BO))
     assert len([name for name in live.engine.adapters if name.startswith("bo@")]) == 3
@@ -265,7 +270,7 @@ def test_twenty_switches_under_load_fail_nothing_and_leave_nothing(
     with LoadGenerator(live.url, clients=4, streams=1).running() as load:
         for turn in range(20):
             number = registry.publish((second, lessons["bo"])[turn % 2][0]).name
-            until(lambda wanted=number: serving(live.url, "bo") == wanted, "the switch")
+            until_serving(live.url, number)
             sizes.append(process.memory_info().rss >> 20)
             handles.append(process.num_fds())
     print(f"{load.outcomes} {load.endings}, MiB {sizes}, handles {handles}, slowest {load.slowest:.2f} s")

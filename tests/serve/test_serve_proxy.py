@@ -109,7 +109,7 @@ def test_the_log_has_the_same_id(address: str) -> None:
     lines = next(logged)
     for asked_for in (b"abc-2", b"a b", b"\xe9"):
         _, headers, _ = exchange(address, request("GET", "/stream", [(b"x-request-id", asked_for)]))
-        until(lambda: lines, "the line", 5)  # it is written when all has been sent
+        until(lambda: bool(lines), "the line", 5)  # it is written when all has been sent
         assert lines.pop()["request_id"] == dict(headers)["x-request-id"]
     logged.close()
 

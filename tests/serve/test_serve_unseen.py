@@ -82,11 +82,12 @@ def test_burmese_in_zawgyi_is_named_and_refused(api: Running) -> None:
     text = "ျမန္မာႏိုင္ငံမွာ ေနတယ္။"
     (span,) = call(api, "detect", input=text)["data"][0]["spans"]
     assert (span["language"], span["name"]) == ("my", "Burmese in Zawgyi")
-    for path, body in (
+    requests: list[tuple[str, dict[str, Any]]] = [
         ("chat/completions", {"messages": [{"role": "user", "content": text}]}),
         ("embeddings", {"input": [text]}),
         ("embeddings", {"input": ["Hi", text], "llink": {"space": "encoder"}}),
-    ):
+    ]
+    for path, body in requests:
         reply = httpx2.post(f"{api.url}/v1/{path}", json={"model": "llink", **body}, timeout=60)
         error = reply.json()["error"]
         assert reply.status_code == 400 and "Burmese in Zawgyi" in error["message"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from llink_ray.models.projector import Projector
@@ -12,12 +14,20 @@ from llink_ray.training.stage_a import StageA
 DIM, WIDE = 12, 20  # encoder, decoder
 
 
-def data(count: int = 96) -> AlignmentData:
+@dataclass(frozen=True)
+class InMemory(AlignmentData):
+    """Features as tensors, which can be cut and computed with."""
+
+    foreign: torch.Tensor
+    teacher: torch.Tensor
+
+
+def data(count: int = 96) -> InMemory:
     """Teacher states that a linear map of the encoder's vectors explains, off centre as real ones are."""
     random = torch.Generator().manual_seed(0)
     foreign = torch.randn(count, DIM, generator=random) * 0.1 + 0.5
     teacher = foreign @ torch.randn(DIM, WIDE, generator=random) * 3 + 1
-    return AlignmentData(foreign, teacher, torch.arange(count))
+    return InMemory(foreign, teacher, torch.arange(count))
 
 
 def stage(features: AlignmentData, dropout: float = 0.0, seed: int = 0, **settings: object) -> StageA:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as processes
 import two_workers
 from safetensors.torch import load_file
+from torch.multiprocessing.spawn import spawn
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Tensor]]:
     folder = tmp_path_factory.mktemp("two")
-    started = processes.spawn(two_workers.start, (2, str(folder)), nprocs=2, join=False, daemon=True)
+    started = spawn(two_workers.start, (2, str(folder)), nprocs=2, join=False, daemon=True)
     assert started is not None
     end = time.monotonic() + 200
     while not started.join(timeout=5):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from alignment import DIM, WIDE, data, stage
+from alignment import DIM, WIDE, InMemory, data, stage
 from safetensors.torch import load_file, save_file
 
 from llink_ray.errors import LlinkError
@@ -20,7 +20,7 @@ from llink_ray.training.stage_a import StageA, project, validate
 
 def test_the_projector_learns_to_find_the_english() -> None:
     features = data(160)
-    train = AlignmentData(features.foreign[:128], features.teacher[:128], features.sentences[:128])
+    train = InMemory(features.foreign[:128], features.teacher[:128], features.sentences[:128])
     run = stage(train, steps=80, learning_rate=5e-3, queue=0, hard_negatives=0)
     before = validate(run.projector, features.foreign[128:], features.teacher[128:])
     losses = [run.advance()["loss"] for _ in range(80)]
@@ -221,10 +221,10 @@ def test_layers_of_the_encoder_are_mixed() -> None:
     """The layer that explains the teacher gains weight over one that is noise."""
     features = data(256)
     noise = torch.randn(256, DIM, generator=torch.Generator().manual_seed(3))
-    both = AlignmentData(torch.cat([noise, features.foreign], 1), features.teacher, features.sentences)
+    both = InMemory(torch.cat([noise, features.foreign], 1), features.teacher, features.sentences)
     torch.manual_seed(0)
     projector = Projector(2 * DIM, WIDE, ProjectorSettings(hidden=32, dropout=0.0), layers=2)
-    projector.fit_normalisation(both.foreign)  # type: ignore[arg-type]
+    projector.fit_normalisation(both.foreign)
     given = {"steps": 150, "batch_size": 64, "warmup_steps": 5, "queue": 0, "hard_negatives": 0}
     run = StageA(projector, both, StageASettings.model_validate(given | {"learning_rate": 1e-2}), seed=0)
     for _ in range(150):

@@ -14,7 +14,7 @@ from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, Prompts, collate
 from llink_ray.models.projector import Projector
-from llink_ray.models.slots import Slots, slot_module
+from llink_ray.models.slots import MeanSlots, Slots, slot_module
 from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
@@ -207,6 +207,7 @@ def test_groups_hold_every_trainable_parameter_once() -> None:
     held = [id(p) for group in groups for p in group["params"]]
     assert len(held) == len(set(held))
     assert set(held) == {id(p) for p in model.parameters() if p.requires_grad}
+    assert isinstance(model.slots, MeanSlots)
     assert groups[2]["params"] == [model.slots.expander.scale]
 
 
@@ -254,6 +255,7 @@ def test_gradients_pass_a_wholly_frozen_decoder() -> None:
     model.decoder.requires_grad_(False)
     loss, _ = objective(model, settings(**PLAIN))
     loss.backward()
+    assert isinstance(model.slots, MeanSlots)
     gradients = [parameter.grad for parameter in model.slots.expander.expand.parameters()]
     assert all(gradient is not None and float(gradient.abs().sum()) > 0 for gradient in gradients)
     assert all(parameter.grad is None for parameter in model.decoder.parameters())
@@ -263,6 +265,7 @@ def test_held_out_loss_is_the_mean_over_all_tokens_of_all_batches() -> None:
     prompts, sources, _, micro = everything()
     stage = new_stage(new_model(), settings())
     halves = [Batches(3).step(0, 0, 1)[0].prompts, prompts]  # unlike in size
+    assert sources.tokens is not None and sources.mask is not None
     parts = [Encoded(*(part[:3] for part in (sources.vectors, sources.tokens, sources.mask))), sources]
     stage.engine.train(False)
     nats = 0.0

@@ -6,28 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from alignment import DIM, WIDE, data
+from alignment import DIM, WIDE, InMemory, data
 
 from llink_ray.errors import LlinkError
 from llink_ray.models.projector import Projector
 from llink_ray.models.teacher_norm import normalised
 from llink_ray.settings import ProjectorSettings, StageASettings
-from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.stage_a import StageA, prepare_alignment, validate
 
 
-def cone(count: int = 320) -> AlignmentData:
+def cone(count: int = 320) -> InMemory:
     """Teacher states whose one shared direction dwarfs what tells them apart, of unequal sizes."""
     random = torch.Generator().manual_seed(1)
     foreign = torch.randn(count, DIM, generator=random)
     told = foreign @ torch.randn(DIM, WIDE, generator=random)
     sizes = torch.logspace(-2, 0, WIDE)
-    return AlignmentData(foreign, told * sizes + 40 * torch.ones(WIDE), torch.arange(count))
+    return InMemory(foreign, told * sizes + 40 * torch.ones(WIDE), torch.arange(count))
 
 
 def aligned(norm: str) -> float:
     features, held_out = cone(), slice(256, 320)
-    train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
+    train = InMemory(features.foreign[:256], features.teacher[:256], features.sentences[:256])
     torch.manual_seed(0)
     settings = ProjectorSettings.model_validate({"hidden": 64, "dropout": 0.0, "teacher_norm": norm})
     projector = Projector(DIM, WIDE, settings)
@@ -70,8 +69,8 @@ def test_what_no_encoder_can_know_does_not_count() -> None:
 def test_a_handful_of_pairs_has_a_norm_too(pairs: int) -> None:
     features = cone(pairs)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=8, dropout=0.0, teacher_norm="predictive"))
-    projector.fit_normalisation(features.foreign, features.teacher)  # type: ignore[arg-type]
-    normal = projector.normalise(features.teacher)  # type: ignore[arg-type]
+    projector.fit_normalisation(features.foreign, features.teacher)
+    normal = projector.normalise(features.teacher)
     assert torch.isfinite(normal).all() and bool(normal.any())
 
 
@@ -80,11 +79,11 @@ def test_a_bundle_places_english_as_its_projector_does(tmp_path: Path) -> None:
     for norm, names in (("standard", 2), ("predictive", 2), ("none", 0)):
         settings = ProjectorSettings.model_validate({"hidden": 8, "dropout": 0.0, "teacher_norm": norm})
         projector = Projector(DIM, WIDE, settings)
-        projector.fit_normalisation(features.foreign, features.teacher)  # type: ignore[arg-type]
+        projector.fit_normalisation(features.foreign, features.teacher)
         constants = {k: v for k, v in projector.state_dict().items() if k.startswith("teacher_")}
         assert len(constants) == names
-        expected = projector.normalise(features.teacher)  # type: ignore[arg-type]
-        assert torch.allclose(normalised(features.teacher, constants), expected)  # type: ignore[arg-type]
+        expected = projector.normalise(features.teacher)
+        assert torch.allclose(normalised(features.teacher, constants), expected)
 
 
 def test_standard_normalisation_gives_mean_0_and_spread_1() -> None:
@@ -100,7 +99,7 @@ def test_standard_normalisation_gives_mean_0_and_spread_1() -> None:
     assert "teacher_mean" not in plain.state_dict(), "bundles made before still load"
 
 
-def linear(features: AlignmentData, norm: str = "predictive") -> Projector:
+def linear(features: InMemory, norm: str = "predictive") -> Projector:
     torch.manual_seed(0)
     settings = {"hidden": 16, "dropout": 0.0, "teacher_norm": norm, "linear": True}
     return Projector(DIM, WIDE, ProjectorSettings.model_validate(settings))
@@ -109,7 +108,7 @@ def linear(features: AlignmentData, norm: str = "predictive") -> Projector:
 def test_the_linear_map_starts_as_a_regression() -> None:
     """Before the first step retrieval is that of the regression, and steps go on from there."""
     features, held_out = cone(), slice(256, 320)
-    train = AlignmentData(features.foreign[:256], features.teacher[:256], features.sentences[:256])
+    train = InMemory(features.foreign[:256], features.teacher[:256], features.sentences[:256])
     given = {"steps": 20, "batch_size": 64, "warmup_steps": 2, "queue": 0, "hard_negatives": 0}
     settings = StageASettings.model_validate(given | {"learning_rate": 1e-4})
     projector = linear(features)
@@ -120,7 +119,9 @@ def test_the_linear_map_starts_as_a_regression() -> None:
         run.advance()
     end = validate(projector, features.foreign[held_out], features.teacher[held_out])
     assert end.r1 > 0.9
-    assert bool(projector.layers[-2].weight.any()), "the layers learn what the regression leaves"
+    last = projector.layers[-2]
+    assert isinstance(last, torch.nn.Linear)
+    assert bool(last.weight.any()), "the layers learn what the regression leaves"
 
 
 def test_english_is_begun_with_where_it_is_wanted() -> None:

@@ -56,7 +56,12 @@ def test_wrong_sentences_are_the_nearest_in_length_and_each_is_read_once(
 ) -> None:
     """Six thousand pairs compared with each other would take an hour."""
     rng, read = random.Random(5), list[str]()
-    monkeypatch.setattr(module, "sentence_key", lambda text: read.append(text) or sentence_key(text))
+
+    def recorded(text: str) -> str:
+        read.append(text)
+        return sentence_key(text)
+
+    monkeypatch.setattr(module, "sentence_key", recorded)
     words = [" ".join(rng.choices(["ab", "bc", "cde", "fghi", "j"], k=rng.randint(1, 7))) for _ in range(300)]
     pairs = [Pair("x", text) for text in words]
     found = choices("which_of_four", pairs)

@@ -35,7 +35,8 @@ def verdict(better: str) -> Reply:
 
 def shown(body: dict[str, Any]) -> dict[str, str]:
     """The data that the judge was given."""
-    return json.loads(body["messages"][1]["content"])
+    data: dict[str, str] = json.loads(body["messages"][1]["content"])
+    return data
 
 
 def prefers(word: str) -> Respond:

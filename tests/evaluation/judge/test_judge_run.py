@@ -228,7 +228,7 @@ def test_settings_refuse_what_cannot_work_and_repeat_no_password() -> None:
         {"max_judgements": 0},
     ):
         with pytest.raises(ValueError, match=r"judge|endpoint|greater"):
-            JudgeSettings(**wrong)  # type: ignore[arg-type]
+            JudgeSettings(**wrong)
     for url in (f"http://user:{KEY}@x/v1", f"http://x/v1?key={KEY}"):
         with pytest.raises(ValueError, match="key_env") as caught:
             JudgeSettings(url=url)

@@ -110,7 +110,8 @@ def read_aloud(t: dict[str, FloatArray], ids: list[int]) -> FloatArray:
     def norm(x: FloatArray, name: str) -> FloatArray:
         centred = x - x.mean(-1, keepdims=True)
         scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + EPSILON)
-        return scaled * t[f"{name}.w"] + t[f"{name}.b"]
+        normed: FloatArray = scaled * t[f"{name}.w"] + t[f"{name}.b"]
+        return normed
 
     def linear(x: FloatArray, name: str) -> FloatArray:
         return x @ t[f"{name}.w"].T + t[f"{name}.b"]

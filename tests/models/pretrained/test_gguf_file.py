@@ -105,7 +105,7 @@ def test_a_file_that_is_cut_says_so(source: tuple[Path, Any], tmp_path: Path, sh
     [({"model": "llama"}, "tokenizer of kind 'llama'"), ({"pre": "qwen2"}, "rule 'qwen2'")],
 )
 def test_a_way_of_splitting_that_is_not_known_is_refused(
-    tmp_path: Path, changes: dict[str, str], said: str
+    tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     gguf_file(tmp_path / "m.gguf", **changes)
     with pytest.raises(JobFailed, match=said):

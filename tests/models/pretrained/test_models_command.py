@@ -7,12 +7,13 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_world import hub
 from pretrained_world import DECODER, ENCODER, World, command, ended
 
-NOT_OFFLINE = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+NOT_OFFLINE: dict[str, Any] = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
 
 
 def test_get_then_list(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import venv
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_full_disk(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(packages.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     said = refused(wanted(world), tmp_path)
     assert "No space left on device" in said and "free some space" in said and "LLINK_CACHE" in said
 
