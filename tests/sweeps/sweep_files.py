@@ -66,11 +66,12 @@ def write(
     """``sweep.json`` and ``trials.jsonl``; without a space, one with the values that the trials have."""
     keys = dict.fromkeys(key for trial in rows for key in trial.config)
     values = {key: list(dict.fromkeys(t.config[key] for t in rows)) for key in keys}
+    fields: dict[str, Any] = {"joint": False, "trials": len(rows), "algorithm": "tpe", "seed": 7}
     config = SweepConfig(
         space=space or SearchSpace("own", {key: choice(*v, why="A test.") for key, v in values.items()}),
         languages=languages or ("bo",),
         objectives=parse_objectives(objectives),
-        **({"joint": False, "trials": len(rows), "algorithm": "tpe", "seed": 7} | changed),
+        **(fields | changed),
         prune=True,
         window=1,
     )
