@@ -85,6 +85,13 @@ def test_the_tree_names_every_room(tracked: list[str]) -> None:
     assert not rooms - named - dull
 
 
+def test_every_file_that_a_change_touches_exists() -> None:
+    page = (ROOT / "docs/adding.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([a-z_]+(?:/[A-Za-z_0-9.]+)*/[A-Za-z_0-9.]*)`", page)
+    assert len(paths) > 20
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
 def makefile_targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
