@@ -28,7 +28,7 @@ def speak(running: Running, chat: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service as with a decoder of this chat format."""
     tokenizer: Any = load_tokenizer(DecoderSettings(model="embedded"))
     tokenizer.chat_template = chat
-    monkeypatch.setattr(running.service, "prompt", PromptBuilder(tokenizer))
+    monkeypatch.setattr(running.service, "prompt_builder", PromptBuilder(tokenizer))
 
 
 def test_slots_move_with_their_message(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
