@@ -63,7 +63,7 @@ def test_workers_and_micro_batches_share_one_batch(
         assert all(len(micro_.pairs) <= (micro or 12) for micros in ranks for micro_ in micros)
 
 
-@pytest.mark.parametrize(("workers", "micro"), product([1, 2, 3], [None, 1, 4]))
+@pytest.mark.parametrize(("workers", "micro"), list(product([1, 2, 3], [None, 1, 4])))
 @pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:10]])  # the second makes smaller, uneven batches
 def test_scales_make_the_mean_of_the_whole_batch(
     prompt: PromptBuilder, pairs: list[Pair], workers: int, micro: int | None

@@ -98,7 +98,7 @@ def test_own_sentence_gives_no_gradient_as_a_negative() -> None:
     losses.contrastive(queries[:1], keys[:1], own[:1], 0.1, past, ids, hardest=2).backward()
     assert past.grad is not None and torch.equal(past.grad, torch.zeros_like(past))
     found = losses.contrastive(queries, keys, own, 0.1)
-    assert float(found) == pytest.approx(contrastive_by_hand(queries, keys.detach(), own.tolist(), 0.1))
+    assert found.item() == pytest.approx(contrastive_by_hand(queries, keys.detach(), own.tolist(), 0.1))
     assert torch.isfinite(torch.autograd.grad(found, keys)[0]).all()
 
 
