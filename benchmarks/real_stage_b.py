@@ -95,7 +95,8 @@ def run(settings: Settings, pairs: list[Pair], code: str, store: Path, steps: in
             made = model.soft_slots(sources)
             nats = []
             for used in (made, made.with_vectors(made.vectors.roll(1, 0))):
-                logits = model.decode(model.embed(prompts, used), prompts.mask)
+                at = losses.predicting(prompts.labels)
+                logits = model.decode(model.embed(prompts, used), prompts.mask, at)
                 sums, tokens = losses.supervised(logits, prompts.labels)
                 nats.append(float(sums.sum() / tokens.sum()))
         engine.train()

@@ -112,11 +112,12 @@ class Bench:
             projected = model.project(sources)
             slots = model.soft_slots(sources, projected)
             logits = model.decode(model.embed(prompts, slots), prompts.mask)
-            nats, counts = losses.supervised(logits, prompts.labels)
+            at = losses.predicting(prompts.labels)
+            nats, counts = losses.supervised(logits[at], prompts.labels)
             loss = nats.sum() / counts.sum()
             if usage:
                 other = model.decode(model.embed(prompts, ablated(slots, "zero")), prompts.mask)
-                without, _ = losses.supervised(other, prompts.labels)
+                without, _ = losses.supervised(other[at], prompts.labels)
                 loss = loss + s.usage.weight * losses.usage(nats / counts, without / counts, 1.0).mean()
             own = torch.arange(len(part))
             mean = slots.mean()
@@ -131,9 +132,9 @@ class Bench:
         prompt = self.plain.prompt_builder
         rows = [prompt.text_prompt(e.instruction, e.english) for e in examples]
         prompts = collate(rows, [prompt.answer_ids(e.answer) for e in examples])
-        keep = int((prompts.labels >= 0).sum(-1).max()) + 1
-        logits = self.plain_model.decode(self.plain_model.embed(prompts, None), prompts.mask, keep)
-        nats, counts = losses.supervised(logits, prompts.labels[:, -keep:])
+        at = losses.predicting(prompts.labels)
+        logits = self.plain_model.decode(self.plain_model.embed(prompts, None), prompts.mask, at)
+        nats, counts = losses.supervised(logits, prompts.labels)
         (nats.sum() / counts.sum()).backward()
         self._update("peft")
 

@@ -162,7 +162,8 @@ def slot_gain(pipeline: LlinkPipeline, examples: Sequence[Example]) -> dict[str,
                 "shuffle": slots.with_vectors(slots.vectors.roll(1, 0)),
             }
             for name, variant in variants.items():
-                logits = pipeline.model.decode(pipeline.model.embed(prompts, variant), prompts.mask)
+                embedded = pipeline.model.embed(prompts, variant)
+                logits = pipeline.model.decode(embedded, prompts.mask, losses.predicting(prompts.labels))
                 sums[name] += float(losses.supervised(logits, prompts.labels)[0].sum())
             predicted += int((prompts.labels != IGNORED).sum())
     return {name: (sums[name] - sums["with"]) / predicted for name in ("zero", "shuffle")}

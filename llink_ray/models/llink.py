@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,10 @@ class Prompts:
     """(B, S) 1 where there is a token or a slot."""
     labels: torch.Tensor
     """(B, S) token ids of the answer, ``IGNORED`` elsewhere."""
-    answer_length: int
-    """Tokens of the longest answer."""
 
     def to(self, device: torch.device) -> Prompts:
         """On another device."""
-        tensors = (self.ids.to(device), self.mask.to(device), self.labels.to(device))
-        return Prompts(*tensors, self.answer_length)
+        return Prompts(self.ids.to(device), self.mask.to(device), self.labels.to(device))
 
 
 def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | None = None) -> Prompts:
@@ -49,7 +47,7 @@ def collate(rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | No
     labels = torch.full_like(ids, IGNORED)
     for i, answer in enumerate(answers):
         labels[i, ids.shape[1] - len(answer) :] = ids[i, ids.shape[1] - len(answer) :]
-    return Prompts(ids, mask, labels, max(map(len, answers)))
+    return Prompts(ids, mask, labels)
 
 
 class LlinkModel(nn.Module):
@@ -103,16 +101,19 @@ class LlinkModel(nn.Module):
             return embedded
         return embedded.masked_scatter(at_slots[..., None], self.slots.prompt_rows(slots).to(embedded.dtype))
 
-    def decode(self, embedded: torch.Tensor, mask: torch.Tensor, keep: int = 0) -> torch.Tensor:
-        """Logits (B, keep or S, V), float32, of the last ``keep`` positions."""
-        logits: torch.Tensor = self.decoder(
-            inputs_embeds=embedded,
-            attention_mask=mask,
-            position_ids=positions(mask),
-            use_cache=False,
-            logits_to_keep=keep,
-        ).logits
-        return logits[:, -keep:].float() if keep else logits.float()
+    def decode(
+        self, embedded: torch.Tensor, mask: torch.Tensor, at: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits (B, S, V), float32; with ``at`` (B, S), bool, those of its N positions alone, (N, V).
+
+        The output layer is a fifth of a small decoder's work, and its logits most of the memory, so a loss
+        asks for the positions that it counts.
+        """
+        with _output_layer_at(self.decoder, at):
+            logits: torch.Tensor = self.decoder(
+                inputs_embeds=embedded, attention_mask=mask, position_ids=positions(mask), use_cache=False
+            ).logits
+        return logits.float() if at is None else logits[0].float()
 
     def forward(self, prompts: Prompts, encoded: Encoded | None) -> torch.Tensor:
         """Logits (B, S, V); without ``encoded`` the prompts hold text only."""
@@ -125,6 +126,24 @@ class LlinkModel(nn.Module):
     ) -> list[str]:
         """Greedy answers to B prompts; the same text for any B."""
         return decoder.greedy(self.embed(prompts, slots), prompts.mask, max_new_tokens, self.decoder)
+
+
+@contextmanager
+def _output_layer_at(decoder: Any, at: torch.Tensor | None) -> Iterator[None]:
+    """Have the output layer read the states at some positions only, (B, S, d) -> (1, N, d).
+
+    A hook, since what families do to logits behind that layer (scale, cap) has to stay.
+    """
+    if at is None:
+        yield
+        return
+    hook = decoder.get_output_embeddings().register_forward_pre_hook(
+        lambda _, inputs: (inputs[0][at][None],)
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def new_slots(decoder: Decoder, settings: Settings, token_dim: int) -> SlotModule:

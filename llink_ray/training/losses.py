@@ -50,18 +50,20 @@ def norm(projected: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     return gap.square().mean()
 
 
+def predicting(labels: torch.Tensor) -> torch.Tensor:
+    """(B, S), bool: positions whose next label counts; ``labels`` (B, S) are negative where they don't."""
+    return F.pad(labels[:, 1:] >= 0, (0, 1))
+
+
 def supervised(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Next-token loss by row: (sum of nats (B,), predicted tokens (B,)).
 
-    ``logits`` (B, S, V) at position t predict ``labels`` (B, S) at t+1; negative labels don't count.
+    ``logits`` (N, V) are those at the N positions that :func:`predicting` marks in ``labels`` (B, S).
     """
-    wanted = labels[:, 1:]
-    flat = F.cross_entropy(
-        logits[:, :-1].flatten(0, 1), wanted.clamp(min=0).flatten(), reduction="none"
-    ).view_as(wanted)  # (B, S-1)
-    counts = wanted >= 0
-    nats: torch.Tensor = (flat * counts).sum(-1)
-    return nats, counts.sum(-1)
+    counted = labels[:, 1:] >= 0  # (B, S-1)
+    nats = F.cross_entropy(logits, labels[:, 1:][counted], reduction="none")  # (N,)
+    rows = counted.nonzero()[:, 0]  # (N,)
+    return nats.new_zeros(len(labels)).index_add(0, rows, nats), counted.sum(-1)
 
 
 def usage(with_slots: torch.Tensor, ablated: torch.Tensor, margin: float) -> torch.Tensor:

@@ -71,9 +71,8 @@ class Objective(nn.Module):
             without = model.embed(prompts, ablated(slots, s.usage.ablation))
             embedded = torch.cat([embedded, without])  # (2B, S, d)
             mask, labels = mask.repeat(2, 1), labels.repeat(2, 1)
-        keep = prompts.answer_length + 1
-        logits = model.decode(embedded, mask, keep)  # (B or 2B, keep, V)
-        nats, counts = losses.supervised(logits, labels[:, -keep:])  # both (B or 2B,)
+        logits = model.decode(embedded, mask, losses.predicting(labels))  # (N, V)
+        nats, counts = losses.supervised(logits, labels)  # both (B or 2B,)
         size = len(prompts.ids)
         parts = {"supervised": nats[:size].sum() * scale}
         total = parts["supervised"]

@@ -125,7 +125,8 @@ def test_supervised_part_is_the_mean_over_the_answers_tokens() -> None:
     loss, parts = objective(model, settings(**PLAIN))
     assert set(parts) == {"supervised"}
     prompts, sources, _, _ = everything()
-    nats, counts = losses.supervised(model(prompts, sources), prompts.labels)
+    at = losses.predicting(prompts.labels)
+    nats, counts = losses.supervised(model(prompts, sources)[at], prompts.labels)
     assert float(loss.detach()) == pytest.approx(float(nats.sum() / counts.sum()), rel=1e-5)
 
 
@@ -149,9 +150,9 @@ def test_usage_compares_each_row_with_its_ablated_self(ablation: str) -> None:
         slots = model.soft_slots(sources)
         means = []
         for used in (slots, ablated(slots, ablation)):
-            nats, counts = losses.supervised(
-                model.decode(model.embed(prompts, used), prompts.mask), prompts.labels
-            )
+            at = losses.predicting(prompts.labels)
+            logits = model.decode(model.embed(prompts, used), prompts.mask, at)
+            nats, counts = losses.supervised(logits, prompts.labels)
             means.append(nats / counts)
     expected = sum(max(0.0, 0.4 + float(w) - float(a)) for w, a in zip(*means, strict=True)) / len(slots)
     assert float(parts["usage"]) == pytest.approx(expected, rel=1e-4)
@@ -271,7 +272,8 @@ def test_held_out_loss_is_the_mean_over_all_tokens_of_all_batches() -> None:
     nats = 0.0
     for some, asked in zip(halves, parts, strict=True):
         logits = stage.engine.objective.model(some, asked)  # type: ignore[attr-defined]
-        nats += float(losses.supervised(logits, some.labels)[0].sum())
+        at = losses.predicting(some.labels)
+        nats += float(losses.supervised(logits[at], some.labels)[0].sum())
     predicted = sum(int((some.labels >= 0).sum()) for some in halves)
     stage.engine.train()
     found = stage.held_out(list(zip(halves, parts, strict=True)))
