@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a submitted job 
 
 import typer
 
+from llink_ray.bundles.base import BASE
 from llink_ray.cluster.command import assignments, carry_out, quiet
 from llink_ray.cluster.job import Request, run
 
@@ -45,6 +46,10 @@ def main(
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Recipe to start from. (else: chosen by hardware)", rich_help_panel=HOW)
+    ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(help="Start from a bundle's directory, or 'base', the shared one.", rich_help_panel=HOW),
     ] = None,
     slots: Annotated[int | None, typer.Option(help="K, soft slots a sentence.", rich_help_panel=HOW)] = None,
     num_workers: Annotated[int | None, typer.Option(help="Ray Train workers.", rich_help_panel=HOW)] = None,
@@ -82,6 +87,9 @@ def main(
         "corpus.path": corpus if corpus is None else str(Path(corpus).expanduser().absolute()),
         "encoder.model": encoder,
         "decoder.model": decoder,
+        "init_from": init_from
+        if init_from in (None, BASE)
+        else str(Path(str(init_from)).expanduser().absolute()),
         "slots.count": slots,
         "cluster.num_workers": num_workers,
         "deepspeed.zero_stage": zero_stage,

@@ -45,7 +45,7 @@ class Ingress:
         decoder_server: Any,
     ) -> None:
         ray_patches.patch_replica()
-        prompt = PromptBuilder(load_tokenizer(decoder))
+        prompt = PromptBuilder(load_tokenizer(decoder), decoder.system)
         backend = RayBackend(encoder_servers, decoder_server)
         self._service = Service(settings, backend, list(encoder_servers), prompt, decoder)
 
@@ -62,7 +62,7 @@ class DecoderReplica(DecoderServer):
 
     def __init__(self, decoder: DecoderSettings, registry: str, limits: EngineLimits, device: str) -> None:
         ray_patches.patch_replica()
-        prompts = PromptBuilder(load_tokenizer(decoder))
+        prompts = PromptBuilder(load_tokenizer(decoder), decoder.system)
         super().__init__(create_engine(decoder, limits, device), prompts, registry)
 
 

@@ -61,6 +61,12 @@ def required_models(
         )
     all_settings = [Settings.model_validate(info.settings) for info in bundles]
     base = all_settings[0].decoder
+    if len({settings.decoder.system for settings in all_settings}) > 1:
+        codes = ", ".join(info.language for info in bundles)
+        raise LlinkError(
+            f"the bundles ({codes}) were trained with different system messages (decoder.system), and one is "
+            "served at a time: keep a registry for each"
+        )
     by_name = {
         encoder_name(settings.encoder): settings.encoder.model_copy(
             update={"model": encoders.get(settings.encoder.model, settings.encoder.model)}

@@ -24,6 +24,29 @@ _RETRIEVAL_COLUMNS = (
 )
 
 
+def base_card(info: BundleInfo, training: Mapping[str, Any]) -> str:
+    """Card of a shared base. ``training`` has its steps, examples, languages (pairs by code), licences."""
+    counts = ", ".join(f"{code} {count:,}" for code, count in training["languages"].items())
+    return "\n".join(
+        [
+            "# LLINK base for many languages",
+            "",
+            f"Projector, slots and adapters between {info.encoder.id} ({info.encoder.weights}) and "
+            f"{info.decoder.id} ({info.decoder.weights}), in half precision.",
+            "",
+            f"Trained for {training['steps']:,} steps ({training['examples']:,} examples) on English read "
+            "through",
+            f"the encoder as if it were foreign, and on pairs of these languages: {counts}.",
+            "",
+            f"Licences of the text: {training['licences']}. The weights are under the project's licence.",
+            "",
+            "Teach a language from it: `llink-ray train --lang=… --preset=small --init-from=base "
+            "--corpus=…`.",
+            "",
+        ]
+    )
+
+
 def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
     """The card as Markdown. ``metrics`` has the keys of the job's last line; any of them may be missing."""
     info = info.redact()

@@ -12,6 +12,7 @@ import torch
 
 from llink_ray.errors import JobFailed
 from llink_ray.models.llink import LlinkModel
+from llink_ray.models.precision import computes_bf16
 from llink_ray.settings import DeepSpeedSettings, Settings
 from llink_ray.training.sampler import effective_batch_size
 from llink_ray.training.stage_b import Objective, parameter_groups
@@ -20,10 +21,10 @@ _TAG = "stage_b"
 
 
 def has_bf16(settings: Settings, device: torch.device) -> bool:
-    """Whether to train in bf16: the setting, else whether the device supports it."""
+    """Whether to train in bf16: the setting, else whether the device computes in it."""
     if settings.deepspeed.bf16 is not None:
         return settings.deepspeed.bf16
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return computes_bf16(device)
 
 
 def deepspeed_config(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llink_ray.bundles.base import check_start
 from llink_ray.bundles.bundle import read_bundle
 from llink_ray.bundles.manifest import INDEX, project_commit
 from llink_ray.bundles.registry import Registry
@@ -135,6 +136,7 @@ def prepare_run(run: RunDir, task: TrainingTask, say: PrintLine) -> dict[str, An
                 )
         say(f"going on with {run.path}")
         return record
+    parent = check_start(settings, fingerprints)
     prepared = prepare(language, settings.corpus, settings.seed)
     pairs, workers = len(prepared.splits.train), settings.cluster.num_workers
     if pairs < workers:
@@ -153,6 +155,7 @@ def prepare_run(run: RunDir, task: TrainingTask, say: PrintLine) -> dict[str, An
         "corpus": prepared.account(),
         "normalisation": VERSION,
         "commit": project_commit(),
+        "parent": parent.digest if parent else None,
     }
     run.write_json(run.record, record)
     return record
@@ -177,8 +180,11 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
         return FeatureSpec(what, tuple(texts), settings.encoder, prints["encoder"], size, dtype=dtype)
 
     specs = {"foreign": encoded(what, [p.foreign for p in pairs])}
-    if settings.stage_a.enabled and settings.stage_a.english:
-        specs["encoded_english"] = encoded("encoder", [p.english for p in train])
+    starts = bool(settings.stage_b.embedding_start.passes) and settings.init_from is None
+    if starts or (settings.stage_a.enabled and settings.stage_a.english):
+        specs["encoded_english"] = encoded(
+            "encoder+tokens" if starts else "encoder", [p.english for p in train]
+        )
     return specs | {
         "english": teacher([p.english for p in [*pairs, *held_out]]),
         "raw": teacher([p.foreign for p in held_out]),

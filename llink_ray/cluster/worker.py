@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from llink_ray.bundles.base import load_modules, start_bundle
 from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
 from llink_ray.cluster.final_checkpoint import TrainingPosition
 from llink_ray.cluster.loop import TrainingLoop
 from llink_ray.cluster.progress import log_writer
 from llink_ray.cluster.run_directory import RunDir
+from llink_ray.corpus import Pair
 from llink_ray.evaluation.validation import ValidationEvaluator
 from llink_ray.features import FeatureStore
 from llink_ray.models.decoder import Decoder
@@ -32,6 +34,7 @@ from llink_ray.text.languages import find
 from llink_ray.training import history
 from llink_ray.training.alignment_data import AlignmentData, MappedRows
 from llink_ray.training.collective import broadcast_from_first, world
+from llink_ray.training.embedding_start import start_slots
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
 from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, seed_worker, validate
 from llink_ray.training.stage_b import StageB, load_sources
@@ -119,6 +122,9 @@ class TrainingWorker:
     def _stage_a(self, projector: Projector, folder: Path | None) -> None:
         settings = self.settings.stage_a
         train, validation = self.dir.read_pairs("train"), self.dir.read_pairs("validation")
+        start = start_bundle(self.settings)
+        if start is not None:
+            load_modules(start, projector, None, None)
         if not settings.enabled:
             return
         n, m = len(train), len(validation)
@@ -127,7 +133,7 @@ class TrainingWorker:
         data = AlignmentData(MappedRows(foreign, n), MappedRows(teacher, n), sentence_numbers(train))
         encoded = self.features.get("encoded_english")
         english = MappedRows(encoded.vectors, n) if encoded is not None else None
-        data = prepare_alignment(projector, data, settings, english)
+        data = prepare_alignment(projector, data, settings, english, trained=start is not None)
         broadcast_from_first([*projector.buffers(), *projector.parameters()])
         projector.to(self.device)
         stage = StageA(projector, data, settings, self.settings.seed)
@@ -168,8 +174,9 @@ class TrainingWorker:
         torch.manual_seed(settings.seed)  # the same initial weights on every worker
         slots = new_slots(decoder, settings, self.token_dim).to(self.device)
         model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
-        if settings.decoder.gradient_checkpointing:
-            decoder.model.gradient_checkpointing_enable({"use_reentrant": False})
+        decoder.prepare_training()
+        if folder is None:
+            self._start_modules(model, decoder, train)
         source = ExampleSource(
             train, decoder.prompt_builder, settings.stage_b, settings.slots, settings.seed, self.language
         )
@@ -207,6 +214,26 @@ class TrainingWorker:
 
                 save_trained_weights(self.dir, trained)
         torch.distributed.barrier()
+
+    def _start_modules(self, model: LlinkModel, decoder: Decoder, train: list[Pair]) -> None:
+        """Slots and adapters before the first step: another bundle's, or from the decoder's embeddings."""
+        start, settings = start_bundle(self.settings), self.settings.stage_b.embedding_start
+        if start is not None:
+            load_modules(start, None, model.slots, model.decoder)
+        elif settings.passes:
+            foreign, english = self.features["foreign"], self.features["encoded_english"]
+            rows = range(len(train))
+            start_slots(
+                model.slots,
+                decoder,
+                self.settings.encoder,
+                train,
+                (foreign, rows),
+                (english, rows),
+                settings,
+                self.settings.seed,
+            )
+            broadcast_from_first(list(model.slots.parameters()))
 
     def _evaluator(self, model: LlinkModel, decoder: Decoder, offset: int) -> ValidationEvaluator | None:
         if not self.settings.stage_b.validation_answers:

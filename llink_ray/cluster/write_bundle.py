@@ -115,5 +115,6 @@ def _info(record: dict[str, Any], settings: Settings, features: dict[str, Featur
         seed=settings.seed,
         packages=package_versions(),
         commit=record.get("commit"),
+        parent=record.get("parent"),
         normalisation=record.get("normalisation", FIRST_VERSION),  # a run from before there was another
     )

@@ -33,5 +33,7 @@ class Pair:
     """1-based in the file it came from, 0 if from none."""
     source: str = ""
     """Where the text comes from, as the file names it: a collection, a book; empty where it does not say."""
+    language: str = ""
+    """Code of the foreign side, where pairs of several languages stand together."""
     fault: str = ""
     """Why its line cannot be used, where its reader saw that; such a pair has no text."""

@@ -113,8 +113,11 @@ def insight(
     size = settings.evaluation.batch_size
     batches = [list(others[i : i + size]) for i in range(0, len(others), size)]
     every = [slots, *(pipeline.model.soft_slots(pipeline.encode(batch)) for batch in batches)]
-    unit = F.normalize(torch.cat([part.vectors for part in every]).float(), dim=-1)
-    mean = F.normalize(torch.cat([part.mean() for part in every]).float(), dim=-1)
+    width = max(part.width for part in every)
+    padded = [F.pad(part.vectors, (0, 0, 0, width - part.width)) for part in every]
+    unit = F.normalize(torch.cat(padded).float(), dim=-1)
+    summaries = [pipeline.model.slots.summary(part) for part in every]
+    mean = F.normalize(torch.cat(summaries).float(), dim=-1)
     pieces, unknown = _pieces(pipeline, text)
     return Insight(
         language=pipeline.language,

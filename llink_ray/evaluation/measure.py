@@ -133,7 +133,7 @@ def _vectors(pipeline: LlinkPipeline, texts: Sequence[str], size: int) -> dict[s
             projected = pipeline.model.project(sources)
             slots = pipeline.model.soft_slots(sources, projected)
             parts.setdefault("stage_a", []).append(projected.float().cpu())
-            parts.setdefault("stage_ab", []).append(slots.mean().float().cpu())
+            parts.setdefault("stage_ab", []).append(pipeline.model.slots.summary(slots).float().cpu())
     return {name: torch.cat(vectors).numpy() for name, vectors in parts.items()}
 
 

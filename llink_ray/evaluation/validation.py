@@ -89,10 +89,11 @@ class ValidationEvaluator:
         ]
 
     def _mean_slots(self) -> torch.Tensor:
-        """(m, d) mean slot of each validation pair."""
+        """(m, d) summary of the slots of each validation pair."""
         size = self.settings.evaluation.batch_size
         batches = [range(start, min(start + size, self.count)) for start in range(0, self.count, size)]
-        return torch.cat([self._slots(batch).mean().float().cpu() for batch in batches])
+        summary = self.model.slots.summary
+        return torch.cat([summary(self._slots(batch)).float().cpu() for batch in batches])
 
     def _slots(self, pairs: Sequence[int]) -> Slots:
         """Slots of validation pairs by index."""

@@ -21,7 +21,7 @@ ModelSettings = EncoderSettings | DecoderSettings
 
 # The fingerprint stands for the weights, so that a moved directory finds its features again. Every other
 # field counts: one that is added later and forgotten here costs a recomputation, not a wrong value.
-_WITHOUT_EFFECT = {"model", "revision", "gradient_checkpointing"}
+_WITHOUT_EFFECT = {"model", "revision", "gradient_checkpointing", "system"}
 
 
 def extraction_dtype(settings: Settings) -> Dtype:
@@ -30,11 +30,9 @@ def extraction_dtype(settings: Settings) -> Dtype:
         return settings.features.dtype
     if settings.cluster.gpus_per_worker > 0:
         return "bfloat16"
-    import torch
+    from llink_ray.models.precision import computes_bf16
 
-    # Without instructions that multiply in it, bfloat16 is slower than float32.
-    capabilities = torch.cpu.get_capabilities()
-    return "bfloat16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
+    return "bfloat16" if computes_bf16() else "float32"
 
 
 def text_id(text: str) -> bytes:

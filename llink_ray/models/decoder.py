@@ -24,7 +24,7 @@ class Decoder:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.settings = settings
-        self.prompt_builder = PromptBuilder(tokenizer)
+        self.prompt_builder = PromptBuilder(tokenizer, settings.system)
         self.dim = int(model.get_input_embeddings().weight.shape[1])
         self.fingerprint = fingerprint(settings.model, settings.revision, "decoder")
         self.forwards = 0
@@ -54,6 +54,14 @@ class Decoder:
         """Of the weights."""
         device: torch.device = self.model.get_input_embeddings().weight.device
         return device
+
+    def prepare_training(self) -> None:
+        """Choose what is quick in a backward pass, and little memory where the settings say so."""
+        if self.device.type == "cpu" and self.model.dtype == torch.bfloat16:
+            # Torch's fused attention spends a fifth of a step in its backward there; matrix products do not.
+            self.model.set_attn_implementation("eager")
+        if self.settings.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def embedding_norm(self) -> float:
         """Median norm of the token embeddings as the first layer receives them (paper, section 3.3).

@@ -43,6 +43,61 @@ class Encoded:
         return Encoded(*moved)  # type: ignore[arg-type]  # vectors are never None
 
 
+Spans = list[tuple[int, int, int]]
+"""Position in the token sequence, start and end in the text, of each of a text's own tokens."""
+
+
+def text_token_spans(
+    tokenizer: Any, texts: list[str], settings: EncoderSettings, max_tokens: int | None
+) -> list[Spans]:
+    """The tokens of each text itself, without those of the prompt and special ones.
+
+    A text of which the tokenizer makes no token of its own has its last token, with an empty span.
+
+    Raises:
+        LlinkError: the tokenizer does not say where its tokens stand.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise LlinkError(
+            f"encoder {settings.model!r} has a tokenizer without offsets, which encoder.text_tokens_only "
+            "needs: set it to false"
+        )
+    before = len(settings.prompt)
+    prepared = [settings.prompt + text[: settings.max_characters] for text in texts]
+    # Called as the model calls it, padding included: see Encoder.characters_read.
+    tokens = tokenizer(
+        prepared, padding=True, truncation=True, max_length=max_tokens, return_offsets_mapping=True
+    )
+    spans = []
+    for mask, offsets in zip(tokens["attention_mask"], tokens["offset_mapping"], strict=True):
+        own = [
+            (i, max(0, start - before), end - before)
+            for i, (start, end) in enumerate(offsets)
+            if mask[i] and end > max(start, before)
+        ]
+        spans.append(own or [(max(i for i, there in enumerate(mask) if there), 0, 0)])
+    return spans
+
+
+def load_encoder_tokenizer(settings: EncoderSettings) -> Any:
+    """The encoder's tokenizer, without its weights.
+
+    Raises:
+        LlinkError: no such model, or no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    with explain_errors(settings.model, "encoder"):
+        return AutoTokenizer.from_pretrained(locate(settings.model, "encoder"), revision=settings.revision)
+
+
+def _rows_at(states: torch.Tensor, spans: list[Spans]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The states (B, T', d) at the positions of ``spans``, zero where padded, and their mask (B, T')."""
+    rows = [row[[i for i, _, _ in own]] for row, own in zip(states, spans, strict=True)]
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).bool()
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask
+
+
 class Encoder:
     """A sentence-transformers model, or a plain transformer with the pooling that settings name.
 
@@ -55,7 +110,7 @@ class Encoder:
         self.token_dim = int(model[0].get_embedding_dimension())
         self.sentence_dim = int(model.get_embedding_dimension() or 0)
         self.dim = len(settings.layers) * self.token_dim or self.sentence_dim
-        if settings.layers:
+        if settings.layers or settings.token_layer:
             self._enable_hidden_states()
         self.fingerprint = fingerprint(settings.model, settings.revision, "encoder")
         self.forwards = 0
@@ -108,10 +163,14 @@ class Encoder:
         """
         config = getattr(getattr(self.model[0], "auto_model", None), "config", None)
         count = getattr(config, "num_hidden_layers", 0)
-        wrong = [layer for layer in self.settings.layers if not 0 <= layer <= count]
+        named = {
+            "encoder.layers": self.settings.layers,
+            "encoder.token_layer": (self.settings.token_layer or 0,),
+        }
+        wrong = [(key, n) for key, layers in named.items() for n in layers if not 0 <= n <= count]
         if wrong:
             raise LlinkError(
-                f"encoder.layers names layer {wrong[0]}, but encoder {self.settings.model!r} has {count}: "
+                f"{wrong[0][0]} names layer {wrong[0][1]}, but encoder {self.settings.model!r} has {count}: "
                 f"name some of 0 to {count}, or none"
             )
         assert config is not None
@@ -197,9 +256,17 @@ class Encoder:
             return Encoded(
                 vectors, *self._static_states(self.token_ids(texts), self._static_embedding), sentence
             )
+        layer = self.settings.token_layer
+        tokens = out["all_layer_embeddings"][layer] if layer else out["token_embeddings"]  # (B, T, d_enc)
         mask = out["attention_mask"].bool().cpu()  # (B, T)
-        tokens = out["token_embeddings"].float().cpu() * mask[..., None]  # (B, T, d_enc)
-        return Encoded(vectors, tokens, mask, sentence)
+        if self.settings.text_tokens_only:
+            spans = text_token_spans(self.model.tokenizer, texts, self.settings, self._max_tokens)
+            return Encoded(vectors, *_rows_at(tokens.float().cpu(), spans), sentence)
+        return Encoded(vectors, tokens.float().cpu() * mask[..., None], mask, sentence)
+
+    def token_spans(self, texts: list[str]) -> list[Spans]:
+        """Where the tokens stand whose states :meth:`encode` gives with ``text_tokens_only``."""
+        return text_token_spans(self.model.tokenizer, texts, self.settings, self._max_tokens)
 
     def _static_states(
         self, ids: list[list[int]], table: torch.nn.EmbeddingBag

@@ -137,9 +137,7 @@ def _output_layer_at(decoder: Any, at: torch.Tensor | None) -> Iterator[None]:
     if at is None:
         yield
         return
-    hook = decoder.get_output_embeddings().register_forward_pre_hook(
-        lambda _, inputs: (inputs[0][at][None],)
-    )
+    hook = decoder.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][at][None],))
     try:
         yield
     finally:
@@ -154,7 +152,9 @@ def new_slots(decoder: Decoder, settings: Settings, token_dim: int) -> SlotModul
 
 
 def with_lora(model: nn.Module, settings: LoraSettings) -> Any:
-    """The decoder with fresh adapters on it (PEFT).
+    """The decoder with fresh adapters on it (PEFT), in its own number format.
+
+    Engines keep copies of what they train in float32.
 
     Raises:
         LlinkError: the named targets are not in this decoder.
@@ -171,7 +171,7 @@ def with_lora(model: nn.Module, settings: LoraSettings) -> Any:
     )
     try:
         with quiet_loading():
-            return get_peft_model(model, config)
+            return get_peft_model(model, config, autocast_adapter_dtype=False)
     except ValueError as error:
         raise LlinkError(
             f"lora.targets = {settings.targets!r} names no layers of this decoder "

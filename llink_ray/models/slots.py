@@ -141,6 +141,17 @@ class SlotModule(nn.Module):
         """
         raise NotImplementedError
 
+    def token_vectors(self, states: torch.Tensor) -> torch.Tensor:
+        """(N, d_dec): what becomes of single token states (N, d_enc), for variants that map each of them.
+
+        The start from the decoder's embeddings trains it (:mod:`llink_ray.training.embedding_start`).
+        """
+        raise NotImplementedError
+
+    def summary(self, slots: Slots) -> torch.Tensor:
+        """(N, d_dec): what the slots of each text say as one vector, comparable with Stage A's."""
+        return slots.mean()
+
     def parameter_groups(self, settings: StageBSettings) -> list[dict[str, Any]]:
         """Parameters with their peak learning rates, as optimizers take them."""
         raise NotImplementedError
@@ -158,37 +169,20 @@ class NoSlots(SlotModule):
         return []
 
 
-class MeanSlots(SlotModule):
-    """Variant ``mean``, the paper's: K slots from the projected vector, between two delimiters."""
+class DelimitedSlots(SlotModule):
+    """Slots between two learned delimiters, with the norm of the decoder's token embeddings."""
 
     embedding_norm: torch.Tensor
 
-    def __init__(
-        self, settings: SlotSettings, decoder_dim: int, token_dim: int, embedding_norm: float = 1.0
-    ) -> None:
-        super().__init__(settings, decoder_dim, token_dim)
-        settings.check_width(decoder_dim)
-        self.expander = Expander(decoder_dim, settings.count)
-        self.add_layers(settings, decoder_dim, token_dim)
+    def add_delimiters(self, decoder_dim: int, embedding_norm: float) -> None:
+        """Register the norm that ends the module, the delimiters and the decoder's constant."""
         self.norm = nn.LayerNorm(decoder_dim)
         self.delimiters = nn.Parameter(torch.zeros(2, decoder_dim))
         self.register_buffer("embedding_norm", torch.tensor([embedding_norm]))
-        self.register_load_state_dict_pre_hook(_rename_tensors)  # type: ignore[no-untyped-call]
 
-    def add_layers(self, settings: SlotSettings, decoder_dim: int, token_dim: int) -> None:
-        """Register what stands between expander and norm: parameters keep this order in the optimizer."""
-
-    def refine(self, slots: torch.Tensor, encoded: Encoded) -> torch.Tensor:
-        """What those layers make of the expander's slots (B, K, d_dec)."""
-        return slots
-
-    def forward(self, projected: torch.Tensor, encoded: Encoded) -> Slots:
-        """projected (B, d_dec) -> slots (B, K, d_dec).
-
-        Slots leave with the median norm of the decoder's token embeddings (section 3.3).
-        """
-        slots = self.refine(self.expander(projected), encoded)
-        return Slots(self.norm(slots) * (self.embedding_norm / slots.shape[-1] ** 0.5))
+    def scaled(self, normed: torch.Tensor) -> torch.Tensor:
+        """Vectors (..., d_dec) of a layer norm with the median norm of token embeddings (section 3.3)."""
+        return normed * (self.embedding_norm / normed.shape[-1] ** 0.5)
 
     @torch.no_grad()
     def start_from(self, decoder: Decoder) -> None:
@@ -206,6 +200,31 @@ class MeanSlots(SlotModule):
         rows = torch.cat([opening, slots.vectors, closing], dim=1)  # (N, K+2, d)
         mask = slots.mask()
         return rows.flatten(0, 1) if mask is None else rows[F.pad(mask, (1, 1), value=True)]
+
+
+class MeanSlots(DelimitedSlots):
+    """Variant ``mean``, the paper's: K slots from the projected vector, between two delimiters."""
+
+    def __init__(
+        self, settings: SlotSettings, decoder_dim: int, token_dim: int, embedding_norm: float = 1.0
+    ) -> None:
+        super().__init__(settings, decoder_dim, token_dim)
+        settings.check_width(decoder_dim)
+        self.expander = Expander(decoder_dim, settings.count)
+        self.add_layers(settings, decoder_dim, token_dim)
+        self.add_delimiters(decoder_dim, embedding_norm)
+        self.register_load_state_dict_pre_hook(_rename_tensors)  # type: ignore[no-untyped-call]
+
+    def add_layers(self, settings: SlotSettings, decoder_dim: int, token_dim: int) -> None:
+        """Register what stands between expander and norm: parameters keep this order in the optimizer."""
+
+    def refine(self, slots: torch.Tensor, encoded: Encoded) -> torch.Tensor:
+        """What those layers make of the expander's slots (B, K, d_dec)."""
+        return slots
+
+    def forward(self, projected: torch.Tensor, encoded: Encoded) -> Slots:
+        """projected (B, d_dec) -> slots (B, K, d_dec)."""
+        return Slots(self.scaled(self.norm(self.refine(self.expander(projected), encoded))))
 
     def parameter_groups(self, settings: StageBSettings) -> list[dict[str, Any]]:
         """The expander's scale has a learning rate of its own and no decay."""

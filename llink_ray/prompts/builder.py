@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from llink_ray.errors import LlinkError
@@ -32,11 +32,16 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Prompts of a decoder, in its chat format."""
+    """Prompts of a decoder, in its chat format.
 
-    def __init__(self, tokenizer: Any) -> None:
+    ``system`` is the system message of conversations that bring none of their own; None leaves them to the
+    chat template, which may write a text of its own (``decoder.system``).
+    """
+
+    def __init__(self, tokenizer: Any, system: str | None = None) -> None:
         self.tokenizer = tokenizer
         self.chat_format = ChatFormat(tokenizer)
+        self.system = system
         self._template_ids = lru_cache(maxsize=1_024)(self._ids_of_template)
         self._cached_pieces = lru_cache(maxsize=4_096)(self._pieces)
         self.end_id = self._answer_end()
@@ -71,8 +76,20 @@ class PromptBuilder:
             pieces[-1] += self._template_ids(after)
         return tuple(map(tuple, pieces)), tuple(order)
 
+    @cached_property
+    def _opening(self) -> list[tuple[str, str]]:
+        """The system message, if there is one and the template takes it."""
+        opening = [] if self.system is None else [("system", self.system)]
+        try:
+            self.chat_format.split([*opening, ("user", "Hello")])
+        except LlinkError:
+            return []
+        return opening
+
     def _fill(self, messages: Messages, fillings: Sequence[Sequence[int]]) -> Prompt:
         """The i-th placeholder of the messages becomes ``fillings[i]``."""
+        if not any(role in ("system", "developer") for role, _ in messages):
+            messages = [*self._opening, *messages]
         short = sum(len(content) for _, content in messages) <= _CACHED_CHARACTERS
         (head, *others), order = self._cached_pieces(tuple(messages)) if short else self._pieces(messages)
         ids = list(head)

@@ -23,6 +23,11 @@ class EncoderSettings(Section):
     layers: tuple[int, ...] = ()
     """Layers whose mean states the projector mixes, by weights that it learns; 0 is the embeddings. None: the
     model's own sentence vector alone."""
+    token_layer: PositiveInt | None = None
+    """Layer whose token states slots read; nothing means the last. Encoders that were trained for sentence
+    vectors blur in their last layers which word a token is."""
+    text_tokens_only: bool = False
+    """Give slots the states of the text's own tokens, without those of the prompt and of special tokens."""
     prompt: str = ""
     """Put before each text, for encoders trained so (e5 wants ``query: ``)."""
 
@@ -63,6 +68,9 @@ class DecoderSettings(Section):
     """Read-out token; where the vocabulary lacks it, the mean of all token embeddings stands in."""
     teacher: TeacherSettings = TeacherSettings()
     """How the teacher is read."""
+    system: str | None = None
+    """System message of prompts that bring none. Empty: none, where the chat template would write a text of
+    its own, which costs tokens at every step and answer. Nothing leaves it to the template."""
     gradient_checkpointing: bool = False
     """Trade time for memory in large decoders."""
 

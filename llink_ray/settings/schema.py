@@ -31,6 +31,9 @@ class Settings(Section):
     """Name of the preset these settings started from."""
     seed: int = Field(default=0, ge=0)
     """Same seed, same machine, same workers: same result."""
+    init_from: str | None = None
+    """What training starts from: the directory of a bundle, or ``base``, the shared base in this package.
+    Nothing: new modules."""
     encoder: EncoderSettings = EncoderSettings()
     """Frozen encoder."""
     decoder: DecoderSettings = DecoderSettings()

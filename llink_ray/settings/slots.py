@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from llink_ray.errors import LlinkError
 from llink_ray.settings.section import Section
@@ -29,9 +30,17 @@ class SlotVariant:
     """Number of slots of a text, 1 to ``settings.count``."""
 
 
+def _slots_by_length(settings: SlotSettings, text: str) -> int:
+    """One slot for the sentence, and one for each ``letters_per_slot`` letters."""
+    return min(settings.count, max(settings.least, 1 + math.ceil(len(text) / settings.letters_per_slot)))
+
+
 SLOT_VARIANTS: dict[str, SlotVariant] = {
     "mean": SlotVariant("llink_ray.models.slots:MeanSlots"),
     "resampler": SlotVariant("llink_ray.models.slots:ResamplerSlots", reads_tokens=True, has_heads=True),
+    "pooled": SlotVariant(
+        "llink_ray.models.pooled_slots:PooledSlots", reads_tokens=True, slot_count=_slots_by_length
+    ),
     "none": SlotVariant("llink_ray.models.slots:NoSlots", uses_slots=False),
 }
 """The one place that knows variants by name: a new one is a row here and its module."""
@@ -46,14 +55,22 @@ class SlotSettings(Section):
     """K soft slots that stand in the prompt where the foreign text would have stood."""
 
     count: int = Field(default=8, ge=1, le=256)
-    """K."""
+    """K; with ``pooled`` the most slots of one text."""
     variant: VariantName = "resampler"
     """``mean``: the paper's expander of the projected vector; ``resampler``: also reads token states;
-    ``none``: no slots, the raw text stands in the prompt (the baseline of direct fine-tuning)."""
+    ``pooled``: as many as the text is long, each for a stretch of its tokens; ``none``: no slots, the raw
+    text stands in the prompt (the baseline of direct fine-tuning)."""
     heads: PositiveInt = 4
     """Attention heads of the resampler."""
     layers: PositiveInt = 2
     """Cross-attention layers of the resampler."""
+    letters_per_slot: PositiveFloat = 6.0
+    """Letters of the text that one slot of ``pooled`` stands for. Letters, not tokens of the encoder, since
+    the length of a prompt has to be known before the encoder has read the text."""
+    least: int = Field(default=2, ge=2)
+    """Fewest slots of a text with ``pooled``: one for the sentence, one for its tokens."""
+    hidden: PositiveInt = 1_024
+    """Width of the hidden layer of ``pooled``'s MLP."""
     max_sentences: PositiveInt = 1
     """Foreign sentences of one message, K slots each, and English between them stays text; a longer
     message is refused. 1: a message is one text, however long, and all of it foreign (the paper's way)."""

@@ -96,6 +96,26 @@ class UsageSettings(Section):
     """The sign of the authors' code, against that of their text: punishes slots for being useful."""
 
 
+class EmbeddingStartSettings(Section):
+    """A start of the slots without the decoder's layers: token states learn the embeddings of English tokens.
+
+    For variants that map single tokens; not in the paper.
+    """
+
+    passes: float = Field(default=0.0, ge=0.0)
+    """Passes over the tokens of the pairs; 0 for no such start."""
+    pairs: PositiveInt = 20_000
+    """Most pairs whose tokens are used."""
+    batch_size: PositiveInt = 1_024
+    """Tokens a step."""
+    learning_rate: PositiveFloat = 2e-3
+    """Peak learning rate, of AdamW."""
+    temperature: PositiveFloat = 0.05
+    """Of the InfoNCE over token embeddings."""
+    negatives: PositiveInt = 2_048
+    """Tokens drawn at random beside those of the batch."""
+
+
 class StageBSettings(Section):
     """Slots and LoRA under the supervised loss (paper, section 3.3)."""
 
@@ -142,6 +162,8 @@ class StageBSettings(Section):
     """Slots must name the English words, read by the decoder's own output rows."""
     words_in_order_weight: float = Field(default=0.0, ge=0.0)
     """Slot k must name the words of the k-th of K parts of the English; not in the paper."""
+    embedding_start: EmbeddingStartSettings = EmbeddingStartSettings()
+    """What comes before the first step."""
     usage: UsageSettings = UsageSettings()
     """The usage objective."""
     evaluate_every: PositiveInt = 200
@@ -162,7 +184,7 @@ class DeepSpeedSettings(Section):
     offload: bool = False
     """Optimizer state (and parameters, stage 3) in host memory; for GPUs."""
     bf16: bool | None = None
-    """Nothing: where the device has it."""
+    """Nothing: where the device computes in it, a processor with AVX-512 BF16 or AMX too."""
 
 
 class ClusterSettings(Section):

@@ -16,7 +16,7 @@ from llink_ray.models.llink import Prompts, collate
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, in_passage, pair_examples, question_kinds, source_pairs
 from llink_ray.settings import SlotSettings, StageBSettings
-from llink_ray.text.languages import Language
+from llink_ray.text.languages import Language, find
 from llink_ray.training.sampler import BucketedBatches, Indices, effective_batch_size
 
 LONGEST_ANSWER = 256
@@ -101,7 +101,7 @@ class ExampleSource:
     ) -> None:
         self.pairs = source_pairs(pairs, settings.source)
         # A copy, because batches are made in a thread of their own, and a tokenizer has a state.
-        self.prompt = PromptBuilder(copy.deepcopy(prompt.tokenizer))
+        self.prompt = PromptBuilder(copy.deepcopy(prompt.tokenizer), prompt.system)
         self.settings, self.slots, self.seed, self.language = settings, slots, seed, language
         self.count = len(pairs) * settings.examples_per_pair
         self._sentences = sentence_numbers(pairs)
@@ -119,7 +119,8 @@ class ExampleSource:
         example = in_passage(
             drawn, self.pairs, s.passage_share, s.passage_sentences, s.passage_english_share, key
         )
-        return tokenise(self.prompt, [example], self.slots, self.language)[0]
+        code = self.pairs[pair].language
+        return tokenise(self.prompt, [example], self.slots, find(code) if code else self.language)[0]
 
     def _bucketed_batches(self, epoch: int, batch_size: int) -> BucketedBatches:
         def lengths(rows: Indices) -> Indices:

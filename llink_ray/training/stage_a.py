@@ -74,11 +74,16 @@ def new_projector(encoder_dim: int, decoder_dim: int, settings: Settings) -> Pro
 
 
 def prepare_alignment(
-    projector: Projector, data: AlignmentData, settings: StageASettings, english: Rows | None = None
+    projector: Projector,
+    data: AlignmentData,
+    settings: StageASettings,
+    english: Rows | None = None,
+    trained: bool = False,
 ) -> AlignmentData:
     """Set a new projector's constants from the training pairs; returns the data that Stage A trains on.
 
-    ``english`` (N, d_enc) are the encoder's vectors of the English side, for ``stage_a.english``.
+    ``english`` (N, d_enc) are the encoder's vectors of the English side, for ``stage_a.english``. One that is
+    ``trained`` already keeps its constants.
 
     Raises:
         LlinkError: they are needed and missing: a sweep computes what its fixed settings need.
@@ -90,12 +95,14 @@ def prepare_alignment(
         )
     rows = _spread(len(data.foreign))
     foreign, teacher = data.foreign[rows], data.teacher[rows]
-    projector.fit_normalisation(foreign, teacher)
+    if not trained:
+        projector.fit_normalisation(foreign, teacher)
     if settings.english and english is not None:
         data = data.with_english(english)
         rows = _spread(len(data.foreign))
         foreign, teacher = data.foreign[rows], data.teacher[rows]
-    projector.init_linear(foreign, teacher)
+    if not trained:
+        projector.init_linear(foreign, teacher)
     return data
 
 

@@ -32,7 +32,9 @@ def ablated(slots: Slots, how: str) -> Slots:
     """
     if how == "zero":
         return slots.with_vectors(torch.zeros_like(slots.vectors))
-    gathered = gather(slots.vectors).detach()  # (N_all, K, d)
+    widest = max(row_counts(slots.width))
+    gathered = gather(F.pad(slots.vectors, (0, 0, 0, widest - slots.width))).detach()  # (N_all, K, d)
+    gathered = gathered[:, : slots.width]
     if how == "shuffle":
         first = sum(row_counts(len(slots))[: world()[0]])
         return slots.with_vectors(gathered.roll(1, 0)[first : first + len(slots)])
@@ -100,7 +102,7 @@ class Objective(nn.Module):
     ) -> torch.Tensor:
         """Terms that keep the slots near the Stage A vector and the English."""
         s, total = self.settings, projected.new_zeros(())
-        mean = slots.mean()  # (N, d)
+        mean = self.model.slots.summary(slots)  # (N, d)
         if s.cosine_weight:
             parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).sum() * row_scale
             total = total + s.cosine_weight * parts["cosine"]
@@ -143,7 +145,10 @@ def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[s
 
 
 class PlainEngine:
-    """One process, torch alone: a notebook, a test, a machine without DeepSpeed."""
+    """One process, torch alone: a notebook, a test, a machine without DeepSpeed.
+
+    Of parameters in half precision the optimizer holds, and steps on, copies in float32.
+    """
 
     def __init__(
         self, objective: Objective, optimizer: torch.optim.Optimizer, clip: float, accumulation: int = 1
@@ -151,6 +156,16 @@ class PlainEngine:
         self.objective, self.optimizer, self.clip = objective.train(), optimizer, clip
         self.accumulation, self._micro_batches = accumulation, 0
         self._gradient_norm: torch.Tensor | None = None
+        self._half: list[tuple[torch.Tensor, torch.Tensor]] = []
+        """Parameters in half precision, each with its copy."""
+        for group in optimizer.param_groups:
+            group["params"] = [self._full_precision(p) for p in group["params"]]
+
+    def _full_precision(self, parameter: torch.Tensor) -> torch.Tensor:
+        if parameter.dtype not in (torch.bfloat16, torch.float16):
+            return parameter
+        self._half.append((parameter, parameter.detach().float()))
+        return self._half[-1][1]
 
     def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The objective's forward."""
@@ -166,10 +181,20 @@ class PlainEngine:
         self._micro_batches += 1
         if self._micro_batches % self.accumulation:
             return
+        for parameter, copy in self._half:
+            copy.grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
         trained = [p for g in self.optimizer.param_groups for p in g["params"]]
         self._gradient_norm = torch.nn.utils.clip_grad_norm_(trained, self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.write_back()
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        """Round the copies into the parameters that the model computes with."""
+        for parameter, copy in self._half:
+            parameter.copy_(copy)
 
     def train(self, mode: bool = True) -> None:
         """Training or evaluation mode."""

@@ -75,6 +75,8 @@ def test_settings_know_the_variants_of_the_table() -> None:
         settings = SlotSettings(variant=name, count=3)
         module = slot_module(settings, 12, 5)
         assert isinstance(module, SlotModule)
-        assert settings.slot_count("text") == settings.most_slots == (3 if settings.uses_slots else 0)
+        assert settings.most_slots == (3 if settings.uses_slots else 0)
+        assert bool(settings.slot_count("text")) == settings.uses_slots
+        assert settings.slot_count("text" * 99) == settings.most_slots
         trained = sum(len(group["params"]) for group in module.parameter_groups(StageBSettings()))
         assert trained == len(list(module.parameters()))

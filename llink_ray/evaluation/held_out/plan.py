@@ -130,7 +130,7 @@ def context_filter(models: FrozenModels, settings: MeasureSettings) -> Callable[
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     if limit is None:
         return lambda _: True
-    prompt = PromptBuilder(load_tokenizer(section))
+    prompt = PromptBuilder(load_tokenizer(section), section.system)
 
     def fits(pair: Pair) -> bool:
         instructions = [TRANSLATE_INSTRUCTION, *(q.instruction for q in pair.questions if q.choices)]

@@ -151,7 +151,9 @@ def untrained_systems(models: FrozenModels) -> list[System]:
             cache.get(f"decoder {identity} {teacher}", lambda: Decoder.load(models.decoder, device())), side
         )
 
-    teacher = models.decoder.model_dump_json(exclude={"model", "revision", "gradient_checkpointing"})
+    teacher = models.decoder.model_dump_json(
+        exclude={"model", "revision", "gradient_checkpointing", "system"}
+    )
     identity = models.decoder_fingerprint
     about = {"decoder": models.decoder.model}
     return [
