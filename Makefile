@@ -8,7 +8,7 @@ STAMP := $(VENV)/.llink-ray-setup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-ui soak lint tiny paper-table docs wheel lock clean
+.PHONY: help setup demo demo-real small base serve test test-slow test-ui soak lint tiny paper-table docs wheel lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup ## Teach the tiny decoder Tibetan and show what came of it
 	@$(BIN)/python jobs/train.py --lang=tibetan
+
+demo-real: setup ## Real models read real sentences (CORPUS=pairs.tsv LANG_=nepali: then teach that language)
+	@$(BIN)/python jobs/demo_real.py $(if $(CORPUS),--corpus $(CORPUS) --lang "$(LANG_)") $(ARGS)
+
+small: setup ## Teach real models a language on two cores (LANG_=nepali CORPUS=pairs.tsv)
+	@$(BIN)/python jobs/train.py --preset=small --lang "$(LANG_)" --corpus "$(CORPUS)" $(ARGS)
 
 serve: setup ## Serve every language of runs/registry over HTTP (LANGS=all: teach them first)
 	@$(BIN)/python -m serve $(if $(LANGS),--teach $(LANGS))
@@ -71,6 +77,10 @@ lint: setup ## Lint and types alone
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
+
+base: setup ## Make the shared base anew, over days (TEXT=folder LANGS=ne,km,… ARGS=--minutes=60)
+	@$(BIN)/python -m llink_ray.tools.shared_base --text "$(TEXT)" --languages "$(LANGS)" \
+	  --output llink_ray/models/base/small $(ARGS)
 
 tiny: setup ## Rebuild the embedded models
 	@$(BIN)/python -m llink_ray.tools.embedded_models

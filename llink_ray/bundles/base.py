@@ -22,7 +22,10 @@ MULTILINGUAL = "mul"
 """Code of a bundle for many languages (ISO 639-2)."""
 BASE = "base"
 """Value of ``init_from`` for the base that ships with the package."""
-SHIPPED = Path(str(resources.files("llink_ray.models.base")))
+SHIPPED = Path(str(resources.files("llink_ray.models.base"))) / "small"
+"""The base for the small pair of real models."""
+SENTENCES = SHIPPED.parent / "sentences.yaml"
+"""What a demo may ask of it."""
 _SHAPED = ("projector", "slots", "lora")
 _READING = {
     "encoder": ("layers", "token_layer", "text_tokens_only", "prompt"),

@@ -22,6 +22,7 @@ class Decoder:
 
     def __init__(self, model: Any, tokenizer: Any, settings: DecoderSettings) -> None:
         self.model = model.eval().requires_grad_(False)
+        _feed_contiguously(model.get_output_embeddings())
         self.tokenizer = tokenizer
         self.settings = settings
         self.prompt_builder = PromptBuilder(tokenizer, settings.system)
@@ -191,6 +192,14 @@ class Decoder:
         """Fills finished rows of a generation; masked, so any id that does not end an answer will do."""
         pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None and pad not in self.stop_ids() else 0
+
+
+def _feed_contiguously(output_layer: torch.nn.Module) -> None:
+    """Have the output layer read contiguous states.
+
+    Models slice the last position out of (B, S, d); torch multiplies such a view by B copies of the weights.
+    """
+    output_layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
 
 
 @contextmanager

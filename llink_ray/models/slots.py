@@ -182,7 +182,8 @@ class DelimitedSlots(SlotModule):
 
     def scaled(self, normed: torch.Tensor) -> torch.Tensor:
         """Vectors (..., d_dec) of a layer norm with the median norm of token embeddings (section 3.3)."""
-        return normed * (self.embedding_norm / normed.shape[-1] ** 0.5)
+        scaled: torch.Tensor = normed * (self.embedding_norm / normed.shape[-1] ** 0.5)
+        return scaled
 
     @torch.no_grad()
     def start_from(self, decoder: Decoder) -> None:

@@ -67,7 +67,7 @@ INSTRUCTIONS = (
     "What does the writer want to say?",
 )
 """Asked about the English, so that its answers can be asked of the slots."""
-ANSWER_TOKENS = 32
+ANSWER_TOKENS = 24
 VALIDATED = 512
 """Pairs set apart to choose Stage A's best step."""
 
@@ -351,7 +351,7 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; call again to go on.")] = None,
 ) -> None:
     """Train the shared base, or go on with it."""
-    ends = time.monotonic() + 60 * minutes if minutes else float("inf")
+    ends = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     torch.set_num_threads(threads)
     settings = configure.resolve(*configure.layers(preset, None, assign or []))
 

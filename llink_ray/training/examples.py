@@ -16,7 +16,7 @@ from llink_ray.models.llink import Prompts, collate
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, in_passage, pair_examples, question_kinds, source_pairs
 from llink_ray.settings import SlotSettings, StageBSettings
-from llink_ray.text.languages import Language, find
+from llink_ray.text.languages import DECODER_LANGUAGE, Language, find
 from llink_ray.training.sampler import BucketedBatches, Indices, effective_batch_size
 
 LONGEST_ANSWER = 256
@@ -66,6 +66,10 @@ def sentence_numbers(pairs: Sequence[Pair]) -> torch.Tensor:
     """(N,) one number for each distinct English sentence."""
     numbers: dict[str, int] = {}
     return torch.tensor([numbers.setdefault(pair.english, len(numbers)) for pair in pairs])
+
+
+def _language(code: str) -> Language:
+    return DECODER_LANGUAGE if code == DECODER_LANGUAGE.code else find(code)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class ExampleSource:
             drawn, self.pairs, s.passage_share, s.passage_sentences, s.passage_english_share, key
         )
         code = self.pairs[pair].language
-        return tokenise(self.prompt, [example], self.slots, find(code) if code else self.language)[0]
+        language = _language(code) if code else self.language
+        return tokenise(self.prompt, [example], self.slots, language)[0]
 
     def _bucketed_batches(self, epoch: int, batch_size: int) -> BucketedBatches:
         def lengths(rows: Indices) -> Indices:
