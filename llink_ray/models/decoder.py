@@ -164,19 +164,26 @@ class Decoder:
         return texts
 
     def answer_english(
-        self, questions: Sequence[tuple[str, str]], batch_size: int, max_new_tokens: int
+        self,
+        questions: Sequence[tuple[str, str]],
+        batch_size: int,
+        max_new_tokens: int,
+        adapted: Any = None,
     ) -> list[str]:
-        """Answers to (instruction, text) pairs with the text itself in the prompt: no slots, no adapters."""
+        """Answers to (instruction, text) pairs with the text itself in the prompt, no slots.
+
+        Without adapters, or by ``adapted``, this decoder with adapters on it.
+        """
         answers: list[str] = []
-        with track("answers of the decoder without adapters", "questions", len(questions)) as progress:
+        with track("answers about English", "questions", len(questions)) as progress:
             for start in range(0, len(questions), batch_size):
                 rows = [
                     self.prompt_builder.text_prompt(*item) for item in questions[start : start + batch_size]
                 ]
                 ids, mask = left_pad(rows)  # (B, S)
                 embedded = self.model.get_input_embeddings()(ids.to(self.device))
-                with without_adapters(self.model):
-                    answers += self.greedy(embedded, mask.to(self.device), max_new_tokens)
+                with without_adapters(self.model) if adapted is None else nullcontext():
+                    answers += self.greedy(embedded, mask.to(self.device), max_new_tokens, adapted)
                 progress.advance(len(rows))
         return answers
 

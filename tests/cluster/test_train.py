@@ -18,6 +18,7 @@ from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.train_language import train_language
 from llink_ray.corpus.seen import SeenText
+from llink_ray.errors import LlinkError
 from llink_ray.settings import configure
 from llink_ray.text.normalisation import VERSION
 from llink_ray.training import history
@@ -140,6 +141,34 @@ def test_bf16_stays_near(two_workers: dict[str, Any], store: Path, tmp_path: Pat
     train_language(task(tmp_path / "run", store, "cluster.num_workers=2", "deepspeed.bf16=true"))
     mine, theirs = (losses(run, "b") for run in (tmp_path / "run", Path(two_workers["run_dir"])))
     assert 0 < apart(mine, theirs) < 0.5
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_another_ones_bundle(
+    two_workers: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
+    parent = Path(two_workers["bundle"])
+    document = train_language(task(tmp_path / "run", store, f"init_from={parent}"))
+    assert read_bundle(Path(document["bundle"])).parent == read_bundle(parent).digest
+    for stage in STEPS:
+        mine, theirs = (losses(Path(run["run_dir"]), stage) for run in (document, two_workers))
+        assert mine[0] < theirs[0]
+    other = task(tmp_path / "other", store, f"init_from={parent}", "slots.count=4")
+    with pytest.raises(LlinkError, match=r"slots\.count=8, this run 4"):
+        train_language(other)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_pooled_slots_start_from_embeddings(ray_cluster: None, store: Path, tmp_path: Path) -> None:
+    variant = "slots={variant: pooled, count: 24, letters_per_slot: 3}"
+    plain = train_language(task(tmp_path / "plain", store, variant))
+    start = "stage_b.embedding_start.passes=1"
+    document = train_language(task(tmp_path / "run", store, variant, start, "cluster.num_workers=2"))
+    mine, theirs = (losses(Path(run["run_dir"]), "b", "loss/supervised") for run in (document, plain))
+    assert mine[-1] < theirs[-1]
+    counts = document["retrieval"]
+    assert counts["stage_ab"]["r1"] == pytest.approx(counts["stage_a"]["r1"], abs=0.02)
 
 
 @pytest.mark.slow

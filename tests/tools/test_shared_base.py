@@ -25,7 +25,7 @@ from llink_ray.training.stage_b import StageB
 RECIPE = [
     "slots={variant: pooled, count: 20, letters_per_slot: 3, hidden: 32}",
     "stage_a={steps: 6, batch_size: 32, queue: 0, hard_negatives: 0, warmup_steps: 1}",
-    "stage_b={steps: 4, batch_size: 8, passage_share: 0.0, contrastive_weight: 0.1, words_in_order_weight: 0}",
+    "stage_b={steps: 4, batch_size: 8, passage_share: 0, contrastive_weight: 0.1, words_in_order_weight: 0}",
     "stage_b.embedding_start={passes: 0.5, batch_size: 64, negatives: 32}",
     "checkpoint.every_steps=2",
 ]
@@ -161,7 +161,7 @@ def test_a_run_starts_only_from_modules_that_fit(made: Path) -> None:
     settings = Settings.model_validate(read_bundle(base).settings | {"init_from": str(base)})
     with pytest.raises(LlinkError, match="another decoder"):
         check_start(settings, fingerprints(settings) | {"decoder": "0" * 64})
-    with pytest.raises(LlinkError, match="not a bundle|no bundle"):
+    with pytest.raises(LlinkError, match="not a bundle"):
         check_start(settings.model_copy(update={"init_from": str(made / "work")}), fingerprints(settings))
     assert check_start(settings.model_copy(update={"init_from": None}), fingerprints(settings)) is None
 

@@ -27,8 +27,9 @@ def figure_document(
 
     ``systems``: value and interval of each. ``gaps``: each ceiling minus the floor, and whether it is
     ``clear``. ``shares``: bundle -> ceiling -> share of the gap recovered, of clear ceilings alone.
-    ``decides``: whether any ceiling is clear; absent where floor and ceiling are not compared. ``by_source``:
-    the same of each source's examples, where the text names two sources or more.
+    ``kept``: what the English read with a bundle's adapters on has, over the ceiling without. ``decides``:
+    whether any ceiling is clear; absent where floor and ceiling are not compared. ``by_source``: the same of
+    each source's examples, where the text names two sources or more.
     """
     document: dict[str, Any] = {"measure": figure.measure}
     if figure.chance is not None:
@@ -69,7 +70,13 @@ def _of_examples(
         "shares": {
             name: {other: gap_recovered(system, floor, top).as_dict() for other, top in clear.items()}
             for name, system in systems.items()
-            if roles.get(name) not in ("floor", *CEILINGS)
+            if roles.get(name) not in ("floor", "adapted", *CEILINGS)
+        },
+        "kept": {
+            name: system.estimate.value / top.estimate.value
+            for name, system in systems.items()
+            for top in [systems[n] for n in ceilings if roles.get(n) == "ceiling"]
+            if roles.get(name) == "adapted" and top.estimate.value
         },
         "decides": bool(clear),
     }

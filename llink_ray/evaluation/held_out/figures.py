@@ -52,7 +52,7 @@ def collect(
     answers: dict[str, list[str]] = {}
     tokens: dict[str, list[int]] = {}
     for system in systems:
-        if "retrieval" in tasks and system.role != "trained_ceiling":
+        if "retrieval" in tasks and system.role not in ("trained_ceiling", "adapted"):
             ranks[system.name] = measurement.ranks(system)
         if "translation" in tasks:
             answers[system.name] = measurement.answers(system)

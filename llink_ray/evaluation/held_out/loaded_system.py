@@ -38,15 +38,22 @@ class Query:
 
 
 class LoadedSystem:
-    """The untrained decoder, or a bundle's pipeline; it reads one side of each pair."""
+    """The untrained decoder, or a bundle's pipeline; it reads one side of each pair.
 
-    def __init__(self, decoder: Decoder, reads: Side, pipeline: LlinkPipeline | None = None) -> None:
-        self.decoder, self.reads, self.pipeline = decoder, reads, pipeline
+    ``adapted``: in place of a pipeline, the decoder with adapters on it, which reads text as it is.
+    """
+
+    def __init__(
+        self, decoder: Decoder, reads: Side, pipeline: LlinkPipeline | None = None, adapted: Any = None
+    ) -> None:
+        self.decoder, self.reads, self.pipeline, self.adapted = decoder, reads, pipeline, adapted
 
     @property
     def model(self) -> Any:
         """The causal model, with the bundle's adapters where there is one."""
-        return self.decoder.model if self.pipeline is None else self.pipeline.model.decoder
+        if self.pipeline is None:
+            return self.decoder.model if self.adapted is None else self.adapted
+        return self.pipeline.model.decoder
 
     @cached_property
     def _has_slots(self) -> bool:
@@ -85,7 +92,8 @@ class LoadedSystem:
     @contextmanager
     def _own_adapters(self) -> Iterator[None]:
         """Without the adapters that a bundle may have put into the same decoder."""
-        with without_adapters(self.decoder.model) if self.pipeline is None else nullcontext():
+        untrained = self.pipeline is None and self.adapted is None
+        with without_adapters(self.decoder.model) if untrained else nullcontext():
             yield
 
     def log_probabilities(
@@ -114,7 +122,7 @@ class LoadedSystem:
         """Greedy answers, in order; the batch does not change them."""
         texts = [(instruction, self.text(pair)) for instruction, pair in questions]
         if self.pipeline is None:
-            return self.decoder.answer_english(texts, batch_size, max_new_tokens)
+            return self.decoder.answer_english(texts, batch_size, max_new_tokens, self.adapted)
         parts = [(instruction, [Segment(text)]) for instruction, text in texts]
         return self.pipeline.answer_all(parts, batch_size, max_new_tokens)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.corpus.pair import Pair
 from llink_ray.corpus.seen import FILE as TRAINING_TEXT
 from llink_ray.corpus.seen import SeenText
@@ -17,12 +18,13 @@ from llink_ray.evaluation.held_out.systems import (
     bundle_models,
     bundle_names,
     bundle_system,
+    english_with_adapters,
     models_of,
     untrained_models,
     untrained_systems,
 )
 from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION
-from llink_ray.settings import configure
+from llink_ray.settings import Settings, configure
 from llink_ray.text.languages import find
 
 
@@ -84,18 +86,26 @@ def make_plan(request: HeldOutRequest) -> MeasurementPlan:
     models = [models_of(info, request.encoder, request.decoder) for info in infos]
     encoders = {f"{m.encoder_fingerprint} {m.encoder.model_dump_json(exclude={'model'})}": m for m in models}
     bundles = [
-        bundle_system(folder, name, info, model)
+        _systems(folder, name, info, model)
         for folder, name, info, model in zip(request.bundles, names, infos, models, strict=True)
     ]
     return MeasurementPlan(
         models[0],
-        [*untrained_systems(models[0]), *bundles],
+        [*untrained_systems(models[0]), *(system for both in bundles for system in both)],
         _named(list(encoders.values())),
         {
             name: SeenText.load(Path(folder)) if TRAINING_TEXT in info.files else None
             for name, folder, info in zip(names, request.bundles, infos, strict=True)
         },
     )
+
+
+def _systems(folder: str, name: str, info: BundleInfo, models: FrozenModels) -> list[System]:
+    """A bundle and, where it reads slots, its adapters on English text."""
+    systems = [bundle_system(folder, name, info, models)]
+    if Settings.model_validate(info.settings).slots.uses_slots:
+        systems.append(english_with_adapters(folder, name, info, models))
+    return systems
 
 
 def _untrained(request: HeldOutRequest) -> MeasurementPlan:

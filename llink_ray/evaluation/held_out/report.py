@@ -85,11 +85,14 @@ def _figures(document: Document) -> Table:
         for i, (name, estimate) in enumerate(figure["systems"].items()):
             shares = figure.get("shares", {}).get(name, {})
             cells = [_interval(shares[ceiling], "") if ceiling in shares else "" for ceiling in ceilings]
+            if name in figure.get("kept", {}):
+                cells[0] = f"{figure['kept'][name]:.2f} × the ceiling"
             rows.append(("" if i else _name(task), name, _interval(estimate, figure["measure"]), *cells))
     columns = ("task", "system", "figure", *(f"to {ceiling}" for ceiling in ceilings))
     note = (
         "In brackets: 95 % intervals, bootstrap over the examples. To a ceiling: share of the way to it from "
-        "the floor, (figure − floor) / (ceiling − floor), where that ceiling stands clear."
+        "the floor, (figure − floor) / (ceiling − floor), where that ceiling stands clear. On English: the "
+        "human English read with the bundle's adapters on, and over the ceiling, which has them off."
     )
     return Table("Figures", columns, "l" * len(columns), tuple(rows), note)
 

@@ -17,7 +17,7 @@ from llink_ray.models.locate import fingerprint
 from llink_ray.settings import DecoderSettings, EncoderSettings, Settings
 from llink_ray.text.languages import Language, find
 
-Role = Literal["floor", "ceiling", "trained_ceiling", "bundle"]
+Role = Literal["floor", "ceiling", "trained_ceiling", "adapted", "bundle"]
 FLOOR, CEILING = "floor", "ceiling"
 T = TypeVar("T")
 
@@ -154,7 +154,9 @@ def untrained_systems(models: FrozenModels) -> list[System]:
     teacher = models.decoder.model_dump_json(
         exclude={"model", "revision", "gradient_checkpointing", "system"}
     )
-    identity = models.decoder_fingerprint
+    identity, system = models.decoder_fingerprint, models.decoder.system
+    if system is not None:  # prompts depend on it
+        identity = f"{identity} {system!r}"
     about = {"decoder": models.decoder.model}
     return [
         System(FLOOR, "floor", "foreign", identity, teacher, loader("foreign"), about),
@@ -185,6 +187,19 @@ def bundle_system(folder: str, name: str, info: BundleInfo, models: FrozenModels
     }
     role: Role = "trained_ceiling" if side == "english" else "bundle"
     return System(name, role, side, str(info.digest), "", loader, about)
+
+
+def english_with_adapters(folder: str, name: str, info: BundleInfo, models: FrozenModels) -> System:
+    """The human English read by the decoder with a bundle's adapters on: what they leave of its ability."""
+    from llink_ray.bundles.pipeline import load
+
+    def loader(cache: ModelCache) -> LoadedSystem:
+        names = models.encoder.model, models.decoder.model
+        pipeline = cache.get(f"bundle {info.digest}", lambda: load(folder, device(), *names))
+        return LoadedSystem(pipeline.decoder, "english", adapted=pipeline.model.decoder)
+
+    about = {"bundle": folder, "digest": info.digest}
+    return System(f"{name}, on English", "adapted", "english", f"{info.digest} on English", "", loader, about)
 
 
 def load_encoder(models: FrozenModels) -> Encoder:

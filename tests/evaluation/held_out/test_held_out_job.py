@@ -102,6 +102,7 @@ def test_three_bundles_side_by_side(
     assert roles == {
         "floor": "floor", "ceiling": "ceiling", "slots": "bundle", "carries/v0001": "bundle",
         "english": "trained_ceiling", "encoder": "encoder",
+        "slots, on English": "adapted", "carries/v0001, on English": "adapted",
     }  # fmt: skip
     figures = document["figures"]
     assert set(figures) == {
@@ -113,9 +114,14 @@ def test_three_bundles_side_by_side(
         for estimate in figure["systems"].values():
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
         wanted = {"floor", "ceiling", "slots", "carries/v0001", "english"}
+        adapted = {"slots, on English", "carries/v0001, on English"}
         if name == "retrieval":
-            wanted = {"floor", "ceiling", "slots", "carries/v0001", "encoder"}
-        assert set(figure["systems"]) == wanted
+            wanted, adapted = {"floor", "ceiling", "slots", "carries/v0001", "encoder"}, set()
+        assert set(figure["systems"]) == wanted | adapted
+        if top := figure["systems"]["ceiling"]["value"] if "decides" in figure else 0:
+            on_english = {system: figure["systems"][system]["value"] / top for system in adapted}
+            assert figure["kept"] == pytest.approx(on_english)
+            assert not adapted & figure["shares"].keys()
         assert ("decides" in figure) is (name != "prompt_tokens")
         assert ("by_source" in figure) is (
             (name.startswith("translation:") and "numbers" not in name) or name == "retrieval"
@@ -129,13 +135,8 @@ def test_three_bundles_side_by_side(
     folder = Path(document["run_dir"])
     assert json.loads((folder / "metrics.json").read_text("utf-8")) == document
     answers = json.loads((folder / "answers.json").read_text("utf-8"))
-    assert len(answers) == 10 and set(answers[0]["answers"]) == {
-        "floor",
-        "ceiling",
-        "slots",
-        "carries/v0001",
-        "english",
-    }
+    wanted = {name for name, role in roles.items() if role != "encoder"}
+    assert len(answers) == 10 and set(answers[0]["answers"]) == wanted
     report = (folder / "report.md").read_text("utf-8")
     assert "## Figures" in report and "95 % intervals" in report
 
