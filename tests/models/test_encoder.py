@@ -11,7 +11,7 @@ from model_zoo import PAIRS, learn, small_settings, write_taught
 
 import llink_ray
 from llink_ray.errors import LlinkError
-from llink_ray.models.encoder import Encoder
+from llink_ray.models.encoder import Encoder, text_token_spans
 from llink_ray.models.locate import locate
 from llink_ray.settings import EncoderSettings
 
@@ -176,3 +176,39 @@ def test_an_encoder_of_counted_words_is_refused_for_what_it_is(tmp_path: Path) -
     SentenceTransformer(modules=[BoW(["a", "b"])], device="cpu").save(str(tmp_path))
     with pytest.raises(LlinkError, match=r"begins with BoW, which gives no vectors of tokens"):
         load(tmp_path)
+
+
+def test_states_of_the_text_alone(zoo: Path) -> None:
+    whole = load(zoo / "sentence-bert", prompt="farmers ")
+    own = load(zoo / "sentence-bert", prompt="farmers ", text_tokens_only=True)
+    texts = [*TEXTS, "30 farmers", ""]
+    expected, found = whole.encode(texts, with_tokens=True), own.encode(texts, with_tokens=True)
+    assert found.tokens is not None and found.mask is not None and expected.tokens is not None
+    assert torch.equal(found.vectors, expected.vectors)
+    spans = own.token_spans(texts)
+    for i, text in enumerate(texts):
+        assert int(found.mask[i].sum()) == len(spans[i]) >= 1
+        rows = [position for position, _, _ in spans[i]]
+        assert torch.equal(found.tokens[i, : len(rows)], expected.tokens[i, rows])
+        assert all(0 <= start <= end <= len(text) for _, start, end in spans[i])
+    assert [texts[-2][start:end] for _, start, end in spans[-2]] == ["30", "farmer", "s"]
+    # The same in any company, and no states where there is no text.
+    alone = own.encode([texts[-2]], with_tokens=True)
+    assert alone.tokens is not None
+    assert torch.allclose(alone.tokens[0], found.tokens[-2, : alone.tokens.shape[1]], atol=1e-5)
+    assert not found.tokens[~found.mask].any()
+
+
+def test_states_of_a_lower_layer(zoo: Path) -> None:
+    top, lower = (load(zoo / "sentence-bert", token_layer=layer) for layer in (None, 1))
+    ours, theirs = (encoder.encode(TEXTS, with_tokens=True) for encoder in (lower, top))
+    assert ours.tokens is not None and theirs.tokens is not None
+    assert ours.tokens.shape == theirs.tokens.shape and not torch.allclose(ours.tokens, theirs.tokens)
+    assert torch.equal(ours.vectors, theirs.vectors)
+    with pytest.raises(LlinkError, match=r"encoder\.token_layer names layer 99"):
+        load(zoo / "sentence-bert", token_layer=99)
+
+
+def test_offsets_are_needed_for_the_text_alone() -> None:
+    with pytest.raises(LlinkError, match="text_tokens_only"):
+        text_token_spans(object(), ["a"], EncoderSettings(model="slow"), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from chat_formats import GEMMA, QWEN_2
 from model_zoo import CHAT, tokenizer
 
 from llink_ray.prompts import SLOT_ID
@@ -135,3 +136,26 @@ def test_numbers_beside_the_slots_are_read_as_the_language_writes_them() -> None
     read = prompt.slot_prompt("How many?", text, slots, find("Macedonian"))
     assert without(read) == without(prompt.slot_prompt("How many?", "1234.5", slots))
     assert without(prompt.slot_prompt("How many?", text, slots)) != without(read)
+
+
+@pytest.mark.parametrize("system", ["", "Answer briefly."])
+def test_a_system_message_stands_where_a_format_would_write_its_own(system: str) -> None:
+    specials = {"eos_token": "<eos>", "pad_token": "<pad>"}
+    plain = PromptBuilder(tokenizer(specials, ("<|turn|>", "<|over|>"), chat=QWEN_2))
+    own = PromptBuilder(plain.tokenizer, system)
+    slots = SlotSettings(count=2)
+    before, after = (prompt.slot_prompt("Who?", "ར་", slots) for prompt in (plain, own))
+    assert "You help." in plain.tokenizer.decode(without(before))
+    text = plain.tokenizer.decode(without(after))
+    assert "You help." not in text and system in text and (len(after) < len(before)) == (not system)
+    assert own.slot_prompt("Who?", "ར་", slots) == after  # cached
+    # A conversation that brings its own keeps it.
+    brought = [("system", "Say yes."), ("user", "Who?")]
+    assert own.build(brought).ids == plain.build(brought).ids
+
+
+def test_a_format_without_system_messages_goes_without() -> None:
+    specials = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
+    plain = PromptBuilder(tokenizer(specials, ("<|turn|>", "<|over|>"), chat=GEMMA))
+    own = PromptBuilder(plain.tokenizer, "")
+    assert own.text_prompt("Who?", "A text.") == plain.text_prompt("Who?", "A text.")
