@@ -1,11 +1,13 @@
-"""What a teacher's read-out does to Stage B: the same Stage B after Stage A with each of several teachers.
+"""What a setting does to Stage B on real text: the same few steps under each of several settings.
 
     LLINK_DATA=… python benchmarks/real_stage_b.py --language ne --steps 60 \
-        --teachers mean:6,token,none
+        --arm "from nothing: stage_b.embedding_start.passes=0" --arm "from embeddings:"
+    … --arm "mean of layer 6:" --arm "the paper's teacher: decoder.teacher={read_out: token, layer: null}; \
+        projector.teacher_norm=none" --arm "no Stage A: stage_a.enabled=false"
 
-A teacher is ``mean:LAYER``, ``token`` (the paper's, raw), or ``none`` (no Stage A). All else is equal: pairs,
-steps, seeds, slots, rates. Validation loss in nats a token, and what another sentence's slots cost, go to
-stderr as they come; one JSON line to stdout.
+An arm is a name, a colon, and settings with semicolons between. All else is equal: pairs, steps, seeds. Of
+pairs held out, in nats a token: the loss, and that with another sentence's slots in their place. Lines go to
+stderr as they come, one JSON line to stdout.
 """
 
 from __future__ import annotations
@@ -22,117 +24,179 @@ import torch
 from real_corpora import corpus, data_folder
 from real_features import features
 
+from llink_ray.bundles.base import load_modules, start_bundle
 from llink_ray.corpus.pair import Pair
+from llink_ray.features import Features
 from llink_ray.models.decoder import Decoder
-from llink_ray.models.llink import LlinkModel, collate, new_slots, with_lora
+from llink_ray.models.encoder import Encoded
+from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
+from llink_ray.models.precision import computes_bf16
+from llink_ray.models.projector import Projector
 from llink_ray.prompts.instructions import translation_examples
 from llink_ray.settings import Settings, configure
 from llink_ray.text.languages import find
 from llink_ray.training import losses
 from llink_ray.training.alignment_data import AlignmentData
+from llink_ray.training.embedding_start import start_slots
 from llink_ray.training.examples import ExampleSource, sentence_numbers, tokenise
 from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, validate
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, load_sources, parameter_groups
 
-TEACHERS = {
-    "token": ["decoder.teacher={read_out: token, layer: null}", "projector.teacher_norm=none"],
-    "none": ["stage_a.enabled=false"],
-}
 HELD_OUT = 64
+BATCH = 16
 
 
-def assigned(teacher: str) -> list[str]:
-    """The settings that a teacher's name stands for."""
-    if teacher.startswith("mean:"):
-        return [f"decoder.teacher={{read_out: mean, layer: {int(teacher.removeprefix('mean:'))}}}"]
-    return TEACHERS[teacher]
+def parsed(arm: str) -> tuple[str, list[str]]:
+    """Name and settings of an arm."""
+    name, _, settings = arm.partition(":")
+    return name.strip(), [part.strip() for part in settings.split(";") if part.strip()]
 
 
-def stage_a(settings: Settings, pairs: list[Pair], store: Path) -> Any:
+def say(text: str) -> None:
+    """Tell the person; stdout is for the last line."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def read(settings: Settings, pairs: list[Pair], store: Path) -> dict[str, Features]:
+    """Features of both sides, and the teacher's."""
+    foreign, english = [p.foreign for p in pairs], [p.english for p in pairs]
+    what = "encoder+tokens" if settings.slots.reads_tokens else "encoder"
+    return {
+        "foreign": features(store, settings, what, foreign),  # type: ignore[arg-type]
+        "english": features(store, settings, what, english),  # type: ignore[arg-type]
+        "teacher": features(store, settings, "teacher", english),
+    }
+
+
+def stage_a(settings: Settings, pairs: list[Pair], known: dict[str, Features]) -> tuple[Projector, float]:
     """The projector that Stage A leaves, and retrieval on the last pairs."""
     n = len(pairs) - HELD_OUT
-    foreign = torch.from_numpy(features(store, settings, "encoder", [p.foreign for p in pairs]).vectors[:])
-    teacher = torch.from_numpy(features(store, settings, "teacher", [p.english for p in pairs]).vectors[:])
+    foreign, english, teacher = (
+        torch.from_numpy(known[name].vectors[:]) for name in ("foreign", "english", "teacher")
+    )
     projector = new_projector(foreign.shape[1], teacher.shape[1], settings)
+    start = start_bundle(settings)
+    if start is not None:
+        load_modules(start, projector, None, None)
     data = AlignmentData(foreign[:n], teacher[:n], sentence_numbers(pairs[:n]))
-    stage = StageA(projector, prepare_alignment(projector, data, settings.stage_a), settings.stage_a, 0)
+    data = prepare_alignment(projector, data, settings.stage_a, english[:n], trained=start is not None)
+    stage = StageA(projector, data, settings.stage_a, settings.seed)
     while settings.stage_a.enabled and not stage.done:
         stage.advance()
         if stage.step % settings.stage_a.planned_evaluation_interval(n) == 0:
             stage.record_validation(validate(projector, foreign[n:], teacher[n:]))
     stage.keep_best()
-    return projector, projector.normalise(teacher), validate(projector, foreign[n:], teacher[n:]).r1
+    return projector, validate(projector, foreign[n:], teacher[n:]).r1
 
 
-def run(settings: Settings, pairs: list[Pair], code: str, store: Path, steps: int) -> list[dict[str, float]]:
-    """Stage B after Stage A; figures on the last pairs as it goes."""
-    torch.manual_seed(0)
-    language, n = find(code), len(pairs) - HELD_OUT
-    projector, teacher, r1 = stage_a(settings, pairs, store)
-    read = features(store, settings, "encoder+tokens", [p.foreign for p in pairs])
-    decoder = Decoder.load(settings.decoder)
-    torch.manual_seed(0)
-    assert read.tokens is not None
-    slots = new_slots(decoder, settings, read.tokens.dim)
-    model = LlinkModel(with_lora(decoder.model, settings.lora), projector, slots)
-    stage_b = settings.stage_b.model_copy(update={"steps": steps})
-    source = ExampleSource(pairs[:n], decoder.prompt_builder, stage_b, settings.slots, 0, language)
-    optimizer = torch.optim.AdamW(parameter_groups(model, stage_b), betas=(0.9, 0.98))
-    engine = PlainEngine(Objective(model, stage_b), optimizer, stage_b.clip)
-    stage = StageB(engine, optimizer, source, read, teacher, stage_b, torch.device("cpu"))
-    asked = translation_examples(pairs[n:], HELD_OUT)
-    rows = tokenise(decoder.prompt_builder, asked, settings.slots, language)
-    prompts = collate([r.prompt for r in rows], [r.answer for r in rows])
-    counts = [count for row in rows for count in row.slot_counts]
-    sources = load_sources(read, np.arange(n, len(pairs)), counts)
-    told, started = [], time.monotonic()
-    for step in range(1, steps + 1):
-        stage.advance()
-        if step % max(1, steps // 4) and step != steps:
-            continue
-        engine.train(False)
-        with torch.inference_mode():
-            made = model.soft_slots(sources)
-            nats = []
-            for used in (made, made.with_vectors(made.vectors.roll(1, 0))):
-                at = losses.predicting(prompts.labels)
-                logits = model.decode(model.embed(prompts, used), prompts.mask, at)
-                sums, tokens = losses.supervised(logits, prompts.labels)
-                nats.append(float(sums.sum() / tokens.sum()))
-        engine.train()
-        told.append(
-            {
-                "step": step,
-                "loss": round(nats[0], 3),
-                "another's": round(nats[1], 3),
-                "stage_a_r1": round(r1, 3),
-                "seconds": round(time.monotonic() - started, 1),
-            }
-        )
-        print(settings.decoder.teacher.read_out, settings.decoder.teacher.layer, told[-1], file=sys.stderr)
+class Arm:
+    """Stage B under one set of settings."""
+
+    def __init__(self, settings: Settings, pairs: list[Pair], code: str, store: Path) -> None:
+        self.settings, self.pairs, self.language = settings, pairs, find(code)
+        self.n = len(pairs) - HELD_OUT
+        self.known = read(settings, pairs, store)
+        projector, self.r1 = stage_a(settings, pairs, self.known)
+        dtype = torch.bfloat16 if computes_bf16() else None
+        self.decoder = Decoder.load(settings.decoder, dtype=dtype)
+        self.decoder.prepare_training()
+        torch.manual_seed(settings.seed)
+        tokens = self.known["foreign"].tokens
+        slots = new_slots(self.decoder, settings, tokens.dim if tokens is not None else 0)
+        self.model = LlinkModel(with_lora(self.decoder.model, settings.lora), projector, slots)
+        self._start()
+        teacher = projector.normalise(torch.from_numpy(self.known["teacher"].vectors[:]))
+        builder, stage = self.decoder.prompt_builder, settings.stage_b
+        source = ExampleSource(pairs[: self.n], builder, stage, settings.slots, settings.seed, self.language)
+        optimizer = torch.optim.AdamW(parameter_groups(self.model, stage), betas=stage.betas, foreach=False)
+        engine = PlainEngine(Objective(self.model, stage), optimizer, stage.clip)
+        device = torch.device("cpu")
+        self.stage = StageB(engine, optimizer, source, self.known["foreign"], teacher, stage, device)
+
+    def _start(self) -> None:
+        start, embedding_start = start_bundle(self.settings), self.settings.stage_b.embedding_start
+        if start is not None:
+            load_modules(start, None, self.model.slots, self.model.decoder)
+        elif embedding_start.passes:
+            rows, settings = range(self.n), self.settings
+            sides = (self.known["foreign"], rows), (self.known["english"], rows)
+            start_slots(
+                self.model.slots,
+                self.decoder,
+                settings.encoder,
+                self.pairs[: self.n],
+                *sides,
+                embedding_start,
+                settings.seed,
+            )
+
+    def batches(self) -> list[tuple[Prompts, Encoded]]:
+        """Translations of the held-out pairs."""
+        asked = translation_examples(self.pairs[self.n :], HELD_OUT)
+        rows = tokenise(self.decoder.prompt_builder, asked, self.settings.slots, self.language)
+        made = []
+        for start in range(0, HELD_OUT, BATCH):
+            part = rows[start : start + BATCH]
+            prompts = collate([r.prompt for r in part], [r.answer for r in part])
+            counts = [count for row in part for count in row.slot_counts]
+            places = np.arange(self.n + start, self.n + start + len(part))
+            made.append((prompts, load_sources(self.known["foreign"], places, counts)))
+        return made
+
+    @torch.no_grad()
+    def held_out(self) -> tuple[float, float]:
+        """Nats a token with the sentences' own slots, and with another's."""
+        self.stage.engine.train(False)
+        sums, count = [0.0, 0.0], 0
+        for prompts, sources in self.batches():
+            slots, at = self.model.soft_slots(sources), losses.predicting(prompts.labels)
+            for i, used in enumerate((slots, slots.with_vectors(slots.vectors.roll(1, 0)))):
+                logits = self.model.decode(self.model.embed(prompts, used), prompts.mask, at)
+                sums[i] += float(losses.supervised(logits, prompts.labels)[0].sum())
+            count += int(at.sum())
+        self.stage.engine.train()
+        return sums[0] / count, sums[1] / count
+
+
+def run(name: str, arm: Arm, steps: int) -> list[dict[str, Any]]:
+    """Figures as the steps go."""
+    told: list[dict[str, Any]] = []
+    spent = 0.0
+    for step in range(steps + 1):
+        if step % max(1, steps // 4) == 0 or step == steps:
+            own, other = arm.held_out()
+            figures = {"step": step, "loss": round(own, 3), "another's": round(other, 3)}
+            told.append({**figures, "stage_a_r1": round(arm.r1, 3), "seconds": round(spent, 1)})
+            say(f"{name}: {told[-1]}")
+        if step < steps:
+            started = time.monotonic()
+            arm.stage.advance()
+            spent += time.monotonic() - started
     return told
 
 
 def main() -> None:
     """Read the command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(description="Teachers' read-outs in Stage B.")
+    parser = argparse.ArgumentParser(description="The same steps of Stage B under several settings.")
     parser.add_argument("--data")
     parser.add_argument("--language", default="ne")
-    parser.add_argument("--pairs", type=int, default=2_000)
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--longest", type=int, default=90, help="English characters")
-    parser.add_argument("--teachers", default="mean:6,token,none")
+    parser.add_argument("--most", type=int, default=3_000, help="training pairs")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--arm", action="append", required=True, help="NAME: KEY=VALUE; KEY=VALUE")
     parser.add_argument("--store", type=Path, default=Path("runs/real/features"))
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--set", action="append", default=[], dest="assigned", help="of every arm")
+    parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    torch.set_num_threads(2)
-    made = corpus(data_folder(given.data), given.language, 100_000)
-    pairs = [p for p in made.train if 20 <= len(p.english) <= given.longest][: given.pairs]
-    results = {}
-    for teacher in given.teachers.split(","):
-        common = ["stage_a.english=false", *assigned(teacher)]
-        settings = configure.resolve(*configure.layers("small", None, common))
-        results[teacher] = run(settings, pairs, given.language, given.store, given.steps)
-    print(json.dumps({"language": given.language, "pairs": len(pairs) - HELD_OUT, "teachers": results}))
+    torch.set_num_threads(given.threads)
+    made = corpus(data_folder(given.data), given.language, given.most)
+    pairs = [*made.train, *made.test[:HELD_OUT]]
+    arms = {}
+    for name, assigned in map(parsed, given.arm):
+        common = [f"stage_b.steps={given.steps}", *given.assigned, *assigned]
+        settings = configure.resolve(*configure.layers(given.preset, None, common))
+        arms[name] = run(name, Arm(settings, pairs, given.language, given.store), given.steps)
+    print(json.dumps({"language": given.language, "pairs": len(pairs) - HELD_OUT, "arms": arms}))
 
 
 if __name__ == "__main__":
