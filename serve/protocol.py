@@ -106,9 +106,21 @@ class SamplingRequest(RequestModel):
     user: Any = None
     """Ignored."""
     n: OnlyOne = None
+    best_of: OnlyOne = None
     presence_penalty: OnlyZero = None
     frequency_penalty: OnlyZero = None
+    repetition_penalty: Annotated[Any, unsupported(1, 1.0)] = None
+    length_penalty: Annotated[Any, unsupported(1, 1.0)] = None
+    min_p: OnlyZero = None
+    top_k: Annotated[Any, unsupported(-1, 0)] = None
+    min_tokens: OnlyZero = None
+    ignore_eos: Annotated[Any, unsupported(False)] = None
+    use_beam_search: Annotated[Any, unsupported(False)] = None
     logit_bias: Unsupported = None
+    extra_body: Annotated[
+        Any,
+        unsupported({}, why="is an argument of OpenAI's Python client: send its fields beside the others"),
+    ] = None
     guided_json: UnsupportedSchema = None
     guided_regex: UnsupportedSchema = None
     guided_choice: UnsupportedSchema = None
@@ -206,7 +218,6 @@ class CompletionRequest(SamplingRequest):
     """Read the prompt as it stands, without the chat format, and return it before its continuation; with
     ``logprobs``, also its tokens' log-probabilities."""
     suffix: Annotated[Any, unsupported("")] = None
-    best_of: OnlyOne = None
 
     @property
     def texts(self) -> list[str]:

@@ -25,6 +25,10 @@ def check_chat(request: ChatRequest, limits: LimitSettings) -> None:
     """
     _check_messages(request, limits)
     _check_sampling(request, limits)
+    last = request.messages[-1]
+    if last.role == "user" and not visible(last.text).strip():
+        name = f"messages[{len(request.messages) - 1}].content"
+        raise _refusal(f"{name} is empty: send a text", name)
     if request.top_logprobs is not None and not request.logprobs:
         raise _refusal("top_logprobs wants logprobs: set it to true", "top_logprobs")
     _check_instruction(request)
@@ -45,6 +49,9 @@ def check_completion(request: CompletionRequest, limits: LimitSettings) -> None:
     if request.max_tokens == 0 and not request.echo:
         raise _refusal("max_tokens may be 0 with echo alone: ask for 1 or more", "max_tokens")
     _check_texts(_named("prompt", request.prompt), limits, "prompt")
+    for name, text in [] if request.echo else _named("prompt", request.prompt):
+        if not visible(text).strip():
+            raise _refusal(f"{name} is empty: send a text", name)
     _check_sampling(request, limits)
     _check_instruction(request)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from llink_ray.cluster.engine import deepspeed_config
-from llink_ray.settings import DeepSpeedSettings
+from llink_ray.cluster.engine import deepspeed_config, has_bf16
+from llink_ray.settings import DeepSpeedSettings, Settings, configure
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
@@ -22,3 +23,14 @@ def test_config(stage: int, offload: bool) -> None:
     assert ("offload_optimizer" in zero) == offload
     assert ("offload_param" in zero) == (offload and stage == 3)  # earlier stages keep parameters whole
     assert "optimizer" not in made  # one named here would be compiled
+
+
+@pytest.mark.parametrize("capable", ["amx_bf16", "avx512_bf16", "avx2"])
+def test_bf16_where_the_processor_computes_in_it(capable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, capable: True})
+    cpu = torch.device("cpu")
+    assert has_bf16(Settings(), cpu) == (capable != "avx2")
+    for wanted in (True, False):
+        assert has_bf16(Settings(deepspeed=DeepSpeedSettings(bf16=wanted)), cpu) is wanted
+    tiny = configure.resolve(configure.preset("tiny"))  # whose figures are to be the same everywhere
+    assert not has_bf16(tiny, cpu)

@@ -280,3 +280,29 @@ def test_held_out_loss_is_the_mean_over_all_tokens_of_all_batches() -> None:
     assert found == pytest.approx(nats / predicted, abs=1e-5)
     assert stage.engine.objective.training  # type: ignore[attr-defined]
     assert stage.step == 0 and micro.scale != 1.0
+
+
+class Sinking(torch.nn.Module):
+    """A loss whose gradient is 1 everywhere."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3, dtype=dtype))
+
+    def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return self.weight.sum(), {}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_small_steps_add_up_in_half_precision(dtype: torch.dtype) -> None:
+    # A bfloat16 near 1 has no neighbour nearer than .004: steps of .001 would all be lost.
+    objective = Sinking(dtype)
+    optimizer = torch.optim.SGD(objective.parameters(), lr=0.001)
+    engine = PlainEngine(objective, optimizer, clip=10.0)  # type: ignore[arg-type]
+    for _ in range(100):
+        loss, _ = engine()
+        engine.backward(loss)
+        engine.step()
+    assert objective.weight.dtype == dtype and objective.weight.grad is None
+    assert objective.weight.tolist() == pytest.approx([0.9] * 3, abs=0.003)
+    assert float(engine.get_global_grad_norm() or 0) == pytest.approx(3**0.5, rel=1e-3)
