@@ -102,3 +102,15 @@ def test_collate() -> None:
     asked = collate([[5, 6], [7]])
     assert asked.ids.tolist() == [[5, 6], [0, 7]]
     assert (asked.labels == IGNORED).all()
+
+
+def test_the_output_layer_reads_contiguous_states() -> None:
+    decoder = Decoder.load(DecoderSettings(model="embedded"))
+    seen: list[bool] = []
+    layer = decoder.model.get_output_embeddings()
+    hook = layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].is_contiguous()))
+    questions = [("Who?", "The cook sold 3 hats."), ("Where?", "The farmer saw a dog in the house.")]
+    answers = decoder.answer_english(questions, 2, 4)
+    hook.remove()
+    assert seen and all(seen)
+    assert answers == [decoder.answer_english([question], 1, 4)[0] for question in questions]
