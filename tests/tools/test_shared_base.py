@@ -63,7 +63,7 @@ def made(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(bundle: Path) -> dict[str, torch.Tensor]:
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for file in sorted(bundle.rglob("*.safetensors")):
         with safe_open(file, framework="pt") as opened:
             tensors |= {f"{file.name}:{name}": opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
