@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 _LOCALE = re.compile(
     r"(?P<tag>[a-z]{2,3}(?:[-_][a-z0-9]{1,8})*|i[-_][a-z]{2,8})(?:\.[a-z0-9_-]+)?(?:@(?P<modifier>[a-z0-9]+))?",
@@ -23,7 +24,7 @@ class LanguageTag:
     language: str
     """``jv`` of ``jw``, ``bo`` of ``tib``, ``yue`` of ``zh-yue``."""
     script: str | None
-    """ISO 15924; None where the tag names none."""
+    """ISO 15924; None where the tag names none, and its territory writes as others do."""
     modifier: str
     """After glibc's ``@``: ``cyrillic``, ``latin``, ``euro`` …"""
 
@@ -47,7 +48,17 @@ def parse_tag(name: str) -> LanguageTag | None:
         return None
     if not tag.language or tag.extlangs or not tag.is_valid():
         return None
-    return LanguageTag(tag.language, tag.script, (match["modifier"] or "").casefold())
+    return LanguageTag(
+        tag.language, tag.script or _script_of_territory(tag), (match["modifier"] or "").casefold()
+    )
+
+
+def _script_of_territory(tag: Any) -> str | None:
+    """The script of a territory that writes the language in another than most do: Punjabi in Pakistan."""
+    from langcodes import Language
+
+    likely = tag.maximize().script
+    return likely if tag.territory and likely != Language.get(tag.language).maximize().script else None
 
 
 @lru_cache(maxsize=1_024)

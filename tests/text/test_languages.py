@@ -229,3 +229,14 @@ def test_docs_list_the_language(language: Language) -> None:
         f"| {language.script} | {encoder} |"
     )
     assert line in DOCS.read_text(encoding="utf-8").splitlines(), f"add to docs/languages.md: {line}"
+
+
+@pytest.mark.parametrize("name", ["pa_PK", "pa-PK", "uz_AF.UTF-8", "kk-CN"])
+def test_a_territory_that_writes_in_another_script_is_told_so(name: str) -> None:
+    with pytest.raises(LlinkError, match="the table has .* so give"):
+        find(name)
+
+
+@pytest.mark.parametrize(("name", "code"), [("pa_IN", "pa"), ("pa-Guru-PK", "pa"), ("ha_NE", "ha")])
+def test_a_territory_changes_nothing_else(name: str, code: str) -> None:
+    assert find(name).code == code
