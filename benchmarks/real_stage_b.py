@@ -114,10 +114,10 @@ class Arm:
         self.stage = StageB(engine, optimizer, source, self.known["foreign"], teacher, stage, device)
 
     def _start(self) -> None:
-        start, embedding_start = start_bundle(self.settings), self.settings.stage_b.embedding_start
+        start = start_bundle(self.settings)
         if start is not None:
             load_modules(start, None, self.model.slots, self.model.decoder)
-        elif embedding_start.passes:
+        elif self.settings.starts_from_embeddings:
             rows, settings = range(self.n), self.settings
             sides = (self.known["foreign"], rows), (self.known["english"], rows)
             start_slots(
@@ -126,7 +126,7 @@ class Arm:
                 settings.encoder,
                 self.pairs[: self.n],
                 *sides,
-                embedding_start,
+                settings.stage_b.embedding_start,
                 settings.seed,
             )
 

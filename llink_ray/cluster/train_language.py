@@ -180,7 +180,7 @@ def _specs(run: RunDir, settings: Settings, prints: Mapping[str, str]) -> dict[s
         return FeatureSpec(what, tuple(texts), settings.encoder, prints["encoder"], size, dtype=dtype)
 
     specs = {"foreign": encoded(what, [p.foreign for p in pairs])}
-    starts = bool(settings.stage_b.embedding_start.passes) and settings.init_from is None
+    starts = settings.starts_from_embeddings
     if starts or (settings.stage_a.enabled and settings.stage_a.english):
         specs["encoded_english"] = encoded(
             "encoder+tokens" if starts else "encoder", [p.english for p in train]

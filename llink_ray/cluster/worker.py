@@ -217,10 +217,10 @@ class TrainingWorker:
 
     def _start_modules(self, model: LlinkModel, decoder: Decoder, train: list[Pair]) -> None:
         """Slots and adapters before the first step: another bundle's, or from the decoder's embeddings."""
-        start, settings = start_bundle(self.settings), self.settings.stage_b.embedding_start
+        start = start_bundle(self.settings)
         if start is not None:
             load_modules(start, None, model.slots, model.decoder)
-        elif settings.passes:
+        elif self.settings.starts_from_embeddings:
             foreign, english = self.features["foreign"], self.features["encoded_english"]
             rows = range(len(train))
             start_slots(
@@ -230,7 +230,7 @@ class TrainingWorker:
                 train,
                 (foreign, rows),
                 (english, rows),
-                settings,
+                self.settings.stage_b.embedding_start,
                 self.settings.seed,
             )
             broadcast_from_first(list(model.slots.parameters()))

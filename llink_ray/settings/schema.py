@@ -13,7 +13,7 @@ from llink_ray.settings.models import (
     ProjectorSettings,
 )
 from llink_ray.settings.section import Section
-from llink_ray.settings.slots import SlotSettings
+from llink_ray.settings.slots import SLOT_VARIANTS, SlotSettings
 from llink_ray.settings.training import (
     CheckpointSettings,
     ClusterSettings,
@@ -60,6 +60,12 @@ class Settings(Section):
     """Resume."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """Figures."""
+
+    @property
+    def starts_from_embeddings(self) -> bool:
+        """Whether slots learn the decoder's embeddings before Stage B's first step."""
+        maps_tokens = SLOT_VARIANTS[self.slots.variant].maps_tokens
+        return bool(self.stage_b.embedding_start.passes) and maps_tokens and self.init_from is None
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Settings:

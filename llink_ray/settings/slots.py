@@ -22,6 +22,8 @@ class SlotVariant:
     no torch."""
     reads_tokens: bool = False
     """It reads the encoder's token states besides its sentence vectors."""
+    maps_tokens: bool = False
+    """It maps each token state by itself, so that it can start from the decoder's embeddings."""
     has_heads: bool = False
     """Its attention splits the decoder's width into ``slots.heads`` heads."""
     uses_slots: bool = True
@@ -39,7 +41,10 @@ SLOT_VARIANTS: dict[str, SlotVariant] = {
     "mean": SlotVariant("llink_ray.models.slots:MeanSlots"),
     "resampler": SlotVariant("llink_ray.models.slots:ResamplerSlots", reads_tokens=True, has_heads=True),
     "pooled": SlotVariant(
-        "llink_ray.models.pooled_slots:PooledSlots", reads_tokens=True, slot_count=_slots_by_length
+        "llink_ray.models.pooled_slots:PooledSlots",
+        reads_tokens=True,
+        maps_tokens=True,
+        slot_count=_slots_by_length,
     ),
     "none": SlotVariant("llink_ray.models.slots:NoSlots", uses_slots=False),
 }

@@ -99,7 +99,8 @@ class UsageSettings(Section):
 class EmbeddingStartSettings(Section):
     """A start of the slots without the decoder's layers: token states learn the embeddings of English tokens.
 
-    For variants that map single tokens; not in the paper.
+    For slot variants that map single tokens, and without ``init_from``; elsewhere there is none. Not in the
+    paper.
     """
 
     passes: float = Field(default=0.0, ge=0.0)

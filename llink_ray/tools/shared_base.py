@@ -382,7 +382,7 @@ def main(
         stage, checkpoint = training.stage, work / "stage_b.safetensors"
         if checkpoint.is_file():
             training.restore(checkpoint)
-        elif settings.stage_b.embedding_start.passes:
+        elif settings.starts_from_embeddings:
             loss = training.start(base_text, features, settings)
             say(f"the slots start from the decoder's embeddings; loss {loss:.3f}")
         with track("Stage B", "steps", settings.stage_b.steps) as progress:

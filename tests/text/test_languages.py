@@ -233,7 +233,7 @@ def test_docs_list_the_language(language: Language) -> None:
 
 @pytest.mark.parametrize("name", ["pa_PK", "pa-PK", "uz_AF.UTF-8", "kk-CN"])
 def test_a_territory_that_writes_in_another_script_is_told_so(name: str) -> None:
-    with pytest.raises(LlinkError, match="the table has .* so give"):
+    with pytest.raises(LlinkError, match="so give"):
         find(name)
 
 
