@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from llink_ray.bundles.base import SENTENCES, as_language, start_bundle
+from llink_ray.bundles.bundle import read_bundle
 from llink_ray.bundles.pipeline import LlinkPipeline, load
 from llink_ray.bundles.registry import Registry
 from llink_ray.cluster.run_directory import RunDir
@@ -110,10 +111,8 @@ def _publish(base: Path, codes: list[str], output: Path) -> list[str]:
     """Publish the base for languages that have no bundle yet; a registry serves one decoder."""
     registry = Registry(output / "registry")
     versions = registry.list()
-    print_ = {registry.info(version).decoder.fingerprint for version in versions if version.current}
-    from llink_ray.bundles.bundle import read_bundle
-
-    if print_ - {read_bundle(base).decoder.fingerprint}:
+    decoders = {registry.info(version).decoder.fingerprint for version in versions if version.current}
+    if decoders - {read_bundle(base).decoder.fingerprint}:
         say(f"\nnot published: {output / 'registry'} serves another decoder; name another --output")
         return []
     published = []
@@ -122,7 +121,7 @@ def _publish(base: Path, codes: list[str], output: Path) -> list[str]:
             continue
         with tempfile.TemporaryDirectory() as folder:
             bundle = as_language(base, find(code), Path(folder) / "bundle")
-            published.append(registry.publish(bundle).name)
+            published.append(registry.publish(bundle).folder)
     if published:
         say(f"\npublished {', '.join(published)}: `make chat` talks to them")
     return published

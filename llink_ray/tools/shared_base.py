@@ -196,7 +196,7 @@ def align(text: BaseText, features: dict[str, Features], settings: Settings, fil
 def self_answers(pairs: Sequence[Pair], settings: Settings, count: int, file: Path) -> list[Pair]:
     """The first ``count`` pairs with a question each, answered by the decoder that reads the English.
 
-    So the adapters learn to follow other instructions than to translate, and no answer is written by hand.
+    Pairs whose answer is longer than ``ANSWER_TOKENS`` stay without. So the adapters learn to follow other instructions than to translate, and no answer is written by hand.
     """
     if not file.is_file():
         rng = random.Random(f"{settings.seed}:questions")
@@ -206,7 +206,10 @@ def self_answers(pairs: Sequence[Pair], settings: Settings, count: int, file: Pa
         answers = decoder.answer_english(
             [asked[i] for i in order], batch_size=64, max_new_tokens=ANSWER_TOKENS
         )
-        by_pair = dict(zip(order, answers, strict=True))
+        counted = decoder.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        # One that was cut off would teach to stop in mid sentence.
+        whole = [a if len(ids) < ANSWER_TOKENS - 1 else "" for a, ids in zip(answers, counted, strict=True)]
+        by_pair = dict(zip(order, whole, strict=True))
         write_atomic(file, json.dumps([[asked[i][0], by_pair[i]] for i in range(len(asked))]))
     questions = json.loads(file.read_text("utf-8"))
     answered = [
