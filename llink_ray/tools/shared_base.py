@@ -196,7 +196,8 @@ def align(text: BaseText, features: dict[str, Features], settings: Settings, fil
 def self_answers(pairs: Sequence[Pair], settings: Settings, count: int, file: Path) -> list[Pair]:
     """The first ``count`` pairs with a question each, answered by the decoder that reads the English.
 
-    Pairs whose answer is longer than ``ANSWER_TOKENS`` stay without. So the adapters learn to follow other instructions than to translate, and no answer is written by hand.
+    So the adapters learn to follow other instructions than to translate, and no answer is written by hand.
+    Pairs whose answer is longer than ``ANSWER_TOKENS`` stay without a question.
     """
     if not file.is_file():
         rng = random.Random(f"{settings.seed}:questions")

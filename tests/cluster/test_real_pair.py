@@ -44,22 +44,36 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The last line of the job."""
+def pair() -> None:
+    """The models, or a reason to skip."""
     from llink_ray.models.pretrained.acquire import get_pair
 
     try:
         get_pair("small")
     except JobFailed as error:
         pytest.skip(f"neither hub nor index has the pair: {error}")
-    output = tmp_path_factory.mktemp("runs")
-    command = [sys.executable, "jobs/train.py", "--lang=nepali", "--preset=small", f"--corpus={corpus}"]
-    command += [f"--output={output}", *(f"--set={one}" for one in FEW)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1_500)
+
+
+def job(*command: str) -> dict[str, Any]:
+    """The last line of a job."""
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=1_500
+    )
     assert ended.returncode == 0, ended.stderr[-3_000:]
-    assert "features: " in ended.stderr and "texts, " in ended.stderr, "the rate is shown"
     document: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return document
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Path, pair: None, output: Path) -> dict[str, Any]:
+    """A run from new modules."""
+    command = ["jobs/train.py", "--lang=nepali", "--preset=small", f"--corpus={corpus}"]
+    return job(*command, f"--output={output}", *(f"--set={one}" for one in FEW))
 
 
 @pytest.mark.slow
@@ -79,3 +93,32 @@ def test_the_small_preset_trains_and_answers(run: dict[str, Any]) -> None:
     assert isinstance(first, str) and isinstance(second, str)
     vectors = taught.embed(["म भोलि बजार जान्छु।", "आज पानी पर्यो।"])
     assert vectors.shape == (2, taught.decoder.dim)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_a_language_starts_from_the_shared_base(run: dict[str, Any], corpus: Path, output: Path) -> None:
+    from llink_ray.bundles.base import SHIPPED
+    from llink_ray.bundles.bundle import read_bundle
+
+    command = ["jobs/train.py", "--lang=nepali", "--preset=small", "--init-from=base"]
+    document = job(*command, f"--corpus={corpus}", f"--output={output}", *(f"--set={one}" for one in FEW))
+    assert read_bundle(Path(document["bundle"])).parent == read_bundle(SHIPPED).digest
+    assert document["answers"]["chrf"] > run["answers"]["chrf"], "three steps alone read nothing"
+    assert document["slot_gain"]["shuffle"] > run["slot_gain"]["shuffle"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_of_real_models(pair: None, tmp_path: Path) -> None:
+    document = job("jobs/demo_real.py", f"--output={tmp_path}")
+    assert document["seconds_to_first_answer"] < 300
+    assert {answer["language"] for answer in document["answers"]} == {"ne", "km", "am", "ka"}
+    assert all(answer["translation"] for answer in document["answers"])
+    assert sorted(document["published"]) == ["am/v0001", "ka/v0001", "km/v0001", "ne/v0001"]
+    # A second call publishes nothing twice; teaching wants a corpus.
+    assert job("jobs/demo_real.py", f"--output={tmp_path}")["published"] == []
+    refused = subprocess.run(
+        [sys.executable, "jobs/demo_real.py", "--lang=nepali"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert refused.returncode == 2 and "--corpus" in refused.stderr
