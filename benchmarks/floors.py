@@ -2,6 +2,7 @@
 
     LLINK_DATA=/data python benchmarks/floors.py --preset real --encoder E --decoder D --limit 60
     LLINK_DATA=/data python benchmarks/floors.py --languages ne,km --part dev --calibrate …
+    LLINK_DATA=/data python benchmarks/floors.py --languages ne,lo --base base     # and a shared base
 
 ``--data`` (or ``LLINK_DATA``) is a folder with ``qa/sib200/<code>.jsonl``, rows as benchmarks/sib200.py reads
 them: the same sentences in every language, each with its topic. They are used for all tasks, but only those
@@ -22,6 +23,7 @@ from typing import Any
 
 import sib200
 
+from llink_ray.bundles.base import BASE, SHIPPED, as_language
 from llink_ray.cluster.command import carry_out, quiet
 from llink_ray.corpus.clean import clean
 from llink_ray.corpus.read import read
@@ -96,16 +98,22 @@ def languages_table(documents: Mapping[str, Mapping[str, Any]]) -> Table:
     for code, document in documents.items():
         for task, part in document["figures"].items():
             systems = part["systems"]
-            cells = [
-                format_number(systems.get(name, {}).get("value")) for name in ("floor", "ceiling", "encoder")
-            ]
+            roles = {system["role"]: name for name, system in document["systems"].items()}
+            named = ("floor", roles.get("bundle", ""), "ceiling", "encoder")
+            cells = [format_number(systems.get(name, {}).get("value")) for name in named]
+            share = part.get("shares", {}).get(roles.get("bundle", ""), {}).get("ceiling")
+            cells.append(f"{share['value']:.2f} [{share['low']:.2f}, {share['high']:.2f}]" if share else "")
+            cells.append(format_number(part.get("kept", {}).get(roles.get("adapted", ""))))
             gap = part.get("gaps", {}).get("ceiling")
             between = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else ""
             decides = {True: "yes", False: "no"}.get(part.get("decides"), "")
             count, chance = format_number(part["examples"]), format_number(part.get("chance"), 2)
             rows.append((code, humanize(task), count, chance, *cells, between, decides))
-    columns = ("language", "task", "n", "chance", "floor", "ceiling", "encoder", "ceiling − floor", "decides")
-    return Table("By language", columns, "ll" + "r" * 7, tuple(rows))
+    columns = (
+        *("language", "task", "n", "chance", "floor", "base", "ceiling", "encoder", "base's share"),
+        *("English kept", "ceiling − floor", "decides"),
+    )
+    return Table("By language", columns, "ll" + "r" * 10, tuple(rows))
 
 
 def calibrated(asked: argparse.Namespace, requests: Mapping[str, HeldOutRequest]) -> dict[str, Any]:
@@ -132,25 +140,24 @@ def job(asked: argparse.Namespace) -> dict[str, Any]:
     if not codes:
         raise LlinkError(f"{folder} holds no .jsonl file: give the folder that has qa/sib200 in it")
     texts = corpora(folder, codes, asked.part, asked.question, asked.output)
-    requests = {
-        code: HeldOutRequest(
-            corpus=text,
-            languages=code,
-            untrained=True,
-            encoder=asked.encoder,
-            decoder=asked.decoder,
-            preset=asked.preset,
-            assignments=asked.set,
-            measure=asked.measure_set,
-            limit=asked.limit,
-            output=str(asked.output),
-        )
-        for code, text in texts.items()
-    }
+    requests = {code: request(asked, code, text) for code, text in texts.items()}
     with resumable(
         lambda: f"what was measured is kept in {asked.output}: the same command goes on from there"
     ):
         return (calibrated if asked.calibrate else measured)(asked, requests)
+
+
+def request(asked: argparse.Namespace, code: str, text: str) -> HeldOutRequest:
+    """What to measure in one language."""
+    common = {"corpus": text, "measure": asked.measure_set, "limit": asked.limit, "output": str(asked.output)}
+    models = {"encoder": asked.encoder, "decoder": asked.decoder}
+    if asked.base:
+        base = SHIPPED if asked.base == BASE else Path(asked.base)
+        bundle = as_language(base, find(code), asked.output / "bundles" / code)
+        return HeldOutRequest(bundles=[str(bundle)], **models, **common)
+    return HeldOutRequest(
+        languages=code, untrained=True, preset=asked.preset, assignments=asked.set, **models, **common
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--question", default=sib200.QUESTION, help="about the topic")
     parser.add_argument("--limit", type=int, help="examples of each task, at most")
     parser.add_argument("--calibrate", action="store_true", help="tell of every way to score instead")
+    parser.add_argument("--base", help="a shared base, measured too: its directory, or 'base'")
     parser.add_argument("--encoder", help="(default: the preset's, or the language table's)")
     parser.add_argument("--decoder")
     parser.add_argument("--preset", default="real", help="(default: real)")
