@@ -1,6 +1,7 @@
 """Stage B: examples a second, ours against a step like the authors', and against plain LoRA fine-tuning.
 
     python benchmarks/stage_b.py                  # embedded models, preset tiny
+    python benchmarks/stage_b.py --models small --batch-size 16    # the real pair of preset small
     python benchmarks/stage_b.py --models paper   # shapes of the paper's models, random weights: takes long
 
 All three see the same examples, K slots or not, in one process, in turns. *Ours*: the step that trains,
@@ -32,6 +33,7 @@ from llink_ray.features import Features, RaggedRows, ShardedRows
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.models.llink import LlinkModel, collate, new_slots, with_lora
+from llink_ray.models.precision import computes_bf16
 from llink_ray.models.projector import Projector
 from llink_ray.prompts.instructions import training_examples
 from llink_ray.settings import Settings, configure
@@ -40,19 +42,28 @@ from llink_ray.training import losses
 from llink_ray.training.examples import ExampleSource, tokenise
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, ablated, parameter_groups
 
-LANGUAGE = find("bo")
+LANGUAGE = find("km")
 MICRO = 8
+PAPER_SLOTS = 8
+
+
+def dtype_of(settings: Settings) -> torch.dtype | None:
+    """What Stage B computes in on this processor."""
+    wanted = settings.deepspeed.bf16
+    return torch.bfloat16 if (computes_bf16() if wanted is None else wanted) else None
 
 
 def model_of(settings: Settings, encoder: Encoder, variant: str) -> tuple[Decoder, LlinkModel]:
     """A fresh decoder with fresh adapters and slots."""
-    tree = configure.merge(settings.model_dump(mode="json"), {"slots": {"variant": variant}})
+    slots = {"variant": variant} | ({"count": PAPER_SLOTS} if variant == "mean" else {})
+    tree = configure.merge(settings.model_dump(mode="json"), {"slots": slots})
     own = configure.resolve(tree)
-    decoder = Decoder.load(own.decoder)
+    decoder = Decoder.load(own.decoder, dtype=dtype_of(own))
+    decoder.prepare_training()
     torch.manual_seed(0)
-    projector = Projector(encoder.dim, decoder.dim, own.projector)
-    slots = new_slots(decoder, own, encoder.token_dim)
-    return decoder, LlinkModel(with_lora(decoder.model, own.lora), projector, slots).train()
+    projector = Projector(encoder.dim, decoder.dim, own.projector, len(own.encoder.layers) or 1)
+    module = new_slots(decoder, own, encoder.token_dim)
+    return decoder, LlinkModel(with_lora(decoder.model, own.lora), projector, module).train()
 
 
 class Bench:
@@ -70,7 +81,7 @@ class Bench:
             "authors": torch.optim.AdamW(parameter_groups(self.their_model, settings.stage_b)),
             "peft": torch.optim.AdamW(parameter_groups(self.plain_model, settings.stage_b)),
         }
-        self.frozen = Decoder.load(settings.decoder)
+        self.frozen = Decoder.load(settings.decoder, dtype=dtype_of(settings))
 
     def _ours(self) -> StageB:
         decoder, model = model_of(self.settings, self.encoder, self.settings.slots.variant)
@@ -101,8 +112,9 @@ class Bench:
     def authors(self) -> None:
         """One step like theirs."""
         s, model = self.settings.stage_b, self.their_model
-        examples, usage = self._rows("authors"), self.counts["authors"] % s.usage.every == 0
-        slots_settings = self.settings.slots
+        examples = self._rows("authors")
+        usage = s.usage.every > 0 and self.counts["authors"] % s.usage.every == 0
+        slots_settings = self.settings.slots.model_copy(update={"variant": "mean", "count": PAPER_SLOTS})
         for start in range(0, len(examples), MICRO):
             part = examples[start : start + MICRO]
             rows = tokenise(self.theirs.prompt_builder, part, slots_settings, LANGUAGE)
@@ -159,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", choices=("embedded", "paper"), default="embedded")
+    parser.add_argument("--models", choices=("embedded", "small", "paper"), default="embedded")
     parser.add_argument("--batch-size", type=int, default=48)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -172,11 +184,12 @@ def main() -> None:
             places = shapes.write_encoder(Path(folder) / "e"), shapes.write_decoder(Path(folder) / "d")
             named["encoder"] = {"model": str(places[0]), "pooling": "mean"}
             named["decoder"] = {"model": str(places[1])}
-        bench = Bench(configure.resolve(configure.preset("tiny"), named))
+        preset = "small" if asked.models == "small" else "tiny"
+        bench = Bench(configure.resolve(configure.preset(preset), named))
         work = {"ours": bench.ours, "authors": bench.authors, "peft": bench.peft}
         for one in work.values():
             one()
-        every = bench.settings.stage_b.usage.every
+        every = max(3, bench.settings.stage_b.usage.every)
         turns = [
             {k: rate(one, every, asked.batch_size) for k, one in work.items()} for _ in range(asked.turns)
         ]
