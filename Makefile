@@ -34,7 +34,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Teach the tiny decoder Tibetan and show what came of it
 	@$(BIN)/python jobs/train.py --lang=tibetan
 
-demo-real: setup ## Real models read real sentences (CORPUS=pairs.tsv LANG_=nepali: then teach that language)
+demo-real: setup ## Real models read real sentences (CORPUS=my.tsv LANG_=nepali: teach it)
 	@$(BIN)/python jobs/demo_real.py $(if $(CORPUS),--corpus $(CORPUS) --lang "$(LANG_)") $(ARGS)
 
 small: setup ## Teach real models a language on two cores (LANG_=nepali CORPUS=pairs.tsv)
@@ -78,7 +78,7 @@ lint: setup ## Lint and types alone
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
-base: setup ## Make the shared base anew, over days (TEXT=folder LANGS=ne,km,… ARGS=--minutes=60)
+base: setup ## Train the shared base anew (TEXT=folder LANGS=ne,km ARGS=--minutes=60)
 	@$(BIN)/python -m llink_ray.tools.shared_base --text "$(TEXT)" --languages "$(LANGS)" \
 	  --output llink_ray/models/base/small $(ARGS)
 

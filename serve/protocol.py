@@ -112,7 +112,6 @@ class SamplingRequest(RequestModel):
     repetition_penalty: Annotated[Any, unsupported(1, 1.0)] = None
     length_penalty: Annotated[Any, unsupported(1, 1.0)] = None
     min_p: OnlyZero = None
-    top_k: Annotated[Any, unsupported(-1, 0)] = None
     min_tokens: OnlyZero = None
     ignore_eos: Annotated[Any, unsupported(False)] = None
     use_beam_search: Annotated[Any, unsupported(False)] = None

@@ -84,7 +84,6 @@ def test_json_that_is_not_called_json(http: TestClient, kind: str) -> None:
         ({"repetition_penalty": 1.1}, "repetition_penalty"),
         ({"length_penalty": 0.5}, "length_penalty"),
         ({"min_p": 0.05}, "min_p"),
-        ({"top_k": 40}, "top_k"),
         ({"best_of": 2}, "best_of"),
         ({"ignore_eos": True}, "ignore_eos"),
         ({"extra_body": {"llink": {}}}, "extra_body"),
