@@ -22,8 +22,8 @@ import torch
 import typer
 from safetensors.torch import load_file, save_file
 
-from llink_ray.bundles.base import MULTILINGUAL
-from llink_ray.bundles.bundle import write_bundle
+from llink_ray.bundles.base import MULTILINGUAL, load_modules, start_bundle
+from llink_ray.bundles.bundle import read_bundle, write_bundle
 from llink_ray.bundles.manifest import BundleInfo, ModelInfo, SlotsInfo, package_versions, project_commit
 from llink_ray.bundles.model_card import base_card
 from llink_ray.bundles.pipeline import save_weights
@@ -159,9 +159,13 @@ def features_of(text: BaseText, settings: Settings, store: str) -> dict[str, Fea
 
 
 def align(text: BaseText, features: dict[str, Features], settings: Settings, file: Path) -> Projector:
-    """Stage A over all languages, or what it left in ``file``."""
+    """Stage A over all languages, or what it left in ``file``, or the projector of ``init_from``."""
     encoded, teacher = features["encoded"].vectors, features["teacher"].vectors
     projector = new_projector(encoded.shape[1], teacher.shape[1], settings)
+    start = start_bundle(settings)
+    if start is not None:
+        load_modules(start, projector, None, None)
+        return projector
     if file.is_file():
         projector.load_state_dict(load_file(file))
         return projector
@@ -274,6 +278,12 @@ class BaseTraining:
         save_file(tensors, partial)
         partial.replace(file)
 
+    def take_weights(self) -> None:
+        """Have the optimizer's copies follow weights that were loaded into the model."""
+        engine = self.stage.engine
+        assert isinstance(engine, PlainEngine)
+        engine.read_weights()
+
     @torch.no_grad()
     def restore(self, file: Path) -> None:
         """Go on from what :meth:`save` wrote."""
@@ -310,6 +320,7 @@ def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, s
         seed=settings.seed,
         packages=package_versions(),
         commit=project_commit(),
+        parent=read_bundle(start).digest if (start := start_bundle(settings)) else None,
         normalisation=VERSION,
     )
     training = {
@@ -386,6 +397,9 @@ def main(
         stage, checkpoint = training.stage, work / "stage_b.safetensors"
         if checkpoint.is_file():
             training.restore(checkpoint)
+        elif (start := start_bundle(settings)) is not None:
+            load_modules(start, None, training.model.slots, training.model.decoder)
+            training.take_weights()
         elif settings.starts_from_embeddings:
             loss = training.start(base_text, features, settings)
             say(f"the slots start from the decoder's embeddings; loss {loss:.3f}")

@@ -196,6 +196,12 @@ class PlainEngine:
         for parameter, copy in self._half:
             parameter.copy_(copy)
 
+    @torch.no_grad()
+    def read_weights(self) -> None:
+        """Take the copies anew from parameters that something else has set."""
+        for parameter, copy in self._half:
+            copy.copy_(parameter)
+
     def train(self, mode: bool = True) -> None:
         """Training or evaluation mode."""
         self.objective.train(mode)

@@ -31,7 +31,13 @@ RECIPE = [
 ]
 
 
-def make(folder: Path, text: Path, minutes: float | None = None, languages: str = "bo,km") -> None:
+def make(
+    folder: Path,
+    text: Path,
+    minutes: float | None = None,
+    languages: str = "bo,km",
+    further: tuple[str, ...] = (),
+) -> None:
     shared_base.main(
         text=[text],
         languages=languages,
@@ -40,7 +46,7 @@ def make(folder: Path, text: Path, minutes: float | None = None, languages: str 
         pairs=100,
         questions=6,
         preset="tiny",
-        assign=RECIPE,
+        assign=[*RECIPE, *further],
         threads=torch.get_num_threads(),
         minutes=minutes,
     )
@@ -92,6 +98,18 @@ def test_a_stopped_one_goes_on_to_the_same(made: Path, text: Path, tmp_path: Pat
     whole, resumed = weights(made / "base"), weights(tmp_path / "base")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert any(not torch.equal(before[name], resumed[name]) for name in before if name.startswith("slots"))
+
+
+def test_one_base_goes_on_from_another(made: Path, text: Path, tmp_path: Path) -> None:
+    start = f"init_from={made / 'base'}"
+    make(tmp_path, text, minutes=0.0, further=(start, "deepspeed.bf16=true"))
+    before, after = weights(made / "base"), weights(tmp_path / "base")
+    # Adapters are held in bfloat16, with copies in float32 for the optimizer.
+    assert all(torch.allclose(before[name], after[name], rtol=0.01, atol=1e-4) for name in before)
+    make(tmp_path, text, further=(start, "deepspeed.bf16=true"))
+    trained = weights(tmp_path / "base")
+    assert any(not torch.equal(after[name], trained[name]) for name in after)
+    assert read_bundle(tmp_path / "base").parent == read_bundle(made / "base").digest
 
 
 def test_an_interrupted_one_goes_on_to_the_same(
