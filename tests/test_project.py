@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
 MODELS = ("llink_ray/models/tiny/encoder/", "llink_ray/models/tiny/decoder/")
+BASE = "llink_ray/models/base/small/"
 MEBIBYTE = 1 << 20
 
 
@@ -241,12 +242,24 @@ def test_a_submitted_job_uploads_what_it_needs_and_little_else(
     assert not sent.keys() & set(LEFTOVERS)
     ignored = [name for name in sent if name.startswith(("tests/", "docs/", "benchmarks/", "."))]
     assert set(ignored) <= {".gitignore", ".rayignore"}
-    assert sum(size for name, size in sent.items() if not name.startswith(MODELS)) < 5 * MEBIBYTE
+    assert sum(size for name, size in sent.items() if not name.startswith((*MODELS, BASE))) < 5 * MEBIBYTE
 
 
 def test_the_embedded_models_are_small(tracked: list[str]) -> None:
     sizes = [(ROOT / name).stat().st_size for name in tracked if name.startswith(MODELS)]
     assert 1 * MEBIBYTE < sum(sizes) < 12 * MEBIBYTE
+
+
+def test_the_shared_base_is_whole_and_small(tracked: list[str]) -> None:
+    from llink_ray.bundles.base import SHIPPED
+    from llink_ray.bundles.bundle import read_bundle
+
+    assert (
+        1 * MEBIBYTE < sum((ROOT / n).stat().st_size for n in tracked if n.startswith(BASE)) <= 16 * MEBIBYTE
+    )
+    info = read_bundle(SHIPPED)  # every file as its hash says
+    assert info.language == "mul" and info.encoder.weights and info.commit
+    assert not [name for name in info.files if f"{BASE}{name}" not in tracked]
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_there_are_the_named_spaces() -> None:
     ("ranges", "said"),
     [
         ({"projector.hiden": integer(1, 2, why="")}, "did you mean projector.hidden"),
-        ({"hidden": integer(1, 2, why="")}, "did you mean projector.hidden"),
+        ({"hidden": integer(1, 2, why="")}, "did you mean slots.hidden or projector.hidden"),
         ({"slots.count": integer(0, 8, why="")}, "slots.count = 0"),
         ({"projector.dropout": real(0.0, 1.0, why="")}, "projector.dropout"),
         ({"slots.variant": choice("mean", "median", why="")}, "median"),
