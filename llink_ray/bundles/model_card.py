@@ -25,7 +25,7 @@ _RETRIEVAL_COLUMNS = (
 
 
 def base_card(info: BundleInfo, training: Mapping[str, Any]) -> str:
-    """Card of a shared base. ``training`` has its steps, examples, languages (pairs by code), licences."""
+    """Card of a shared base. ``training`` has its steps, examples, languages (pairs by code), text."""
     counts = ", ".join(f"{code} {count:,}" for code, count in training["languages"].items())
     return "\n".join(
         [
@@ -35,10 +35,13 @@ def base_card(info: BundleInfo, training: Mapping[str, Any]) -> str:
             f"{info.decoder.id} ({info.decoder.weights}), in half precision.",
             "",
             f"Trained for {training['steps']:,} steps ({training['examples']:,} examples) on English read "
-            "through",
-            f"the encoder as if it were foreign, and on pairs of these languages: {counts}.",
+            "through the encoder",
+            f"as if it were foreign, and on pairs of these languages: {counts}.",
             "",
-            f"Licences of the text: {training['licences']}. The weights are under the project's licence.",
+            f"Text: {training['text'] or 'its maker does not say from where'}. No sentence of it is in here.",
+            "",
+            "Figures with floor and ceiling: docs/real.md of the project. Its answers are often wrong: names",
+            "and longer sentences above all.",
             "",
             "Teach a language from it: `llink-ray train --lang=… --preset=small --init-from=base "
             "--corpus=…`.",

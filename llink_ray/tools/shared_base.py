@@ -305,8 +305,8 @@ class BaseTraining:
         return (p for group in self.optimizer.param_groups for p in group["params"])
 
 
-def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, step: int) -> Path:
-    """The base as a bundle in half precision."""
+def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, step: int, about: str) -> Path:
+    """The base as a bundle in half precision; ``about`` is what its card says of the text."""
     info = BundleInfo(
         language=MULTILINGUAL,
         language_name="many languages",
@@ -327,7 +327,7 @@ def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, s
         "steps": step,
         "examples": step * settings.stage_b.batch_size,
         "languages": text.counts,
-        "licences": "the text's own; no sentence of it is in this directory",
+        "text": about,
     }
 
     def fill(folder: Path) -> None:
@@ -363,6 +363,7 @@ def main(
     preset: Annotated[str, typer.Option(help="Recipe to start from.")] = "small",
     assign: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.")] = None,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 2,
+    about: Annotated[str, typer.Option(help="Where the text is from, and its licences, for the card.")] = "",
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; call again to go on.")] = None,
 ) -> None:
     """Train the shared base, or go on with it."""
@@ -413,7 +414,7 @@ def main(
                 if stage.step % settings.checkpoint.every_steps == 0:
                     training.save(checkpoint)
         training.save(checkpoint)
-        write(training.model, base_text, settings, output, stage.step)
+        write(training.model, base_text, settings, output, stage.step, about)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     document: dict[str, Any] = {
         "job": "base",

@@ -48,6 +48,7 @@ def make(
         preset="tiny",
         assign=[*RECIPE, *further],
         threads=torch.get_num_threads(),
+        about="a phrasebook",
         minutes=minutes,
     )
 
@@ -81,7 +82,7 @@ def test_it_answers_in_each_language(made: Path, tmp_path: Path) -> None:
     assert info.language == "mul" and info.parent is None
     assert {tensor.dtype for tensor in weights(made / "base").values()} == {torch.float16}
     card = (made / "base" / "README.md").read_text("utf-8")
-    assert "bo 100" in card and "km 100" in card and "4 steps" in card
+    assert "Text: a phrasebook." in card and "bo 100" in card and "km 100" in card and "4 steps" in card
     for code in ("bo", "km"):
         bundle = as_language(made / "base", find(code), tmp_path / code)
         own = read_bundle(bundle)
