@@ -169,9 +169,8 @@ def test_pooled_slots_start_from_embeddings(ray_cluster: None, store: Path, tmp_
     start = "stage_b.embedding_start.passes=1"
     document = train_language(task(tmp_path / "run", store, variant, start, "cluster.num_workers=2"))
     mine, theirs = (losses(Path(run["run_dir"]), "b", "loss/supervised") for run in (document, plain))
-    assert mine[0] != theirs[0] and all(map(math.isfinite, mine))
-    logs = [RunDir(Path(run["run_dir"])).log.read_text("utf-8") for run in (document, plain)]
-    assert ["start of the slots" in log for log in logs] == [True, False]
+    # Two workers alone come to the same (see above); the embedded encoder knows no English, so not to less.
+    assert apart(mine[:1], theirs[:1]) > 0.001 and all(map(math.isfinite, mine))
     counts = document["retrieval"]
     assert counts["stage_ab"]["r1"] == pytest.approx(counts["stage_a"]["r1"], abs=0.02)
 
