@@ -10,11 +10,10 @@ is one JSON document.
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,11 +26,8 @@ from llink_ray.bundles.bundle import read_bundle, write_bundle
 from llink_ray.bundles.manifest import BundleInfo, ModelInfo, SlotsInfo, package_versions, project_commit
 from llink_ray.bundles.model_card import base_card
 from llink_ray.bundles.pipeline import save_weights
-from llink_ray.corpus import Pair, prepare
-from llink_ray.corpus.pair import Question
+from llink_ray.corpus import Pair
 from llink_ray.corpus.prepared import corpus_hash
-from llink_ray.corpus.read import read
-from llink_ray.corpus.sentence_key import sentence_key
 from llink_ray.features import Features, FeatureSpec
 from llink_ray.features.extract import extract
 from llink_ray.features.spec import extraction_dtype
@@ -44,80 +40,14 @@ from llink_ray.models.projector import Projector
 from llink_ray.progress import progress_output, track
 from llink_ray.settings import Settings, configure
 from llink_ray.storage.atomic import write_atomic
-from llink_ray.text.languages import DECODER_LANGUAGE, find
+from llink_ray.text.languages import DECODER_LANGUAGE
 from llink_ray.text.normalisation import VERSION
+from llink_ray.tools.base_text import BaseText, read_text, self_answers
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.embedding_start import start_slots
 from llink_ray.training.examples import ExampleSource, sentence_numbers
 from llink_ray.training.stage_a import StageA, new_projector, prepare_alignment, validate
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, parameter_groups
-
-INSTRUCTIONS = (
-    "What is this text about?",
-    "Name the topic in a few words.",
-    "Give this text a title.",
-    "Summarize this in one short sentence.",
-    "Who or what is mentioned here?",
-    "What kind of text is this?",
-    "Say this in simpler words.",
-    "What happens here?",
-    "Which category does this belong to?",
-    "Ask a question that this text answers.",
-    "List the most important words.",
-    "What does the writer want to say?",
-)
-"""Asked about the English, so that its answers can be asked of the slots."""
-ANSWER_TOKENS = 24
-VALIDATED = 512
-"""Pairs set apart to choose Stage A's best step."""
-
-
-@dataclass(frozen=True)
-class BaseText:
-    """Pairs of all languages, shuffled; none shares a sentence with what a language's own run holds out."""
-
-    train: list[Pair]
-    validation: list[Pair]
-    counts: dict[str, int]
-    """Training pairs by language."""
-
-
-def read_text(folders: Sequence[Path], codes: Sequence[str], most: int, settings: Settings) -> BaseText:
-    """At most ``most`` pairs of each language that a run of its own would train on."""
-    held_out: set[str] = set()
-    kept: dict[str, list[Pair]] = {}
-    for code in codes:
-        files = [
-            file
-            for folder in folders
-            for ending in ("tsv", "jsonl")
-            for file in [folder / f"{code}.{ending}"]
-        ]
-        pairs: list[Pair] = []
-        for file in filter(Path.is_file, files):
-            sources = {pair.source for pair in read(str(file))}
-            held_out_sources = tuple(s for s in settings.corpus.held_out_sources if s in sources)
-            corpus = settings.corpus.model_copy(
-                update={"path": str(file), "held_out_sources": held_out_sources}
-            )
-            splits = prepare(find(code), corpus, settings.seed).splits
-            pairs += splits.train
-            for pair in (*splits.validation, *splits.test, *splits.unseen):
-                held_out |= {sentence_key(pair.english), sentence_key(pair.foreign)}
-        kept[code] = [replace(pair, language=code) for pair in pairs]
-    limit, train, validation, counts = settings.encoder.max_characters, [], [], {}
-    for code, pairs in kept.items():
-        fitting = [pair for pair in pairs if len(pair.foreign) <= limit and len(pair.english) <= limit]
-        clean = [
-            p for p in fitting if held_out.isdisjoint((sentence_key(p.english), sentence_key(p.foreign)))
-        ]
-        random.Random(f"{settings.seed}:{code}").shuffle(clean)
-        apart = VALIDATED // len(kept)
-        validation += clean[:apart]
-        train += clean[apart : apart + most]
-        counts[code] = len(clean[apart : apart + most])
-    random.Random(settings.seed).shuffle(train)
-    return BaseText(train, validation, counts)
 
 
 def foreign_sides(pairs: Sequence[Pair]) -> list[str]:
@@ -195,33 +125,6 @@ def align(text: BaseText, features: dict[str, Features], settings: Settings, fil
     stage.keep_best()
     save_file({k: v.contiguous() for k, v in projector.state_dict().items()}, file)
     return projector
-
-
-def self_answers(pairs: Sequence[Pair], settings: Settings, count: int, file: Path) -> list[Pair]:
-    """The first ``count`` pairs with a question each, answered by the decoder that reads the English.
-
-    So the adapters learn to follow other instructions than to translate, and no answer is written by hand.
-    Pairs whose answer is longer than ``ANSWER_TOKENS`` stay without a question.
-    """
-    if not file.is_file():
-        rng = random.Random(f"{settings.seed}:questions")
-        asked = [(rng.choice(INSTRUCTIONS), pair.english) for pair in pairs[:count]]
-        order = sorted(range(len(asked)), key=lambda i: len(asked[i][1]))
-        decoder = Decoder.load(settings.decoder, dtype=torch.bfloat16 if computes_bf16() else None)
-        answers = decoder.answer_english(
-            [asked[i] for i in order], batch_size=64, max_new_tokens=ANSWER_TOKENS
-        )
-        counted = decoder.tokenizer(answers, add_special_tokens=False)["input_ids"]
-        # One that was cut off would teach to stop in mid sentence.
-        whole = [a if len(ids) < ANSWER_TOKENS - 1 else "" for a, ids in zip(answers, counted, strict=True)]
-        by_pair = dict(zip(order, whole, strict=True))
-        write_atomic(file, json.dumps([[asked[i][0], by_pair[i]] for i in range(len(asked))]))
-    questions = json.loads(file.read_text("utf-8"))
-    answered = [
-        replace(pair, questions=(Question("distilled", instruction, answer),)) if answer else pair
-        for pair, (instruction, answer) in zip(pairs, questions, strict=False)
-    ]
-    return [*answered, *pairs[len(answered) :]]
 
 
 class BaseTraining:

@@ -32,7 +32,8 @@ def ablated(slots: Slots, how: str) -> Slots:
     """
     if how == "zero":
         return slots.with_vectors(torch.zeros_like(slots.vectors))
-    widest = max(row_counts(slots.width))
+    # Workers' widest texts differ only where texts differ in their number of slots.
+    widest = slots.width if slots.counts is None else max(row_counts(slots.width))
     gathered = gather(F.pad(slots.vectors, (0, 0, 0, widest - slots.width))).detach()  # (N_all, K, d)
     gathered = gathered[:, : slots.width]
     if how == "shuffle":

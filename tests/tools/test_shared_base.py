@@ -20,6 +20,7 @@ from llink_ray.models.locate import fingerprint
 from llink_ray.settings import Settings
 from llink_ray.text.languages import find
 from llink_ray.tools import shared_base
+from llink_ray.tools.base_text import read_text
 from llink_ray.training.stage_b import StageB
 
 RECIPE = [
@@ -150,7 +151,7 @@ def test_held_out_sentences_of_one_language_are_in_no_others_training(text: Path
     from llink_ray.settings import configure
 
     settings = configure.resolve(*configure.layers("tiny", None, RECIPE))
-    both = shared_base.read_text([folder], ["bo", "km"], 1_000, settings)
+    both = read_text([folder], ["bo", "km"], 1_000, settings)
     used = {pair.english for pair in (*both.train, *both.validation)}
     for code in ("bo", "km"):
         corpus = settings.corpus.model_copy(update={"path": str(folder / f"{code}.tsv")})
