@@ -6,8 +6,9 @@
         projector.teacher_norm=none" --arm "no Stage A: stage_a.enabled=false"
 
 An arm is a name, a colon, and settings with semicolons between. All else is equal: pairs, steps, seeds. Of
-pairs held out, in nats a token: the loss, and that with another sentence's slots in their place. Lines go to
-stderr as they come, one JSON line to stdout.
+pairs held out, in nats a token: the loss, and that with another sentence's slots in their place; slots a
+sentence; and with ``--translate N`` chrF++ of N translations at the end. Lines go to stderr as they come, one
+JSON line to stdout; ``--draw FILE`` draws loss and chrF++ of the arms against their slots.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from real_corpora import corpus, data_folder
 from real_features import features
+from sacrebleu.metrics import CHRF
 
 from llink_ray.bundles.base import load_modules, start_bundle
+from llink_ray.bundles.pipeline import LlinkPipeline
 from llink_ray.corpus.pair import Pair
 from llink_ray.features import Features
 from llink_ray.models.decoder import Decoder
-from llink_ray.models.encoder import Encoded
+from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
 from llink_ray.models.precision import computes_bf16
 from llink_ray.models.projector import Projector
@@ -157,8 +161,20 @@ class Arm:
         self.stage.engine.train()
         return sums[0] / count, sums[1] / count
 
+    def slots(self) -> float:
+        """Soft slots a held-out sentence."""
+        return float(np.mean([self.settings.slots.slot_count(p.foreign) for p in self.pairs[self.n :]]))
 
-def run(name: str, arm: Arm, steps: int) -> list[dict[str, Any]]:
+    def chrf(self, most: int) -> float:
+        """chrF++ of translations of held-out pairs."""
+        encoder, pairs = Encoder.load(self.settings.encoder), self.pairs[self.n :][:most]
+        self.stage.engine.train(False)
+        pipeline = LlinkPipeline(encoder, self.decoder, self.model, self.settings, self.language.code)
+        given = pipeline.translate([pair.foreign for pair in pairs])
+        return float(CHRF(word_order=2).corpus_score(given, [[pair.english for pair in pairs]]).score)
+
+
+def run(name: str, arm: Arm, steps: int, translate: int) -> list[dict[str, Any]]:
     """Figures as the steps go."""
     told: list[dict[str, Any]] = []
     spent = 0.0
@@ -167,12 +183,30 @@ def run(name: str, arm: Arm, steps: int) -> list[dict[str, Any]]:
             own, other = arm.held_out()
             figures = {"step": step, "loss": round(own, 3), "another's": round(other, 3)}
             told.append({**figures, "stage_a_r1": round(arm.r1, 3), "seconds": round(spent, 1)})
+            told[-1]["slots"] = round(arm.slots(), 1)
+            if step == steps and translate:
+                told[-1]["chrf++"] = round(arm.chrf(translate), 1)
             say(f"{name}: {told[-1]}")
         if step < steps:
             started = time.monotonic()
             arm.stage.advance()
             spent += time.monotonic() - started
     return told
+
+
+def draw(file: Path, arms: dict[str, list[dict[str, Any]]]) -> None:
+    """Loss and chrF++ at the end, against slots a sentence."""
+    ends = sorted(((told[-1]["slots"], name, told[-1]) for name, told in arms.items()), key=lambda e: e[0])
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    panels = [("loss", "loss, nats a token")] + [("chrf++", "chrF++")] * all("chrf++" in e[2] for e in ends)
+    for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.plot([e[0] for e in ends], [e[2][key] for e in ends], marker="o", color="#2a6f97")
+        for slots, name, told in ends:
+            axes.annotate(name, (slots, told[key]), (0, 6), textcoords="offset points", fontsize=8)
+        axes.margins(y=0.2, x=0.1)
+        axes.set(xlabel="soft slots a sentence", ylabel=label)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=150)
 
 
 def main() -> None:
@@ -187,6 +221,8 @@ def main() -> None:
     parser.add_argument("--preset", default="small")
     parser.add_argument("--set", action="append", default=[], dest="assigned", help="of every arm")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--translate", type=int, default=0, metavar="N", help=f"of {HELD_OUT}")
+    parser.add_argument("--draw", type=Path, metavar="FILE")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     made = corpus(data_folder(given.data), given.language, given.most)
@@ -195,7 +231,11 @@ def main() -> None:
     for name, assigned in map(parsed, given.arm):
         common = [f"stage_b.steps={given.steps}", *given.assigned, *assigned]
         settings = configure.resolve(*configure.layers(given.preset, None, common))
-        arms[name] = run(name, Arm(settings, pairs, given.language, given.store), given.steps)
+        arms[name] = run(
+            name, Arm(settings, pairs, given.language, given.store), given.steps, given.translate
+        )
+    if given.draw:
+        draw(given.draw, arms)
     print(json.dumps({"language": given.language, "pairs": len(pairs) - HELD_OUT, "arms": arms}))
 
 

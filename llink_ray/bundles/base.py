@@ -12,6 +12,7 @@ from llink_ray.bundles.bundle import read_bundle, write_bundle
 from llink_ray.bundles.manifest import INDEX, BundleInfo
 from llink_ray.errors import LlinkError
 from llink_ray.settings import Settings
+from llink_ray.settings.slots import SLOT_VARIANTS
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,7 @@ def check_start(settings: Settings, fingerprints: dict[str, str]) -> BundleInfo 
                 f"{getattr(settings, part).model}, or leave --init-from out"
             )
     theirs = Settings.model_validate(info.settings)
+    free = ("dropout", *SLOT_VARIANTS[theirs.slots.variant].free)
     wanted = [(part, None) for part in _SHAPED] + [
         (part, key) for part, keys in _READING.items() for key in keys
     ]
@@ -74,7 +76,7 @@ def check_start(settings: Settings, fingerprints: dict[str, str]) -> BundleInfo 
             section.model_dump(mode="json") for section in (getattr(settings, part), getattr(theirs, part))
         )
         for name in [key] if key else sorted(ours):
-            if ours[name] != there[name] and name not in ("dropout", "max_sentences"):
+            if ours[name] != there[name] and name not in free:
                 raise LlinkError(
                     f"--init-from {folder} has {part}.{name}={json.dumps(there[name])}, this run "
                     f"{json.dumps(ours[name])}: set {part}.{name} likewise, or leave --init-from out"

@@ -30,6 +30,8 @@ class SlotVariant:
     """Slots stand for the text; otherwise the text itself is in the prompt."""
     slot_count: Callable[[SlotSettings, str], int] = lambda settings, text: settings.count
     """Number of slots of a text, 1 to ``settings.count``."""
+    free: tuple[str, ...] = ("max_sentences", "letters_per_slot", "least")
+    """Settings that neither a module's shape nor what its weights mean depend on."""
 
 
 def _slots_by_length(settings: SlotSettings, text: str) -> int:
@@ -45,6 +47,7 @@ SLOT_VARIANTS: dict[str, SlotVariant] = {
         reads_tokens=True,
         maps_tokens=True,
         slot_count=_slots_by_length,
+        free=("max_sentences", "letters_per_slot", "least", "count", "heads", "layers"),
     ),
     "none": SlotVariant("llink_ray.models.slots:NoSlots", uses_slots=False),
 }

@@ -174,7 +174,7 @@ def test_a_run_starts_only_from_modules_that_fit(made: Path) -> None:
     base = made / "base"
     info = started(base)
     assert info is not None and info.digest == read_bundle(base).digest
-    assert started(base, lora={"dropout": 0.4}) is not None
+    assert started(base, lora={"dropout": 0.4}) and started(base, slots={"letters_per_slot": 9.0})
     for section, key, value in (("slots", "hidden", 64), ("lora", "rank", 3), ("encoder", "prompt", "q: ")):
         with pytest.raises(LlinkError, match=rf"{section}\.{key}"):
             started(base, **{section: {key: value}})

