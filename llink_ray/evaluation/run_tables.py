@@ -21,6 +21,7 @@ from llink_ray.evaluation.table import (
 
 Metrics = Mapping[str, Any]
 
+_TRANSLATION = (("chrf", "chrF"), ("chrf++", "chrF++"))
 SYSTEMS = {
     "base": "decoder, raw text",
     "direct": "direct LoRA",
@@ -133,9 +134,10 @@ def _answers(metrics: Metrics) -> Table | None:
             "Numbers: the share whose numbers are all right and in order, "
             f"of {format_number(answers['numbers_count'])} answers with any, translations included."
         )
-    if answers.get("chrf") is not None:
-        signature = answers.get("chrf_signature") or "unsigned"
-        notes.append(f"Translations: chrF {format_number(answers['chrf'], 1)} ({signature}).")
+    for key, label in _TRANSLATION:
+        if answers.get(key) is not None:
+            signature = answers.get(f"{key}_signature") or "unsigned"
+            notes.append(f"Translations: {label} {format_number(answers[key], 1)} ({signature}).")
     columns = ("question", "n", "exact", "F1", "numbers")
     return Table("Answers on held-out text", columns, "lrrrr", rows, " ".join(notes))
 
@@ -216,7 +218,8 @@ def _unseen(metrics: Metrics) -> Table | None:
         if other:
             rows.append((f"R@1, {label}", *_numbers(test, "r1"), *_numbers(other, "r1")))
     test, other = (_section(part, "answers") for part in (metrics, unseen))
-    for key, label, digits in (("exact", "answers exact", 3), ("f1", "answers F1", 3), ("chrf", "chrF", 1)):
+    named = (("exact", "answers exact", 3), ("f1", "answers F1", 3), *((*part, 1) for part in _TRANSLATION))
+    for key, label, digits in named:
         if other.get(key) is not None:
             rows.append((label, *_numbers(test, key, digits=digits), *_numbers(other, key, digits=digits)))
     note = f"{format_number(unseen.get('pairs'))} pairs of sources that were held out of training."

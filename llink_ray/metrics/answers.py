@@ -76,11 +76,14 @@ def _basic(answers: Sequence[Answer]) -> dict[str, Any]:
     }
 
 
-def chrf(answers: Sequence[Answer]) -> tuple[float, str]:
-    """Corpus chrF, 0 to 100, of at least one translation, and the sacreBLEU signature it holds under."""
+def chrf(answers: Sequence[Answer], word_order: int = 0) -> tuple[float, str]:
+    """Corpus chrF, 0 to 100, of at least one translation, and the sacreBLEU signature it holds under.
+
+    ``word_order`` 2 gives chrF++, which counts words and pairs of words, too.
+    """
     from sacrebleu.metrics import CHRF  # late: the command line need not wait for it
 
-    metric = CHRF()
+    metric = CHRF(word_order=word_order)
     score = metric.corpus_score([a.given for a in answers], [[a.expected for a in answers]])
     return float(score.score), str(metric.get_signature())
 
@@ -90,13 +93,15 @@ def score(answers: Sequence[Answer]) -> dict[str, Any]:
 
     ``exact``, ``f1``, ``count``: over the questions, translations apart. ``numbers``, ``numbers_count``: over
     all answers, translations too, whose known answer has numerals. ``by_type``: for each kind ``exact``,
-    ``f1``, ``count``, ``numbers``. ``chrf`` (0 to 100) and ``chrf_signature``: over the translations.
+    ``f1``, ``count``, ``numbers``. ``chrf``, ``chrf++`` (0 to 100) and the signature of each:
+    over the translations.
     """
     kinds = sorted({a.kind for a in answers})
     by_kind = {kind: [a for a in answers if a.kind == kind] for kind in kinds}
     translations = by_kind.get(TRANSLATION_KIND, [])
     numbers = _numbers(answers)
     value, signature = chrf(translations) if translations else (None, None)
+    plus, plus_signature = chrf(translations, word_order=2) if translations else (None, None)
     return {
         **_basic([a for a in answers if a.kind != TRANSLATION_KIND]),
         "numbers": _mean(numbers),
@@ -106,4 +111,6 @@ def score(answers: Sequence[Answer]) -> dict[str, Any]:
         },
         "chrf": value,
         "chrf_signature": signature,
+        "chrf++": plus,
+        "chrf++_signature": plus_signature,
     }

@@ -100,6 +100,9 @@ def test_chrf_is_sacrebleus_over_translations_only() -> None:
     assert found["chrf"] == pytest.approx(wanted.score)
     assert 50 < found["chrf"] < 100
     assert "version:" in found["chrf_signature"] and "nc:6" in found["chrf_signature"]
+    plus = CHRF(word_order=2).corpus_score([g for _, g in texts], [[e for e, _ in texts]])
+    assert found["chrf++"] == pytest.approx(plus.score) != pytest.approx(found["chrf"])
+    assert "nw:2" in found["chrf++_signature"]
 
 
 def test_questions_without_translations_have_no_chrf() -> None:

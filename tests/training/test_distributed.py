@@ -37,10 +37,12 @@ def test_stage_a(both: list[dict[str, torch.Tensor]]) -> None:
         compare(found, expected, "a.")
 
 
-@pytest.mark.parametrize("ablation", ["shuffle", "mean"])
-def test_stage_b(both: list[dict[str, torch.Tensor]], ablation: str) -> None:
-    expected = two_workers.stage_b(ablation)
-    assert f"b.{ablation}.grad.slots.expander.scale" in expected
-    assert float(expected[f"b.{ablation}.contrastive"]) > 0
+@pytest.mark.parametrize(
+    ("variant", "ablation"), [("resampler", "shuffle"), ("resampler", "mean"), ("pooled", "shuffle")]
+)
+def test_stage_b(both: list[dict[str, torch.Tensor]], variant: str, ablation: str) -> None:
+    expected, key = two_workers.stage_b(ablation, variant), f"b.{variant}.{ablation}"
+    assert any(name.startswith(f"{key}.grad.slots.") for name in expected)
+    assert float(expected[f"{key}.contrastive"]) > 0
     for found in both:
-        compare(found, expected, f"b.{ablation}.")
+        compare(found, expected, f"{key}.")

@@ -31,7 +31,7 @@ def start(rank: int, workers: int, folder: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=workers)
-    result = {**stage_a(), **stage_b("shuffle"), **stage_b("mean")}
+    result = {**stage_a(), **stage_b("shuffle"), **stage_b("mean"), **stage_b("shuffle", "pooled")}
     save_file(result, Path(folder) / f"rank-{rank}.safetensors")
     dist.barrier()
     dist.destroy_process_group()
@@ -72,16 +72,21 @@ class FakeDecoder(nn.Module):
         return SimpleNamespace(logits=self.head(torch.tanh(self.adapter(mean)) + seen))
 
 
-def stage_b(ablation: str) -> dict[str, torch.Tensor]:
+def stage_b(ablation: str, variant: str = "resampler") -> dict[str, torch.Tensor]:
     """Loss and gradients of one step over a batch of ``BATCH``, averaged over the workers as engines do."""
     torch.manual_seed(1)
-    slots = slot_module(SlotSettings(count=SLOTS, heads=2, layers=1), WIDE, DIM)
+    pooled = variant == "pooled"
+    wanted = SlotSettings(variant=variant, count=9 if pooled else SLOTS, heads=2, layers=1, hidden=5)
+    slots = slot_module(wanted, WIDE, DIM)
     projector = Projector(DIM, WIDE, ProjectorSettings(hidden=10, dropout=0.0))
     model = LlinkModel(FakeDecoder(), projector, slots)
     counts = [1, 2, 1, 3, 1, 1]  # foreign sentences of each message: 4 with one worker, 5 with the other
+    # The widest text of one worker has 4 slots, of the other 6.
+    widths = torch.tensor([2, 3, 4, 2, 3, 2, 6, 2, 5]) if pooled else torch.full((sum(counts),), SLOTS)
+    places = [int(part.sum()) + 2 * len(part) for part in widths.split(counts)]
     rows = [
-        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT_ID] * (SLOTS + 2) * count, 3]
-        for i, count in enumerate(counts)
+        [*torch.randint(0, VOCABULARY, (1 + i % 3,)).tolist(), *[SLOT_ID] * count, 3]
+        for i, count in enumerate(places)
     ]
     answers = [torch.randint(0, VOCABULARY, (1 + i % 4,)).tolist() for i in range(BATCH)]
     total = sum(counts)
@@ -97,11 +102,12 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
     )
 
     rank, workers = world()
+    key = f"b.{variant}.{ablation}"
     mine = slice(rank * BATCH // workers, (rank + 1) * BATCH // workers)
     held = slice(sum(counts[: mine.start]), sum(counts[: mine.stop]))
     loss, parts = Objective(model, given)(
         collate(rows[mine], answers[mine]),
-        Encoded(vectors[held], tokens[held], mask[held]),
+        Encoded(vectors[held], tokens[held], mask[held], slot_counts=widths[held] if pooled else None),
         teacher[held],
         words[held],
         sentences[held],
@@ -112,10 +118,10 @@ def stage_b(ablation: str) -> dict[str, torch.Tensor]:
     loss.backward()
     figures = {"loss": loss.detach(), **parts}
     told = mean_over_workers({name: float(value) for name, value in figures.items()})
-    found = {f"b.{ablation}.{name}": torch.tensor([value]) for name, value in told.items()}
+    found = {f"{key}.{name}": torch.tensor([value]) for name, value in told.items()}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             if workers > 1:
                 dist.all_reduce(parameter.grad)
-            found[f"b.{ablation}.grad.{name}"] = parameter.grad / workers
+            found[f"{key}.grad.{name}"] = parameter.grad / workers
     return found
