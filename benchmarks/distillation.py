@@ -57,7 +57,7 @@ class Distilled(Objective):
         logits = model.decode(embedded, prompts.mask, losses.predicting(prompts.labels))  # (N, V)
         nats, counts = losses.supervised(logits, prompts.labels)
         supervised = nats.sum() / counts.sum()
-        own, teachers = logits.log_softmax(-1), wanted.log_softmax(-1)
+        own, teachers = logits.float().log_softmax(-1), wanted.float().log_softmax(-1)
         apart = F.kl_div(own, teachers, reduction="batchmean", log_target=True)
         return supervised + self.weight * apart, {"supervised": supervised.detach(), "kl": apart.detach()}
 

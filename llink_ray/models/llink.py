@@ -107,13 +107,13 @@ class LlinkModel(nn.Module):
         """Logits (B, S, V), float32; with ``at`` (B, S), bool, those of its N positions alone, (N, V).
 
         The output layer is a fifth of a small decoder's work, and its logits most of the memory, so a loss
-        asks for the positions that it counts.
+        asks for the positions that it counts, and takes them in the decoder's own number format.
         """
         with _output_layer_at(self.decoder, at):
             logits: torch.Tensor = self.decoder(
                 inputs_embeds=embedded, attention_mask=mask, position_ids=positions(mask), use_cache=False
             ).logits
-        return logits.float() if at is None else logits[0].float()
+        return logits.float() if at is None else logits[0]
 
     def forward(self, prompts: Prompts, encoded: Encoded | None) -> torch.Tensor:
         """Logits (B, S, V); without ``encoded`` the prompts hold text only."""

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from llink_ray.training import losses
 
@@ -122,6 +123,24 @@ def test_norm() -> None:
     assert float(losses.norm(left, right)) == pytest.approx(sum(g * g for g in gaps) / 5, abs=CLOSE)
     assert float(losses.norm(left, left * math.e)) == pytest.approx(1, abs=CLOSE)
     assert torch.isfinite(losses.norm(torch.zeros_like(left), right))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_token_nats_are_the_cross_entropy_in_chunks(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(losses._CHUNK, "cpu", 3 * 11)
+    torch.manual_seed(0)
+    logits, targets = (4 * torch.randn(8, 11)).to(dtype).requires_grad_(), torch.randint(0, 11, (8,))
+    wide = logits.detach().to(torch.promote_types(dtype, torch.float32)).requires_grad_()
+    weights = torch.rand(8, dtype=wide.dtype)
+    expected = F.cross_entropy(wide, targets, reduction="none")
+    found = losses.token_nats(logits, targets)
+    torch.testing.assert_close(found, expected)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert logits.grad is not None and wide.grad is not None and logits.grad.dtype == dtype
+    torch.testing.assert_close(logits.grad, wide.grad.to(dtype))
 
 
 def test_supervised() -> None:
