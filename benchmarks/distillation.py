@@ -31,7 +31,7 @@ from llink_ray.training.stage_b import Objective
 class Distilled(Objective):
     """Stage B's objective with the teacher's distribution beside the answers."""
 
-    def __init__(self, model: LlinkModel, settings: StageBSettings, arm: Arm, weight: float) -> None:
+    def __init__(self, model: LlinkModel, settings: StageBSettings, arm: DistilledArm, weight: float) -> None:
         super().__init__(model, settings)
         self.arm, self.weight = arm, weight
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import Any
 
@@ -10,18 +9,6 @@ from llink_ray.cluster.final_checkpoint import clear_stop_request
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed, LlinkError
 from llink_ray.settings import Settings
-
-_TUNABLES = "GLIBC_TUNABLES"
-_MALLOC = {"hugetlb": 1, "mmap_max": 0, "trim_threshold": 1 << 40, "top_pad": 64 << 20}
-"""A step frees hundreds of megabytes and asks for them again; glibc gives them back to the system in between,
-and the next step pays for every page anew."""
-
-
-def worker_environment() -> dict[str, str]:
-    """Environment of the training workers, beside that of the cluster; nothing where the person set it."""
-    if _TUNABLES in os.environ:
-        return {}
-    return {_TUNABLES: ":".join(f"glibc.malloc.{name}={value}" for name, value in _MALLOC.items())}
 
 
 def run_ray_train(run: RunDir, settings: Settings, config: dict[str, Any]) -> None:
@@ -63,7 +50,6 @@ def run_ray_train(run: RunDir, settings: Settings, config: dict[str, Any]) -> No
             failure_config=FailureConfig(max_failures=cluster.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=settings.checkpoint.keep),
             callbacks=[StopOnUserError()],
-            worker_runtime_env={"env_vars": worker_environment()},
         ),
     )
     # Ray Train's own answer to Ctrl-C waits for a controller that may be busy for minutes, then exits with 0.

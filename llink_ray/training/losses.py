@@ -80,7 +80,7 @@ def token_nats(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     The same figures as ``F.cross_entropy`` of the logits in float32, which nowhere exist as a whole: a fifth
     of a small decoder's step, and most of its memory, is such copies of the logits.
     """
-    nats: torch.Tensor = _TokenNats.apply(logits, targets)
+    nats: torch.Tensor = _TokenNats.apply(logits, targets)  # type: ignore[no-untyped-call]
     return nats
 
 
@@ -99,7 +99,7 @@ class _TokenNats(torch.autograd.Function):
         return nats
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
         logits, targets, largest, norms = ctx.saved_tensors
         gradient = torch.empty_like(logits)

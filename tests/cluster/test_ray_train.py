@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cluster_runs import settings
 
-from llink_ray.cluster.ray_train import as_user_error, run_ray_train, worker_environment
+from llink_ray.cluster.ray_train import as_user_error, run_ray_train
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.errors import JobFailed, LlinkError
 
@@ -103,14 +103,3 @@ def test_the_cause_is_found_among_collateral_failures(tmp_path: Path) -> None:
     assert as_user_error(WorkerGroupError("…", {0: gloo, 1: wrong}), run, 3) is wrong
     assert as_user_error(ControllerError(wrong), run, 3) is wrong
     assert "Connection closed by peer" in str(as_user_error(WorkerGroupError("…", {0: gloo}), run, 3))
-
-
-def test_workers_keep_the_memory_that_they_free(fitted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def loop() -> None:
-        raise LlinkError(f"set: {os.environ['GLIBC_TUNABLES']}")
-
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    with pytest.raises(LlinkError, match=r"set: .*glibc\.malloc\.mmap_max=0"):
-        fitted(loop, 0)
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.mmap_max=9")
-    assert worker_environment() == {}
