@@ -37,8 +37,10 @@ demo: setup ## Teach the tiny decoder Tibetan and show what came of it
 demo-real: setup ## Real models read real sentences (CORPUS=my.tsv LANG_=nepali: teach it)
 	@$(BIN)/python jobs/demo_real.py $(if $(CORPUS),--corpus $(CORPUS) --lang "$(LANG_)") $(ARGS)
 
-small: setup ## Teach real models a language on two cores (LANG_=nepali CORPUS=pairs.tsv)
-	@$(BIN)/python jobs/train.py --preset=small --lang "$(LANG_)" --corpus "$(CORPUS)" $(ARGS)
+FROM ?= base
+small: setup ## Teach real models a language from the shared base (LANG_=nepali CORPUS=pairs.tsv)
+	@$(BIN)/python jobs/train.py --preset=small $(if $(FROM),--init-from="$(FROM)") --lang "$(LANG_)" \
+	  --corpus "$(CORPUS)" $(ARGS)
 
 serve: setup ## Serve every language of runs/registry over HTTP (LANGS=all: teach them first)
 	@$(BIN)/python -m serve $(if $(LANGS),--teach $(LANGS))

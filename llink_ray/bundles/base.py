@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from llink_ray.bundles.bundle import read_bundle, write_bundle
 from llink_ray.bundles.manifest import INDEX, BundleInfo
 from llink_ray.errors import LlinkError
+from llink_ray.models.locate import locate, weights_of
+from llink_ray.models.pretrained.catalogue import find_model
 from llink_ray.settings import Settings
 from llink_ray.settings.slots import SLOT_VARIANTS
 
@@ -61,19 +63,25 @@ def check_start(settings: Settings, fingerprints: dict[str, str]) -> BundleInfo 
     info = read_bundle(folder)
     for part, model in (("encoder", info.encoder), ("decoder", info.decoder)):
         if model.fingerprint != fingerprints[part]:
+            named, theirs = getattr(settings, part).model, model.weights or "unknown weights"
+            if named == model.id and find_model(named):
+                raise LlinkError(
+                    f"--init-from {folder} was trained with other weights of {named} ({theirs}) than those "
+                    f"here ({weights_of(named)}, in {locate(named, part)}): remove these, and `llink-ray "
+                    "models get` fetches anew, or leave --init-from out"
+                )
             raise LlinkError(
-                f"--init-from {folder} was trained with another {part} ({model.id}, "
-                f"{model.weights or 'unknown weights'}): start from a bundle for "
-                f"{getattr(settings, part).model}, or leave --init-from out"
+                f"--init-from {folder} was trained with another {part} ({model.id}, {theirs}): start from a "
+                f"bundle for {named}, or leave --init-from out"
             )
-    theirs = Settings.model_validate(info.settings)
-    free = ("dropout", *SLOT_VARIANTS[theirs.slots.variant].free)
+    before = Settings.model_validate(info.settings)
+    free = ("dropout", *SLOT_VARIANTS[before.slots.variant].free)
     wanted = [(part, None) for part in _SHAPED] + [
         (part, key) for part, keys in _READING.items() for key in keys
     ]
     for part, key in wanted:
         ours, there = (
-            section.model_dump(mode="json") for section in (getattr(settings, part), getattr(theirs, part))
+            section.model_dump(mode="json") for section in (getattr(settings, part), getattr(before, part))
         )
         for name in [key] if key else sorted(ours):
             if ours[name] != there[name] and name not in free:

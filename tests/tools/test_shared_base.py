@@ -11,13 +11,14 @@ import torch
 from safetensors import safe_open
 
 import llink_ray
-from llink_ray.bundles.base import as_language, check_start, load_modules
+from llink_ray.bundles.base import BASE, as_language, check_start, load_modules
 from llink_ray.bundles.bundle import read_bundle
 from llink_ray.bundles.manifest import BundleInfo
 from llink_ray.corpus import phrasebook
 from llink_ray.errors import LlinkError
 from llink_ray.models.locate import fingerprint
 from llink_ray.settings import Settings
+from llink_ray.settings.configure import preset, resolve
 from llink_ray.text.languages import find
 from llink_ray.tools import shared_base
 from llink_ray.tools.base_text import read_text
@@ -181,6 +182,9 @@ def test_a_run_starts_only_from_modules_that_fit(made: Path) -> None:
     settings = Settings.model_validate(read_bundle(base).settings | {"init_from": str(base)})
     with pytest.raises(LlinkError, match="another decoder"):
         check_start(settings, fingerprints(settings) | {"decoder": "0" * 64})
+    small = resolve(preset("small"), {"init_from": BASE})
+    with pytest.raises(LlinkError, match=r"other weights of intfloat/.* \(4-bit .* than those here"):
+        check_start(small, {"encoder": "0" * 64, "decoder": "0" * 64})
     with pytest.raises(LlinkError, match="not a bundle"):
         check_start(settings.model_copy(update={"init_from": str(made / "work")}), fingerprints(settings))
     assert check_start(settings.model_copy(update={"init_from": None}), fingerprints(settings)) is None
