@@ -202,8 +202,16 @@ def draw(file: Path, arms: dict[str, list[dict[str, Any]]]) -> None:
     for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.plot([e[0] for e in ends], [e[2][key] for e in ends], marker="o", color="#2a6f97")
         for slots, name, told in ends:
-            axes.annotate(name, (slots, told[key]), (0, 6), textcoords="offset points", fontsize=8)
-        axes.margins(y=0.2, x=0.1)
+            axes.annotate(
+                name,
+                (slots, told[key]),
+                (0, 9),
+                textcoords="offset points",
+                fontsize=8,
+                ha="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )
+        axes.margins(0.2)
         axes.set(xlabel="soft slots a sentence", ylabel=label)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=150)
