@@ -25,18 +25,18 @@ import torch
 from matplotlib.figure import Figure
 from real_corpora import corpus, data_folder
 from real_features import features
-from sacrebleu.metrics import CHRF
 
 from llink_ray.bundles.base import load_modules, start_bundle
 from llink_ray.bundles.pipeline import LlinkPipeline
-from llink_ray.corpus.pair import Pair
+from llink_ray.corpus.pair import TRANSLATION_KIND, Pair
 from llink_ray.features import Features
+from llink_ray.metrics.answers import Answer, chrf
 from llink_ray.models.decoder import Decoder
 from llink_ray.models.encoder import Encoded, Encoder
 from llink_ray.models.llink import LlinkModel, Prompts, collate, new_slots, with_lora
 from llink_ray.models.precision import computes_bf16
 from llink_ray.models.projector import Projector
-from llink_ray.prompts.instructions import translation_examples
+from llink_ray.prompts.instructions import TRANSLATE_INSTRUCTION, translation_examples
 from llink_ray.settings import Settings, configure
 from llink_ray.text.languages import find
 from llink_ray.training import losses
@@ -171,7 +171,11 @@ class Arm:
         self.stage.engine.train(False)
         pipeline = LlinkPipeline(encoder, self.decoder, self.model, self.settings, self.language.code)
         given = pipeline.translate([pair.foreign for pair in pairs])
-        return float(CHRF(word_order=2).corpus_score(given, [[pair.english for pair in pairs]]).score)
+        answers = [
+            Answer(TRANSLATION_KIND, TRANSLATE_INSTRUCTION, pair.english, text)
+            for pair, text in zip(pairs, given, strict=True)
+        ]
+        return chrf(answers, word_order=2)[0]
 
 
 def run(name: str, arm: Arm, steps: int, translate: int) -> list[dict[str, Any]]:

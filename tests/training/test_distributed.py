@@ -38,11 +38,16 @@ def test_stage_a(both: list[dict[str, torch.Tensor]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "ablation"), [("resampler", "shuffle"), ("resampler", "mean"), ("pooled", "shuffle")]
+    ("variant", "ablation", "trained"),
+    [
+        ("resampler", "shuffle", "expander.scale"),
+        ("resampler", "mean", "expander.scale"),
+        ("pooled", "shuffle", "mlp.1.weight"),
+    ],
 )
-def test_stage_b(both: list[dict[str, torch.Tensor]], variant: str, ablation: str) -> None:
+def test_stage_b(both: list[dict[str, torch.Tensor]], variant: str, ablation: str, trained: str) -> None:
     expected, key = two_workers.stage_b(ablation, variant), f"b.{variant}.{ablation}"
-    assert any(name.startswith(f"{key}.grad.slots.") for name in expected)
+    assert f"{key}.grad.slots.{trained}" in expected
     assert float(expected[f"{key}.contrastive"]) > 0
     for found in both:
         compare(found, expected, f"{key}.")
