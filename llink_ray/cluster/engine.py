@@ -14,7 +14,7 @@ from llink_ray.errors import JobFailed
 from llink_ray.models.llink import LlinkModel
 from llink_ray.models.precision import computes_bf16
 from llink_ray.settings import DeepSpeedSettings, Settings
-from llink_ray.training.sampler import effective_batch_size
+from llink_ray.training.sampler import effective_batch_size, micro_batch_size
 from llink_ray.training.stage_b import Objective, parameter_groups
 
 _TAG = "stage_b"
@@ -62,7 +62,7 @@ def initialize(model: LlinkModel, settings: Settings, examples: int, workers: in
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False)
     stage = settings.stage_b
     share = effective_batch_size(stage.batch_size, examples, workers) // workers
-    micro = min(stage.micro_batch_size or share, share)
+    micro = micro_batch_size(stage.micro_batch_size, share)
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=stage.betas, foreach=False)
     engine, *_ = deepspeed.initialize(
         model=Objective(model, stage),

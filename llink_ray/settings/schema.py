@@ -79,12 +79,6 @@ class Settings(Section):
                     f"{name} is {size}, which does not divide by cluster.num_workers = {workers}: "
                     f"give a multiple of {workers}"
                 )
-        micro = self.stage_b.micro_batch_size
-        if micro is not None and (self.stage_b.batch_size // workers) % micro:
-            raise ValueError(
-                f"stage_b.micro_batch_size is {micro}, which does not divide the "
-                f"{self.stage_b.batch_size // workers} examples of one worker's step"
-            )
         if self.stage_b.source == "english" and self.slots.uses_slots:
             raise ValueError(
                 f"stage_b.source=english puts the English into the prompt as text, where slots.variant="

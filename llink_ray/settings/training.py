@@ -128,7 +128,7 @@ class StageBSettings(Section):
     batch_size: PositiveInt = 128
     """Examples a step, over all workers and accumulation."""
     micro_batch_size: PositiveInt | None = None
-    """Examples in one forward of one worker; nothing means no accumulation."""
+    """Most examples in one forward of one worker; nothing means no accumulation."""
     lora_learning_rate: PositiveFloat = 1e-4
     """Peak learning rate of the adapters."""
     slot_learning_rate: PositiveFloat = 3e-5

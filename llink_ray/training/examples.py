@@ -17,7 +17,7 @@ from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, in_passage, pair_examples, question_kinds, source_pairs
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.text.languages import DECODER_LANGUAGE, Language, find
-from llink_ray.training.sampler import BucketedBatches, Indices, effective_batch_size
+from llink_ray.training.sampler import BucketedBatches, Indices, effective_batch_size, micro_batch_size
 
 LONGEST_ANSWER = 256
 """Answer tokens kept in training; a longer answer is cut and, having no end token, does not teach to stop."""
@@ -141,7 +141,7 @@ class ExampleSource:
         batch = [self._example(epoch, i) for i in self._batches(epoch, size)[position].tolist()]
         tokens, rows = sum(len(e.answer) for e in batch), sum(len(e.pairs) for e in batch)
         local = batch[rank * len(batch) // workers : (rank + 1) * len(batch) // workers]
-        size = min(self.settings.micro_batch_size or len(local), len(local))
+        size = micro_batch_size(self.settings.micro_batch_size, len(local))
         parts = [local[i : i + size] for i in range(0, len(local), size)]
         share = workers * len(parts)
         return [self._micro_batch(part, share / tokens, share / rows) for part in parts]

@@ -78,3 +78,8 @@ def effective_batch_size(batch_size: int, count: int, workers: int) -> int:
             "give more pairs, or fewer with --num-workers"
         )
     return min(batch_size, count // workers * workers)
+
+
+def micro_batch_size(most: int | None, examples: int) -> int:
+    """Examples in each part of one worker's ``examples``: as few parts as ``most`` allows, of even size."""
+    return -(-examples // -(-examples // (most or examples)))

@@ -167,9 +167,6 @@ def test_batches_must_divide_by_the_workers() -> None:
         {"cluster": {"num_workers": 5}, "stage_a": {"batch_size": 10}, "stage_b": {"batch_size": 12}}
     )
     assert "stage_b.batch_size is 12" in text
-    text = refusal({"stage_b": {"batch_size": 128, "micro_batch_size": 48}})
-    assert "micro_batch_size is 48" in text
-    resolve({"cluster": {"num_workers": 4}, "stage_b": {"batch_size": 64, "micro_batch_size": 8}})
 
 
 def test_hard_negatives_need_a_queue() -> None:

@@ -48,7 +48,7 @@ def rows(micros: list[MicroBatch]) -> list[tuple[int, tuple[int, ...], tuple[int
     return found
 
 
-@pytest.mark.parametrize("micro", [None, 2, 3])
+@pytest.mark.parametrize("micro", [None, 2, 3, 4])
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_and_micro_batches_share_one_batch(
     prompt: PromptBuilder, workers: int, micro: int | None

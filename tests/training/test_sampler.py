@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llink_ray.errors import LlinkError
 from llink_ray.training.negative_queue import NegativeQueue
-from llink_ray.training.sampler import BucketedBatches, batch, effective_batch_size
+from llink_ray.training.sampler import BucketedBatches, batch, effective_batch_size, micro_batch_size
 from llink_ray.training.schedule import anneal, warm_cosine
 
 few = settings(max_examples=30, deadline=None)
@@ -101,6 +101,14 @@ def test_a_small_corpus_still_makes_a_batch(size: int, count: int, workers: int)
     assert 0 < found <= min(size, count)
     assert found % workers == 0
     assert found == size or count - found < workers
+
+
+@given(st.none() | st.integers(1, 64), st.integers(1, 128))
+def test_micro_batches_are_few_and_even(most: int | None, examples: int) -> None:
+    size = micro_batch_size(most, examples)
+    assert 1 <= size <= (most or examples)
+    assert -(-examples // size) == -(-examples // (most or examples)), "no more forwards than needed"
+    assert size - 1 < examples / -(-examples // size) <= size, "none much larger than the others"
 
 
 def test_queue_keeps_the_newest() -> None:
