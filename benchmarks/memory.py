@@ -3,10 +3,12 @@
     python benchmarks/memory.py -- python jobs/train.py --lang=tibetan --set stage_b.steps=40
 
 Every ``--every`` seconds the proportional set sizes (shared pages counted once) of the command's processes
-are summed. A process belongs to it if it descends from it, or carries the mark that the command found in its
-environment and its children inherit, or was one of these before. The command's output goes where it always
-goes, but its stdout to stderr: stdout has one JSON line with the peak and the command's exit code, which is
-also the exit code here. Linux only.
+are summed; ``unmapped_gib`` is the peak without pages of mapped files, which the system can drop and read
+again, as it does with features. ``largest`` has the processes that hold most at the peak. A process belongs
+to it if it descends from it, or carries the mark that the command found in its environment and its children
+inherit, or was one of these before. The command's output goes where it always goes, but its stdout to
+stderr: stdout has one JSON line with the peak and the command's exit code, which is also the exit code
+here. Linux only.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -59,34 +63,34 @@ def _descendants(process: psutil.Process) -> set[psutil.Process]:
         return set()
 
 
-def proportional(processes: Iterable[psutil.Process]) -> int:
-    """Bytes of the processes together, a page that n share counted as 1/n for each."""
-    total = 0
-    for process in processes:
-        try:
-            total += int(process.memory_full_info().pss)
-        except (psutil.Error, OSError):
-            continue  # it ended meanwhile
-    return total
+def proportional(process: psutil.Process) -> tuple[str, int, int]:
+    """Name, bytes, and bytes that are not of mapped files; a page that n share counts as 1/n for each."""
+    try:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+        size = {key: int(value.split()[0]) << 10 for key, value in (line.split(":") for line in lines)}
+        return process.name(), size["Pss"], size["Pss"] - size["Pss_File"]
+    except (psutil.Error, OSError):
+        return "", 0, 0  # it ended meanwhile
 
 
-def watch(command: Sequence[str], every: float) -> dict[str, float | int]:
-    """Run ``command`` to its end: exit code, peak in bytes, samples, processes at the peak, seconds."""
+def watch(command: Sequence[str], every: float) -> dict[str, Any]:
+    """Run ``command`` to its end: exit code, peaks in bytes, samples, processes at the peak, seconds."""
     mark = uuid.uuid4().hex
     family = Family(mark)
     started = time.monotonic()
-    peak = samples = processes = 0
+    peak = unmapped = samples = 0
+    at_peak: list[tuple[str, int, int]] = []
     with subprocess.Popen(  # noqa: S603 - the command is the person's own
         list(command), stdout=2, env={**os.environ, MARK: mark}
     ) as child:
         before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())  # nothing is left running
         while True:
             try:
-                found = family.members()
-                now = proportional(found)
+                sizes = [proportional(process) for process in family.members()]
                 samples += 1
-                if now > peak:
-                    peak, processes = now, len(found)
+                unmapped = max(unmapped, sum(size for _, _, size in sizes))
+                if (now := sum(size for _, size, _ in sizes)) > peak:
+                    peak, at_peak = now, sorted(sizes, key=lambda size: -size[1])
                 child.wait(every)
                 break
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -96,7 +100,8 @@ def watch(command: Sequence[str], every: float) -> dict[str, float | int]:
     return {
         "exit_code": child.returncode,
         "peak": peak,
-        "processes": processes,
+        "unmapped": unmapped,
+        "at_peak": at_peak,
         "samples": samples,
         "seconds": seconds,
     }
@@ -119,7 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = {
         "benchmark": "memory",
         "peak_gib": round(seen["peak"] / GIB, 3),
-        "processes": seen["processes"],
+        "unmapped_gib": round(seen["unmapped"] / GIB, 3),
+        "processes": len(seen["at_peak"]),
+        "largest": [[name, round(size / GIB, 3)] for name, size, _ in seen["at_peak"][:4]],
         "samples": seen["samples"],
         "seconds": round(seen["seconds"], 1),
         "exit_code": seen["exit_code"],

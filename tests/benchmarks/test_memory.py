@@ -37,6 +37,16 @@ def test_the_peak_is_the_commands_own(detached: bool) -> None:
     assert 200 / 1024 < told["peak_gib"] < 300 / 1024
     assert told["exit_code"] == 0 and told["samples"] > 3
     assert told["processes"] == 1 + detached
+    assert 200 / 1024 < told["unmapped_gib"] <= told["peak_gib"] + 0.001
+    assert told["largest"][0][1] > 200 / 1024
+
+
+def test_pages_of_a_mapped_file_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "mapped"
+    file.write_bytes(bytes(200 << 20))
+    reads = f"import mmap; f = open({str(file)!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
+    told, _ = watched(sys.executable, "-c", f"{reads}; sum(m[::4096]); import time; time.sleep(1)")
+    assert told["peak_gib"] > 200 / 1024 > 100 / 1024 > told["unmapped_gib"]
 
 
 @pytest.mark.parametrize(("ends", "code"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", 137)])
