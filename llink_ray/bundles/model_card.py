@@ -27,6 +27,8 @@ _RETRIEVAL_COLUMNS = (
 def base_card(info: BundleInfo, training: Mapping[str, Any]) -> str:
     """Card of a shared base. ``training`` has its steps, examples, languages (pairs by code), text."""
     counts = ", ".join(f"{code} {count:,}" for code, count in training["languages"].items())
+    before = training.get("examples_before")
+    start = f", going on from a base that had seen {before:,}," if before else ""
     return "\n".join(
         [
             "# LLINK base for many languages",
@@ -34,8 +36,8 @@ def base_card(info: BundleInfo, training: Mapping[str, Any]) -> str:
             f"Projector, slots and adapters between {info.encoder.id} ({info.encoder.weights}) and "
             f"{info.decoder.id} ({info.decoder.weights}), in half precision.",
             "",
-            f"Trained for {training['steps']:,} steps ({training['examples']:,} examples) on English read "
-            "through the encoder",
+            f"Trained for {training['steps']:,} steps ({training['examples']:,} examples){start} on English "
+            "read through the encoder",
             f"as if it were foreign, and on pairs of these languages: {counts}.",
             "",
             f"Text: {training['text'] or 'its maker does not say from where'}. No sentence of it is in here.",

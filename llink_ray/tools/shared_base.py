@@ -131,9 +131,15 @@ class BaseTraining:
     """Stage B over all languages and English, with checkpoints."""
 
     def __init__(
-        self, text: BaseText, features: dict[str, Features], projector: Projector, settings: Settings
+        self,
+        text: BaseText,
+        features: dict[str, Features],
+        projector: Projector,
+        settings: Settings,
+        english_share: float,
     ) -> None:
-        english = [replace(pair, foreign=pair.english, language=DECODER_LANGUAGE.code) for pair in text.train]
+        read = text.train[: round(english_share * len(text.train))]
+        english = [replace(pair, foreign=pair.english, language=DECODER_LANGUAGE.code) for pair in read]
         bf16 = settings.deepspeed.bf16 if settings.deepspeed.bf16 is not None else computes_bf16()
         decoder = Decoder.load(settings.decoder, dtype=torch.bfloat16 if bf16 else None)
         decoder.prepare_training()
@@ -150,7 +156,8 @@ class BaseTraining:
         )
         engine = PlainEngine(Objective(self.model, stage), self.optimizer, stage.clip)
         states = torch.from_numpy(features["teacher"].vectors[: len(text.train)])
-        teacher = projector.normalise(states).repeat(2, 1)
+        teacher = projector.normalise(states)
+        teacher = torch.cat([teacher, teacher[: len(english)]])
         self.stage = StageB(
             engine, self.optimizer, source, features["encoded"], teacher, stage, torch.device("cpu")
         )
@@ -210,6 +217,7 @@ class BaseTraining:
 
 def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, step: int, about: str) -> Path:
     """The base as a bundle in half precision; ``about`` is what its card says of the text."""
+    start = start_bundle(settings)
     info = BundleInfo(
         language=MULTILINGUAL,
         language_name="many languages",
@@ -223,12 +231,13 @@ def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, s
         seed=settings.seed,
         packages=package_versions(),
         commit=project_commit(),
-        parent=read_bundle(start).digest if (start := start_bundle(settings)) else None,
+        parent=read_bundle(start).digest if start else None,
         normalisation=VERSION,
     )
     training = {
         "steps": step,
         "examples": step * settings.stage_b.batch_size,
+        "examples_before": _examples(start) if start else 0,
         "languages": text.counts,
         "text": about,
     }
@@ -241,6 +250,12 @@ def write(model: LlinkModel, text: BaseText, settings: Settings, output: Path, s
         (folder / "README.md").write_text(base_card(info, training), encoding="utf-8")
 
     return write_bundle(output, info, fill)
+
+
+def _examples(base: Path) -> int:
+    """Examples that a base has seen, those of what it started from included; 0 of another bundle."""
+    seen = json.loads((base / "metrics.json").read_text("utf-8")).get("base", {})
+    return int(seen.get("examples", 0)) + int(seen.get("examples_before", 0))
 
 
 def _model_info(settings: Settings, part: str, hidden_size: int) -> ModelInfo:
@@ -263,6 +278,7 @@ def main(
     ),
     pairs: Annotated[int, typer.Option(help="Most pairs of a language.")] = 4_000,
     questions: Annotated[int, typer.Option(help="Pairs that also get a question.")] = 10_000,
+    english: Annotated[float, typer.Option(help="Share of the pairs whose English is read, too.")] = 1.0,
     preset: Annotated[str, typer.Option(help="Recipe to start from.")] = "small",
     assign: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting.")] = None,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 2,
@@ -285,6 +301,7 @@ def main(
             "settings": settings.model_dump(mode="json"),
             "pairs": pairs,
             "questions": questions,
+            "english": english,
             "languages": languages,
             "text": [str(f.resolve()) for f in text],
         },
@@ -297,7 +314,7 @@ def main(
             base_text, train=self_answers(base_text.train, settings, questions, work / "answers.json")
         )
         projector = align(base_text, features, settings, work / "projector.safetensors")
-        training = BaseTraining(base_text, features, projector, settings)
+        training = BaseTraining(base_text, features, projector, settings, english)
         stage, checkpoint = training.stage, work / "stage_b.safetensors"
         if checkpoint.is_file():
             training.restore(checkpoint)

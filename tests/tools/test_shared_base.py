@@ -39,6 +39,7 @@ def make(
     minutes: float | None = None,
     languages: str = "bo,km",
     further: tuple[str, ...] = (),
+    english: float = 1.0,
 ) -> None:
     shared_base.main(
         text=[text],
@@ -47,6 +48,7 @@ def make(
         work=folder / "work",
         pairs=100,
         questions=6,
+        english=english,
         preset="tiny",
         assign=[*RECIPE, *further],
         threads=torch.get_num_threads(),
@@ -109,6 +111,7 @@ def test_one_base_goes_on_from_another(made: Path, text: Path, tmp_path: Path) -
     before, after = weights(made / "base"), weights(tmp_path / "base")
     # Adapters are held in bfloat16, with copies in float32 for the optimizer.
     assert all(torch.allclose(before[name], after[name], rtol=0.01, atol=1e-4) for name in before)
+    assert "going on from a base that had seen 32," in (tmp_path / "base" / "README.md").read_text("utf-8")
     make(tmp_path, text, further=(start, "deepspeed.bf16=true"))
     trained = weights(tmp_path / "base")
     assert any(not torch.equal(after[name], trained[name]) for name in after)
@@ -132,6 +135,14 @@ def test_an_interrupted_one_goes_on_to_the_same(
     make(tmp_path, text)
     whole, resumed = weights(made / "base"), weights(tmp_path / "base")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_english_of_a_part_of_the_pairs(made: Path, text: Path, tmp_path: Path) -> None:
+    few = ("stage_b.steps=2",)
+    make(tmp_path, text, further=few, english=0.25)
+    make(tmp_path / "none", text, further=few, english=0.0)
+    some, none = weights(tmp_path / "base"), weights(tmp_path / "none" / "base")
+    assert any(not torch.equal(some[name], none[name]) for name in some)
 
 
 def test_a_folder_of_work_belongs_to_one_recipe(made: Path, text: Path) -> None:
