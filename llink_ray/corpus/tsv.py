@@ -18,6 +18,8 @@ _FOREIGN = "foreign"
 _SOURCE = "source"
 # Column names of a header that do not say which side is which.
 _AMBIGUOUS_NAMES = {"source", "target", "src", "tgt", "trg", "text", "sentence", "translation", "original"}
+# What stands before or after a language in column names: lang_en, en_text, translation.km.
+_AFFIXES = _AMBIGUOUS_NAMES | {"lang", "language", "sent", "segment"}
 _EXPECTED = (
     "wanted is a header with 'english' (or 'en') and 'foreign' (or the language's code or name), "
     "or no header and two columns, foreign TAB english"
@@ -77,12 +79,12 @@ def find_columns(where: str, cells: list[str]) -> tuple[int, int, int] | None:
     """Indices of the foreign, English and source columns (-1: none); None where the line is a pair."""
     from llink_ray.text.languages import is_decoder_language
 
-    names = [visible(cell).strip().casefold() for cell in cells]
+    names = [_without_affix(visible(cell).strip().casefold()) for cell in cells]
     english = [i for i, name in enumerate(names) if is_decoder_language(name)]
     foreign = [i for i, name in enumerate(names) if name == _FOREIGN]
     if not english and not foreign:
         languages = _language_columns(names)
-        if len(languages) == len(names) or _AMBIGUOUS_NAMES.issuperset(names):
+        if len(languages) == len(names) or _AFFIXES.issuperset(names):
             raise LlinkError(f"{where} names no English column ({_quoted(cells)}): {_EXPECTED}")
         if len(cells) != 2:
             raise LlinkError(
@@ -99,6 +101,18 @@ def find_columns(where: str, cells: list[str]) -> tuple[int, int, int] | None:
         ]
         raise LlinkError(f"{where} names {' and '.join(lacking)} ({_quoted(cells)}): {_EXPECTED}")
     return foreign[0], english[0], names.index(_SOURCE) if _SOURCE in names else -1
+
+
+def _without_affix(name: str) -> str:
+    """``eng_latn`` of ``sentence_eng_latn``, ``km`` of ``km_text``."""
+    for separator in "_.:-":
+        before, _, rest = name.partition(separator)
+        if rest and before in _AFFIXES:
+            return rest
+        rest, _, after = name.rpartition(separator)
+        if rest and after in _AFFIXES:
+            return rest
+    return name
 
 
 def _language_columns(names: list[str]) -> list[int]:

@@ -51,6 +51,8 @@ class Language:
     """Recommended decoder (hub id)."""
     aliases: tuple[str, ...] = ()
     """Other names and codes."""
+    members_elsewhere: tuple[tuple[str, str], ...] = ()
+    """Codes of members of this macrolanguage in another script, each with it, that CLDR does not know."""
     distinctive_letters: str = ""
     """Letters of its script that no other language of the table uses."""
     words: tuple[str, ...] = ()
@@ -129,6 +131,7 @@ def _load() -> tuple[Language, tuple[Language, ...]]:
             encoder_evidence=evidence,
             decoder=data["recommended_decoder"],
             aliases=tuple(row.get("aliases", ())),
+            members_elsewhere=tuple(row.get("elsewhere", {}).items()),
             distinctive_letters=row.get("distinctive_letters", ""),
             words=tuple(row.get("words", ())),
             cld2=tuple(row.get("cld2", (row["code"],))),
@@ -209,6 +212,9 @@ def _of_tag(tag: LanguageTag) -> tuple[Language | None, str | None]:
     script = tag.script or _scripts().get(tag.modifier)
     if language := _index().get(tag.language):
         return language, script
+    for language in TABLE:
+        if own := dict(language.members_elsewhere).get(tag.language):
+            return language, script or own
     macro = macrolanguage(tag.language, tuple(language.code for language in TABLE))
     if macro is None:
         return None, script

@@ -40,6 +40,10 @@ def refusal(path: str) -> str:
         "km_KH\ten_XX",
         "km_KH.UTF-8\ten_GB.UTF-8",
         "km-Khmr\ten-001",
+        "lang_km\tlang_en",
+        "km_text\tenglish_text",
+        "sentence_khm_Khmr\tsentence_eng_Latn",
+        "src.km\ttgt.en",
         "\u200ekm\u200b\t\u00a0English\ufeff",
     ],
 )

@@ -67,7 +67,7 @@ def test_tags_of_no_row_are_unknown(name: str) -> None:
         find(name)
 
 
-@pytest.mark.parametrize("name", ["uz_UZ@cyrillic", "sr-Latn-RS", "azb_Arab", "pa-Arab"])
+@pytest.mark.parametrize("name", ["uz_UZ@cyrillic", "sr-Latn-RS", "azb_Arab", "azb", "pa-Arab", "pnb"])
 def test_another_script_of_a_language_is_not_taken_for_it(name: str) -> None:
     with pytest.raises(LlinkError, match=r"the table has \w+ in \w{4}, so give"):
         find(name)
