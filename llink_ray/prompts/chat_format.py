@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from llink_ray.errors import LlinkError
@@ -65,19 +66,37 @@ class ChatFormat:
         Raises:
             LlinkError: the template does not take these roles in this order.
         """
+        if answer is not None:
+            messages = [*messages, ("assistant", answer)]
+        return self._render(messages, prompted=answer is None, as_parts=self._reads_parts)
+
+    @cached_property
+    def _reads_parts(self) -> bool:
+        """Whether the template reads contents as lists of typed parts alone, as those of vision models do."""
+        marker = chr(_FIRST_MARKER)
+
+        def keeps_text(as_parts: bool) -> bool:
+            with suppress(LlinkError):
+                return marker in self._render([("user", marker)], True, as_parts)
+            return False
+
+        return not keeps_text(False) and keeps_text(True)
+
+    def _render(self, messages: Messages, prompted: bool, as_parts: bool) -> str:
         template = getattr(self.tokenizer, "chat_template", None)
         if not template:
-            return self._plain(messages, answer)
-        chat = [{"role": role, "content": content} for role, content in messages]
-        if answer is not None:
-            chat.append({"role": "assistant", "content": answer})
+            return self._plain(messages, prompted)
+        chat = [
+            {"role": role, "content": [{"type": "text", "text": content}] if as_parts else content}
+            for role, content in messages
+        ]
         reads_clock = isinstance(template, str) and "strftime_now" in template
         try:
             rendered: str = self.tokenizer.apply_chat_template(
                 chat,
                 chat_template=_FIXED_CLOCK + template if reads_clock else None,
                 tokenize=False,
-                add_generation_prompt=answer is None,
+                add_generation_prompt=prompted,
                 date_string=f"{_FIXED_DATE:%d %b %Y}",
             )
         except Exception as error:  # a template is foreign code: whatever it raises is its refusal
@@ -88,13 +107,14 @@ class ChatFormat:
             ) from error
         return rendered
 
-    def _plain(self, messages: Messages, answer: str | None) -> str:
+    def _plain(self, messages: Messages, prompted: bool) -> str:
         bos, eos = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
         turns = [
             f"Answer: {content}{eos}\n\n" if role == "assistant" else f"{content}\n\n"
             for role, content in messages
         ]
-        return f"{bos}{''.join(turns)}Answer: {'' if answer is None else f'{answer}{eos}'}"
+        end = "Answer: " if prompted else ""
+        return f"{bos}{''.join(turns)}{end}"
 
     def split(self, messages: Messages) -> SplitChat:
         """Where each message stands, up to where the decoder's answer begins.

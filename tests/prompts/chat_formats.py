@@ -101,10 +101,15 @@ HARMONY = (
     "{%- endfor -%}" + ASK + "<|turn|>assistant{%- endif -%}"
 )
 
+PARTS = (
+    "{%- for message in messages -%}<|turn|>{{ message.role }}\n{%- for part in message.content -%}"
+    "{%- if part.type == 'image' -%}<image>{%- elif part.type == 'text' -%}{{ part.text }}{%- endif -%}"
+    "{%- endfor -%}<|over|>\n{%- endfor -%}" + ASK + "<|turn|>assistant\n{%- endif -%}"
+)
 FORMATS: dict[str, str | None] = {
     "llama 2": LLAMA_2, "llama 3": LLAMA_3, "mistral": MISTRAL, "gemma": GEMMA, "gemma 3": GEMMA_3,
     "qwen 2": QWEN_2, "qwen 3": QWEN_3, "phi 3": PHI_3, "smollm": SMOLLM, "deepseek": DEEPSEEK,
-    "harmony": HARMONY, "none": None,
+    "harmony": HARMONY, "parts": PARTS, "none": None,
 }  # fmt: skip
 SPECIALS = (
     "<|head|>", "<|/head|>", "<|over|>", "<|turn|>", "<|message|>", "<|channel|>", "<|user|>",
