@@ -50,10 +50,10 @@ chat: setup ## Chat in the browser; starts the API if it isn't up (LANGS=all: te
 	@$(BIN)/python -m ui --start-api $(if $(LANGS),--teach $(LANGS))
 
 test: lint ## Lint, types, and every test that is not slow
-	@$(BIN)/python -m pytest -m "not slow and not ui"
+	@$(BIN)/python -m pytest --durations=15 -m "not slow and not ui"
 
 test-slow: setup ## The slow tests: kill and resume, long trainings
-	@$(BIN)/python -m pytest -m "slow and not ui"
+	@$(BIN)/python -m pytest --durations=30 -m "slow and not ui"
 
 # LLINK_BROWSER names another browser. Debian's packages are installed where one may; the fonts are for the
 # pictures, so without them the tests run all the same.

@@ -14,7 +14,7 @@ from llink_ray.errors import JobFailed
 from llink_ray.models.llink import LlinkModel
 from llink_ray.models.precision import computes_bf16
 from llink_ray.settings import DeepSpeedSettings, Settings
-from llink_ray.training.sampler import effective_batch_size, micro_batch_size
+from llink_ray.training.sampler import effective_batch_size
 from llink_ray.training.stage_b import Objective, parameter_groups
 
 _TAG = "stage_b"
@@ -27,18 +27,21 @@ def has_bf16(settings: Settings, device: torch.device) -> bool:
     return computes_bf16(device)
 
 
-def deepspeed_config(
-    settings: DeepSpeedSettings, micro_batch: int, accumulation: int, clip: float, bf16: bool
-) -> dict[str, Any]:
-    """Configuration for ``deepspeed.initialize``; the optimizer is torch's, so no kernel is compiled."""
+def deepspeed_config(settings: DeepSpeedSettings, examples: int, clip: float, bf16: bool) -> dict[str, Any]:
+    """Configuration for ``deepspeed.initialize``; the optimizer is torch's, so no kernel is compiled.
+
+    A step's micro-batches, of ``examples`` together, are as many as it needs: the training loop names the
+    last one and scales the losses. DeepSpeed is told that there are several, or it would keep no sum of
+    gradients where the optimizer is offloaded.
+    """
     zero: dict[str, Any] = {"stage": settings.zero_stage}
     if settings.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
         if settings.zero_stage == 3:
             zero["offload_param"] = {"device": "cpu"}
     return {
-        "train_micro_batch_size_per_gpu": micro_batch,
-        "gradient_accumulation_steps": accumulation,
+        "train_micro_batch_size_per_gpu": examples,
+        "gradient_accumulation_steps": 2,
         "gradient_clipping": clip,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
@@ -62,12 +65,11 @@ def initialize(model: LlinkModel, settings: Settings, examples: int, workers: in
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False)
     stage = settings.stage_b
     share = effective_batch_size(stage.batch_size, examples, workers) // workers
-    micro = micro_batch_size(stage.micro_batch_size, share)
     optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=stage.betas, foreach=False)
     engine, *_ = deepspeed.initialize(
         model=Objective(model, stage),
         optimizer=optimizer,
-        config=deepspeed_config(settings.deepspeed, micro, -(-share // micro), stage.clip, bf16),
+        config=deepspeed_config(settings.deepspeed, share, stage.clip, bf16),
     )
     return engine
 

@@ -84,5 +84,6 @@ def settings_of(name: str, ours: Settings) -> Settings:
     paired = f"{ours.preset}-{entry['recipe']}"
     recipe = paired if paired in configure.presets() else "paper"
     shared = {key: tree[key] for key in _SHARED}
-    stage_b = {key: tree["stage_b"][key] for key in ("steps", "batch_size", "micro_batch_size")}
+    kept = ("steps", "batch_size", "micro_batch_size", "micro_batch_tokens")
+    stage_b = {key: tree["stage_b"][key] for key in kept}
     return configure.resolve(configure.preset(recipe), {"preset": recipe}, shared, {"stage_b": stage_b})

@@ -128,7 +128,11 @@ class StageBSettings(Section):
     batch_size: PositiveInt = 128
     """Examples a step, over all workers and accumulation."""
     micro_batch_size: PositiveInt | None = None
-    """Most examples in one forward of one worker; nothing means no accumulation."""
+    """Most examples in one forward of one worker; nothing means all of its share of the batch."""
+    micro_batch_tokens: PositiveInt | None = None
+    """Most positions in one forward of one worker, padding included, unless one example alone has more: what
+    bounds the memory of a step, since a batch of long texts takes several forwards and one of short texts a
+    single one."""
     lora_learning_rate: PositiveFloat = 1e-4
     """Peak learning rate of the adapters."""
     slot_learning_rate: PositiveFloat = 3e-5

@@ -38,6 +38,11 @@ class Tokenised:
     slot_counts: list[int]
     """Slots of each such sentence."""
 
+    @property
+    def length(self) -> int:
+        """Positions of prompt and answer."""
+        return len(self.prompt) + len(self.answer)
+
 
 def tokenise(
     prompt: PromptBuilder, examples: list[Example], slots: SlotSettings, language: Language | None
@@ -130,7 +135,7 @@ class ExampleSource:
     def _bucketed_batches(self, epoch: int, batch_size: int) -> BucketedBatches:
         def lengths(rows: Indices) -> Indices:
             examples = [self._example(epoch, index) for index in rows.tolist()]
-            return np.array([len(e.prompt) + len(e.answer) for e in examples])
+            return np.array([e.length for e in examples])
 
         return BucketedBatches(self.count, batch_size, self.seed, epoch, lengths)
 
@@ -140,8 +145,10 @@ class ExampleSource:
         epoch, position = divmod(step, self.count // size)
         batch = [self._example(epoch, i) for i in self._batches(epoch, size)[position].tolist()]
         tokens, rows = sum(len(e.answer) for e in batch), sum(len(e.pairs) for e in batch)
-        local = batch[rank * len(batch) // workers : (rank + 1) * len(batch) // workers]
-        size = micro_batch_size(self.settings.micro_batch_size, len(local))
+        shares = [batch[i * len(batch) // workers : (i + 1) * len(batch) // workers] for i in range(workers)]
+        lengths = [[e.length for e in share] for share in shares]
+        most, most_tokens = self.settings.micro_batch_size, self.settings.micro_batch_tokens
+        size, local = micro_batch_size(lengths, most, most_tokens), shares[rank]
         parts = [local[i : i + size] for i in range(0, len(local), size)]
         share = workers * len(parts)
         return [self._micro_batch(part, share / tokens, share / rows) for part in parts]

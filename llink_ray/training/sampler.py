@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -80,6 +80,18 @@ def effective_batch_size(batch_size: int, count: int, workers: int) -> int:
     return min(batch_size, count // workers * workers)
 
 
-def micro_batch_size(most: int | None, examples: int) -> int:
-    """Examples in each part of one worker's ``examples``: as few parts as ``most`` allows, of even size."""
-    return -(-examples // -(-examples // (most or examples)))
+def micro_batch_size(lengths: Sequence[Sequence[int]], most: int | None, most_tokens: int | None) -> int:
+    """Examples in each micro-batch of a step: as few micro-batches as the limits allow, of even size.
+
+    ``lengths`` has, for each worker, its examples' lengths in order, as many for each; all workers make as
+    many micro-batches. One of a single example may be longer than ``most_tokens``.
+    """
+    examples = len(lengths[0])
+    size = examples
+    for count in range(1, examples + 1):
+        size = -(-examples // count)
+        parts = [row[start : start + size] for row in lengths for start in range(0, examples, size)]
+        longest = max(len(part) * max(part) for part in parts)
+        if size <= (most or size) and longest <= (most_tokens or longest):
+            break
+    return size

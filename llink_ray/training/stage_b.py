@@ -146,16 +146,14 @@ def parameter_groups(model: LlinkModel, settings: StageBSettings) -> list[dict[s
 
 
 class PlainEngine:
-    """One process, torch alone: a notebook, a test, a machine without DeepSpeed.
+    """One process, torch alone: a notebook, a test, a machine without DeepSpeed, whose methods it has.
 
     Of parameters in half precision the optimizer holds, and steps on, copies in float32.
     """
 
-    def __init__(
-        self, objective: Objective, optimizer: torch.optim.Optimizer, clip: float, accumulation: int = 1
-    ) -> None:
+    def __init__(self, objective: Objective, optimizer: torch.optim.Optimizer, clip: float) -> None:
         self.objective, self.optimizer, self.clip = objective.train(), optimizer, clip
-        self.accumulation, self._micro_batches = accumulation, 0
+        self._at_boundary = True
         self._gradient_norm: torch.Tensor | None = None
         self._half: list[tuple[torch.Tensor, torch.Tensor]] = []
         """Parameters in half precision, each with its copy."""
@@ -173,14 +171,18 @@ class PlainEngine:
         result: tuple[torch.Tensor, dict[str, torch.Tensor]] = self.objective(*args)
         return result
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """Add this micro-batch's gradient."""
-        (loss / self.accumulation).backward()
+    def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None:
+        """Say whether the next micro-batch is the last of its step."""
+        self._at_boundary = is_boundary
+
+    def backward(self, loss: torch.Tensor, scale_wrt_gas: bool = False) -> None:
+        """Add this micro-batch's gradient, as it is: the loss is its share of the step's."""
+        assert not scale_wrt_gas, "a step has as many micro-batches as it needs"
+        loss.backward()
 
     def step(self) -> None:
-        """Update at the end of an accumulation."""
-        self._micro_batches += 1
-        if self._micro_batches % self.accumulation:
+        """Update at the end of a step."""
+        if not self._at_boundary:
             return
         for parameter, copy in self._half:
             copy.grad = None if parameter.grad is None else parameter.grad.float()
@@ -246,9 +248,10 @@ class StageB:
         with_usage = bool(s.usage.every and s.usage.weight and self.step % s.usage.every == 0)
         total: dict[str, torch.Tensor | float] = {}
         micro_batches, examples, tokens = self.batches.take(self.step)
-        for arguments in micro_batches:
+        for i, arguments in enumerate(micro_batches, 1):
+            self.engine.set_gradient_accumulation_boundary(i == len(micro_batches))
             loss, parts = self.engine(*arguments, with_usage)
-            self.engine.backward(loss)
+            self.engine.backward(loss / len(micro_batches), scale_wrt_gas=False)
             self.engine.step()
             for name, value in {"loss": loss.detach(), **{f"loss/{k}": v for k, v in parts.items()}}.items():
                 total[name] = total.get(name, 0.0) + value.double() / len(micro_batches)

@@ -13,9 +13,8 @@ from llink_ray.settings import DeepSpeedSettings, Settings, configure
 @pytest.mark.parametrize("offload", [False, True])
 def test_config(stage: int, offload: bool) -> None:
     settings = DeepSpeedSettings.model_validate({"zero_stage": stage, "offload": offload})
-    made = deepspeed_config(settings, micro_batch=4, accumulation=3, clip=0.7, bf16=True)
-    assert made["train_micro_batch_size_per_gpu"] == 4
-    assert made["gradient_accumulation_steps"] == 3
+    made = deepspeed_config(settings, examples=4, clip=0.7, bf16=True)
+    assert made["gradient_accumulation_steps"] > 1  # or DeepSpeed keeps no sum where it offloads
     assert made["gradient_clipping"] == 0.7
     assert made["bf16"] == {"enabled": True}
     zero = made["zero_optimization"]

@@ -48,6 +48,15 @@ def rows(micros: list[MicroBatch]) -> list[tuple[int, tuple[int, ...], tuple[int
     return found
 
 
+def test_a_batch_of_long_texts_takes_more_forwards(prompt: PromptBuilder) -> None:
+    source = make(prompt, batch_size=12, micro_batch_tokens=200)
+    steps = [[source.step(step, rank, 2) for rank in (0, 1)] for step in range(8)]
+    shapes = [tuple(micro.prompts.ids.shape) for ranks in steps for micros in ranks for micro in micros]
+    assert all(rows * width <= 200 or rows == 1 for rows, width in shapes)
+    assert all(len(first) == len(second) for first, second in steps)
+    assert len({len(first) for first, _ in steps}) > 1
+
+
 @pytest.mark.parametrize("micro", [None, 2, 3, 4])
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_and_micro_batches_share_one_batch(

@@ -105,10 +105,28 @@ def test_a_small_corpus_still_makes_a_batch(size: int, count: int, workers: int)
 
 @given(st.none() | st.integers(1, 64), st.integers(1, 128))
 def test_micro_batches_are_few_and_even(most: int | None, examples: int) -> None:
-    size = micro_batch_size(most, examples)
+    size = micro_batch_size([[9] * examples], most, None)
     assert 1 <= size <= (most or examples)
     assert -(-examples // size) == -(-examples // (most or examples)), "no more forwards than needed"
     assert size - 1 < examples / -(-examples // size) <= size, "none much larger than the others"
+
+
+@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(*[st.integers(1, 90)] * n), min_size=1)))
+def test_no_micro_batch_is_longer_than_the_limit(rows: list[tuple[int, ...]]) -> None:
+    lengths = [list(worker) for worker in zip(*rows, strict=True)]
+
+    def longest(size: int) -> int:
+        return max(
+            max(part) * len(part)
+            for worker in lengths
+            for start in range(0, len(worker), size)
+            for part in [worker[start : start + size]]
+        )
+
+    size = micro_batch_size(lengths, None, 100)
+    assert size == 1 or longest(size) <= 100
+    fewer = {-(-len(rows) // count) for count in range(1, -(-len(rows) // size))}
+    assert all(longest(larger) > 100 for larger in fewer), "no more forwards than needed"
 
 
 def test_queue_keeps_the_newest() -> None:

@@ -82,11 +82,9 @@ def features(rows: int = 6) -> tuple[Features, torch.Tensor]:
     return Features("", "", ShardedRows([vectors]), RaggedRows([(flat, offsets)])), teacher
 
 
-def new_stage(
-    model: LlinkModel, given: StageBSettings, source: Batches | None = None, accumulation: int = 1
-) -> StageB:
+def new_stage(model: LlinkModel, given: StageBSettings, source: Batches | None = None) -> StageB:
     optimizer = torch.optim.AdamW(parameter_groups(model, given), betas=(0.9, 0.98))
-    engine = PlainEngine(Objective(model, given), optimizer, given.clip, accumulation)
+    engine = PlainEngine(Objective(model, given), optimizer, given.clip)
     foreign, teacher = features()
     return StageB(engine, optimizer, source or Batches(), foreign, teacher, given, torch.device("cpu"))  # type: ignore[arg-type]
 
@@ -217,7 +215,7 @@ def test_accumulated_micro_batches_are_one_batch(micro: int) -> None:
     given = settings(**PLAIN | {"bag_of_words_weight": 0.2, "cosine_weight": 0.1})
     whole, parted = new_model(), new_model()
     one = new_stage(whole, given)
-    several = new_stage(parted, given, Batches(micro=micro), accumulation=6 // micro)
+    several = new_stage(parted, given, Batches(micro=micro))
     for _ in range(4):
         assert float(several.advance()["loss"]) == pytest.approx(float(one.advance()["loss"]), rel=1e-5)
     for left, right in zip(whole.parameters(), parted.parameters(), strict=True):
