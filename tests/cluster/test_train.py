@@ -112,7 +112,7 @@ def test_one_worker_and_two_learn_the_same(one_worker: Job, two_workers: dict[st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("zero", [0, 1, 3])
+@pytest.mark.parametrize("zero", [0, 3])  # the preset has 2
 def test_zero_stages_learn_the_same(
     zero: int, two_workers: dict[str, Any], store: Path, tmp_path: Path
 ) -> None:
@@ -251,8 +251,8 @@ def test_a_bundle_answers_the_same_in_a_fresh_process(one_worker: Job) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", ["ka", "bo"])
-def test_real_text(ray_cluster: None, code: str, store: Path, tmp_path: Path) -> None:
+def test_real_text(ray_cluster: None, store: Path, tmp_path: Path) -> None:
+    code = "ka"
     data = os.environ.get("LLINK_DATA")
     if not data:
         pytest.skip("LLINK_DATA names no folder with real text")

@@ -66,6 +66,7 @@ def test_all_share_models_data_and_compute(preset: str) -> None:
 
 def test_the_papers_recipe_is_the_one_made_for_the_preset() -> None:
     assert settings_of("paper-recipe", ours()).preset == "tiny-paper-recipe"
+    assert settings_of("paper-recipe", ours("small")).preset == "small-paper-recipe"
     real = settings_of("paper-recipe", ours("real", "decoder.model=d", "encoder.model=e"))
     assert real.preset == "paper" and real.slots.variant == "mean" and not real.slots.numerals
 

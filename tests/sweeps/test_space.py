@@ -17,7 +17,7 @@ TINY = configure.layers("tiny", None, [])
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("preset", ["tiny", "tiny-paper-recipe", "paper", "real"])
+@pytest.mark.parametrize("preset", ["tiny", "tiny-paper-recipe", "paper", "real", "small-paper-recipe"])
 def test_shipped_spaces_fit_every_preset_and_say_why(name: str, preset: str) -> None:
     space = load(name, SPACES)
     space.check(*configure.layers(preset, None, []))
