@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from llink_ray.cluster.final_checkpoint import TrainingPosition, acknowledge_stop, wait_until_killed
+from llink_ray.cluster.memory import trim_memory
 from llink_ray.cluster.progress import STAGES
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.cluster.trackers import Trackers
@@ -71,6 +72,7 @@ class TrainingLoop:
                 note = f"loss {record['loss']:.3f}" if due else note
                 progress.update(step, note=note)
                 if logged:
+                    trim_memory()  # each step has texts of other lengths, and the gaps grow for ever
                     record |= stage.throughput.read(stage.device)
                 if evaluated:
                     record |= evaluate()

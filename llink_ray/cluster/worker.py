@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import random
 import traceback
 from contextlib import nullcontext, suppress
@@ -18,6 +16,7 @@ from llink_ray.cluster import checkpoints
 from llink_ray.cluster import engine as engines
 from llink_ray.cluster.final_checkpoint import TrainingPosition
 from llink_ray.cluster.loop import TrainingLoop
+from llink_ray.cluster.memory import free_memory
 from llink_ray.cluster.progress import log_writer
 from llink_ray.cluster.run_directory import RunDir
 from llink_ray.corpus import Pair
@@ -59,13 +58,6 @@ def train(config: dict[str, Any]) -> None:
         raise
 
 
-def _free_memory() -> None:
-    """Give what was freed back to the system; glibc by itself keeps gigabytes of a stage's largest step."""
-    gc.collect()
-    with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 class TrainingWorker:
     """One worker's part of a run."""
 
@@ -98,7 +90,7 @@ class TrainingWorker:
             with self.checkpoint.as_directory() if self.checkpoint else nullcontext() as folder:
                 self._train(Path(folder) if folder else None)
             self.loop.close()
-        _free_memory()  # of the engine, before the first worker loads the bundle
+        free_memory()  # of the engine, before the first worker loads the bundle
         if self.rank == 0 and self.measured:
             from llink_ray.cluster.write_bundle import measure_and_write_bundle
 
@@ -110,7 +102,7 @@ class TrainingWorker:
         if folder is None or TrainingPosition.read(folder).stage == "a":
             self._check_adapters()
             self._stage_a(projector, folder)
-            _free_memory()
+            free_memory()
             folder = None
         else:
             checkpoints.restore_projector(folder, projector)
