@@ -125,13 +125,13 @@ def test_zero_stages_learn_the_same(
 
 
 @pytest.mark.slow
-def test_accumulation_checkpointed_activations_and_offload_change_nothing(
+def test_accumulation_and_checkpointed_activations_change_nothing(
     ray_cluster: None, store: Path, tmp_path: Path
 ) -> None:
     # Terms that look across the batch see a part of it where gradients are accumulated.
     own = ["stage_b.contrastive_weight=0", "stage_b.usage.ablation=zero"]
     # As many micro-batches as a step's texts need, where DeepSpeed by itself has the same number always.
-    parts = ["stage_b.micro_batch_tokens=512", "decoder.gradient_checkpointing=true", "deepspeed.offload=true"]
+    parts = ["stage_b.micro_batch_tokens=512", "decoder.gradient_checkpointing=true"]
     train_language(task(tmp_path / "whole", store, *own))
     train_language(task(tmp_path / "parts", store, *own, *parts))
     assert apart(*(losses(tmp_path / name, "b") for name in ("whole", "parts"))) <= 1e-3
