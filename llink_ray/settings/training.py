@@ -167,6 +167,9 @@ class StageBSettings(Section):
     """Slots must name the English words, read by the decoder's own output rows."""
     words_in_order_weight: float = Field(default=0.0, ge=0.0)
     """Slot k must name the words of the k-th of K parts of the English; not in the paper."""
+    distillation_weight: float = Field(default=0.0, ge=0.0)
+    """Distance of the answer's next-token distributions from those of the same decoder without adapters that
+    reads the English; not in the paper."""
     embedding_start: EmbeddingStartSettings = EmbeddingStartSettings()
     """What comes before the first step."""
     usage: UsageSettings = UsageSettings()

@@ -15,6 +15,7 @@ from llink_ray.corpus.pair import Pair
 from llink_ray.models.llink import Prompts, collate
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.prompts.instructions import Example, in_passage, pair_examples, question_kinds, source_pairs
+from llink_ray.prompts.message import number_sentences
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.text.languages import DECODER_LANGUAGE, Language, find
 from llink_ray.training.sampler import BucketedBatches, Indices, effective_batch_size, micro_batch_size
@@ -37,6 +38,8 @@ class Tokenised:
     """Row of the features of each such sentence."""
     slot_counts: list[int]
     """Slots of each such sentence."""
+    english: list[int]
+    """The prompt with the English in place of the foreign text, where it is wanted."""
 
     @property
     def length(self) -> int:
@@ -45,9 +48,17 @@ class Tokenised:
 
 
 def tokenise(
-    prompt: PromptBuilder, examples: list[Example], slots: SlotSettings, language: Language | None
+    prompt: PromptBuilder,
+    examples: list[Example],
+    slots: SlotSettings,
+    language: Language | None,
+    with_english: bool = False,
 ) -> list[Tokenised]:
     """Each example's ids."""
+
+    def english(e: Example) -> list[int]:
+        return prompt.text_prompt(e.instruction, number_sentences([s.english for s in e.sentences]))
+
     return [
         Tokenised(
             prompt=prompt.slot_prompt(e.instruction, e.segments, slots, language),
@@ -57,6 +68,7 @@ def tokenise(
             ],
             pairs=[s.pair_index for s in e.sentences if not s.as_text],
             slot_counts=[slots.slot_count(s.foreign) for s in e.sentences if not s.as_text],
+            english=english(e) if with_english else [],
         )
         for e in examples
     ]
@@ -94,6 +106,8 @@ class MicroBatch:
     """Multiplies the sum of token losses, so that all workers' and micro-batches' mean is the batch's."""
     row_scale: float
     """The same for sums over foreign sentences."""
+    english: Prompts | None = None
+    """The same answers behind the English, where the decoder that reads it is the teacher."""
 
 
 class ExampleSource:
@@ -130,7 +144,8 @@ class ExampleSource:
         )
         code = self.pairs[pair].language
         language = _language(code) if code else self.language
-        return tokenise(self.prompt, [example], self.slots, language)[0]
+        distilled = bool(self.settings.distillation_weight)
+        return tokenise(self.prompt, [example], self.slots, language, with_english=distilled)[0]
 
     def _bucketed_batches(self, epoch: int, batch_size: int) -> BucketedBatches:
         def lengths(rows: Indices) -> Indices:
@@ -156,7 +171,11 @@ class ExampleSource:
     def _micro_batch(self, examples: list[Tokenised], scale: float, row_scale: float) -> MicroBatch:
         ids = [torch.tensor(ids, dtype=torch.long) for e in examples for ids in e.words]
         words = pad_sequence(ids, batch_first=True, padding_value=-1)
-        prompts = collate([e.prompt for e in examples], [e.answer for e in examples])
+        answers = [e.answer for e in examples]
+        prompts = collate([e.prompt for e in examples], answers)
+        english = None
+        if self.settings.distillation_weight:
+            english = collate([e.english for e in examples], answers)
         pairs = torch.tensor([pair for e in examples for pair in e.pairs])
         counts = torch.tensor([count for e in examples for count in e.slot_counts])
-        return MicroBatch(prompts, words, self._sentences[pairs], pairs, counts, scale, row_scale)
+        return MicroBatch(prompts, words, self._sentences[pairs], pairs, counts, scale, row_scale, english)

@@ -110,6 +110,41 @@ class _TokenNats(torch.autograd.Function):
         return gradient, None
 
 
+def divergence(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """KL divergence of a student's distributions from a teacher's by token, (N,), nats, at least float32.
+
+    ``logits`` (N, V) get a gradient, those of ``teacher`` (N, V) none. As in :func:`token_nats` nothing of
+    their size exists in float32.
+    """
+    nats: torch.Tensor = _Divergence.apply(logits, teacher)  # type: ignore[no-untyped-call]
+    return nats
+
+
+class _Divergence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        nats = logits.new_empty(len(logits), dtype=wide)
+        for rows in _chunks(logits):
+            expected = teacher[rows].to(wide).log_softmax(-1)
+            given = logits[rows].to(wide).log_softmax(-1)
+            nats[rows] = (expected.exp() * (expected - given)).sum(-1)
+        ctx.save_for_backward(logits, teacher)
+        return nats
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+        logits, teacher = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        for rows in _chunks(logits):
+            part = logits[rows].to(upstream.dtype).softmax(-1)
+            gradient[rows] = part.sub_(teacher[rows].to(upstream.dtype).softmax(-1)).mul_(
+                upstream[rows, None]
+            )
+        return gradient, None
+
+
 def _chunks(logits: torch.Tensor) -> Iterator[slice]:
     size = max(1, _CHUNK.get(logits.device.type, _CHUNK_ELSEWHERE) // max(1, logits.shape[1]))
     return (slice(start, start + size) for start in range(0, len(logits), size))

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from llink_ray.features import Features
+from llink_ray.models.decoder import without_adapters
 from llink_ray.models.encoder import Encoded
 from llink_ray.models.llink import LlinkModel, Prompts
 from llink_ray.models.slots import Slots
@@ -58,14 +59,17 @@ class Objective(nn.Module):
         sentences: torch.Tensor | None = None,
         scale: float = 1.0,
         row_scale: float = 1.0,
+        english: Prompts | None = None,
         with_usage: bool = False,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of a micro-batch (scalar) and its parts.
 
-        ``teacher`` is (N, d_dec), ``words`` (N, W), ``sentences`` (N,), as in :class:`MicroBatch`; without
-        them the supervised part alone, in nats. B prompts hold N foreign sentences.
+        ``teacher`` is (N, d_dec), ``words`` (N, W), ``sentences`` (N,), ``english`` B prompts, as in
+        :class:`MicroBatch`; without them the supervised part alone, in nats. B prompts hold N foreign
+        sentences.
         """
         s, model = self.settings, self.model
+        expected = None if english is None else self.read_english(english)  # (N, V)
         projected = model.project(sources)  # (N, d)
         slots = model.soft_slots(sources, projected)
         embedded, mask, labels = model.embed(prompts, slots), prompts.mask, prompts.labels
@@ -79,6 +83,9 @@ class Objective(nn.Module):
         size = len(prompts.ids)
         parts = {"supervised": nats[:size].sum() * scale}
         total = parts["supervised"]
+        if expected is not None:
+            parts["distillation"] = losses.divergence(logits[: len(expected)], expected).sum() * scale
+            total = total + s.distillation_weight * parts["distillation"]
         if with_usage:
             mean = nats / counts.clamp(min=1)
             if s.usage.as_in_the_papers_code:
@@ -90,6 +97,13 @@ class Objective(nn.Module):
         if slots.width > 0 and teacher is not None and words is not None and sentences is not None:
             total = total + self._alignment(slots, projected, teacher, words, sentences, row_scale, parts)
         return total, {name: value.detach() for name, value in parts.items()}
+
+    @torch.no_grad()
+    def read_english(self, prompts: Prompts) -> torch.Tensor:
+        """Logits (N, V) at the answers' tokens of the decoder without adapters."""
+        with without_adapters(self.model.decoder):
+            embedded = self.model.embed(prompts, None)
+            return self.model.decode(embedded, prompts.mask, losses.predicting(prompts.labels))
 
     def _alignment(
         self,
@@ -132,7 +146,8 @@ class Engine(Protocol):
     """What optimises the objective: DeepSpeed's engine, or :class:`PlainEngine`."""
 
     def __call__(self, *args: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
-    def backward(self, loss: torch.Tensor) -> Any: ...
+    def set_gradient_accumulation_boundary(self, is_boundary: bool) -> Any: ...
+    def backward(self, loss: torch.Tensor, *, scale_wrt_gas: bool) -> Any: ...
     def step(self) -> Any: ...
     def train(self, mode: bool = True) -> Any: ...
     def get_global_grad_norm(self) -> torch.Tensor | float | None: ...
@@ -295,6 +310,7 @@ class StageB:
                 micro.sentences.to(device),
                 micro.scale,
                 micro.row_scale,
+                micro.english.to(device) if micro.english is not None else None,
             )
             for micro in micro_batches
         ]

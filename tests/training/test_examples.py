@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from model_zoo import CHAT, tokenizer
 
 from llink_ray.corpus.pair import Pair, Question
 from llink_ray.models.llink import IGNORED
-from llink_ray.prompts import SLOT_ID
+from llink_ray.prompts import DELIMITERS, SLOT_ID
 from llink_ray.prompts.builder import PromptBuilder
 from llink_ray.settings import SlotSettings, StageBSettings
 from llink_ray.training.examples import LONGEST_ANSWER, ExampleSource, MicroBatch, sentence_numbers, tokenise
@@ -101,6 +102,24 @@ def test_an_epoch_meets_each_example_once_and_epochs_differ(prompt: PromptBuilde
     for epoch in epochs:
         assert sorted(pair for pair, _, _ in epoch) == sorted([*range(26), *range(26)])
     assert sorted(epochs[0]) != sorted(epochs[1])  # other questions
+
+
+def test_the_english_of_an_example_stands_before_the_same_answer(prompt: PromptBuilder) -> None:
+    given: dict[str, Any] = {"batch_size": 8, "passage_share": 0.5, "passage_sentences": 3}
+    assert all(micro.english is None for micro in make(prompt, **given).step(0, 0, 1))
+    [micro] = make(prompt, **given, distillation_weight=0.5).step(0, 0, 1)
+    assert micro.english is not None and not (micro.english.ids == SLOT_ID).any()
+    assert torch.equal(
+        micro.english.labels[micro.english.labels != IGNORED],
+        micro.prompts.labels[micro.prompts.labels != IGNORED],
+    )
+    sentence = 0
+    for slots, text in zip(micro.prompts.ids, micro.english.ids, strict=True):
+        for _ in range(int((slots == SLOT_ID).sum()) // (3 + DELIMITERS)):
+            english = prompt.tokenizer.decode(prompt.token_ids(PAIRS[int(micro.pairs[sentence])].english))
+            assert english in prompt.tokenizer.decode(text.tolist())
+            sentence += 1
+    assert sentence == len(micro.pairs)
 
 
 def test_a_batch_is_a_function_of_its_step(prompt: PromptBuilder) -> None:

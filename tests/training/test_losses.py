@@ -143,6 +143,26 @@ def test_token_nats_are_the_cross_entropy_in_chunks(
     torch.testing.assert_close(logits.grad, wide.grad.to(dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_divergence_is_that_of_the_distributions_in_chunks(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(losses._CHUNK, "cpu", 3 * 11)
+    torch.manual_seed(0)
+    logits, teacher = ((4 * torch.randn(8, 11)).to(dtype) for _ in range(2))
+    wide_type = torch.promote_types(dtype, torch.float32)
+    wide, expected_by = logits.to(wide_type).requires_grad_(), teacher.to(wide_type).log_softmax(-1)
+    weights = torch.rand(8, dtype=wide_type)
+    expected = F.kl_div(wide.log_softmax(-1), expected_by, reduction="none", log_target=True).sum(-1)
+    found = losses.divergence(logits.requires_grad_(), teacher)
+    torch.testing.assert_close(found, expected)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert logits.grad is not None and wide.grad is not None and logits.grad.dtype == dtype
+    torch.testing.assert_close(logits.grad, wide.grad.to(dtype))
+    assert losses.divergence(teacher, teacher).abs().max() < 1e-6, "a student that is its teacher"
+
+
 def test_supervised() -> None:
     logits = draw(3, 6, 5)
     labels = torch.tensor(

@@ -113,15 +113,12 @@ def test_micro_batches_are_few_and_even(most: int | None, examples: int) -> None
 
 @given(st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(*[st.integers(1, 90)] * n), min_size=1)))
 def test_no_micro_batch_is_longer_than_the_limit(rows: list[tuple[int, ...]]) -> None:
-    lengths = [list(worker) for worker in zip(*rows, strict=True)]
+    lengths: list[list[int]] = [list(worker) for worker in zip(*rows, strict=True)]
 
     def longest(size: int) -> int:
-        return max(
-            max(part) * len(part)
-            for worker in lengths
-            for start in range(0, len(worker), size)
-            for part in [worker[start : start + size]]
-        )
+        starts = range(0, len(rows), size)
+        parts = [worker[start : start + size] for worker in lengths for start in starts]
+        return max(max(part) * len(part) for part in parts)
 
     size = micro_batch_size(lengths, None, 100)
     assert size == 1 or longest(size) <= 100

@@ -104,7 +104,7 @@ def objective(
     prompts, sources, teacher, micro = everything()
     named = micro.sentences if sentences is None else torch.tensor(sentences)
     return Objective(model, given)(
-        prompts, sources, teacher, micro.words, named, micro.scale, micro.row_scale, usage
+        prompts, sources, teacher, micro.words, named, micro.scale, micro.row_scale, None, usage
     )
 
 
@@ -198,6 +198,22 @@ def test_rhythm_of_usage_and_schedule() -> None:
     assert rates[0] == pytest.approx([peak / 2 for peak in peaks])
     assert rates[1] == pytest.approx(peaks)
     assert all(0 < late < peak / 10 for late, peak in zip(rates[-1], peaks, strict=True))
+
+
+def test_distillation_draws_the_answers_to_those_from_the_english() -> None:
+    model, given = new_model(), settings(**PLAIN, distillation_weight=2.0)
+    prompts, sources, _, micro = everything()
+    source = Batches()
+    english = collate([[*range(3, 6), 3] for _ in source.prompts], source.answers)
+    objective = Objective(model, given)
+    loss, parts = objective(prompts, sources, None, None, None, micro.scale, 1.0, english)
+    plain, _ = objective(prompts, sources, None, None, None, micro.scale)
+    at, of = losses.predicting(prompts.labels), losses.predicting(english.labels)
+    given_by = model.decode(model.embed(prompts, model.soft_slots(sources)), prompts.mask, at)
+    teacher = model.decode(model.embed(english, None), english.mask, of)
+    apart = losses.divergence(given_by, teacher).sum() * micro.scale
+    assert float(parts["distillation"]) == pytest.approx(float(apart.detach()), rel=1e-5) and apart > 0.01
+    assert float((loss - plain).detach()) == pytest.approx(2 * float(apart.detach()), rel=1e-4)
 
 
 def test_groups_hold_every_trainable_parameter_once() -> None:

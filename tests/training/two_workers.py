@@ -113,7 +113,7 @@ def stage_b(ablation: str, variant: str = "resampler") -> dict[str, torch.Tensor
         sentences[held],
         workers / sum(map(len, answers)),
         workers / total,
-        True,
+        with_usage=True,
     )
     loss.backward()
     figures = {"loss": loss.detach(), **parts}
