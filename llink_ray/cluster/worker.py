@@ -72,7 +72,8 @@ class TrainingWorker:
         self.language = find(self.dir.language_and_settings()[0])
         self.token_dim: int = config["token_dim"]
         cluster = self.settings.cluster
-        torch.set_num_threads(cluster.threads or max(1, int(cluster.cpus_per_worker)))
+        self.threads = cluster.threads or max(1, int(cluster.cpus_per_worker))
+        torch.set_num_threads(self.threads)
         self.rank, self.workers = world()
         self.trained: bool = config["trained"]
         self.measured: bool = config["measured"]
@@ -92,8 +93,12 @@ class TrainingWorker:
             self.loop.close()
         free_memory()  # of the engine, before the first worker loads the bundle
         if self.rank == 0 and self.measured:
+            import ray.train
+
             from llink_ray.cluster.write_bundle import measure_and_write_bundle
 
+            # The others on this node are done, and leave it their cores.
+            torch.set_num_threads(self.threads * ray.train.get_context().get_local_world_size())
             measure_and_write_bundle(self.dir, self.settings, self.device, self.features)
 
     def _train(self, folder: Path | None) -> None:
