@@ -31,8 +31,8 @@ def deepspeed_config(settings: DeepSpeedSettings, examples: int, clip: float, bf
     """Configuration for ``deepspeed.initialize``; the optimizer is torch's, so no kernel is compiled.
 
     A step's micro-batches, of ``examples`` together, are as many as it needs: the training loop names the
-    last one and scales the losses. DeepSpeed is told that there are several, or it would keep no sum of
-    gradients where the optimizer is offloaded.
+    last one and scales the losses. DeepSpeed is told that there are several, since by its source it keeps
+    no sum of gradients otherwise where the optimizer is offloaded.
     """
     zero: dict[str, Any] = {"stage": settings.zero_stage}
     if settings.offload:

@@ -33,8 +33,8 @@ class LanguageTag:
 def parse_tag(name: str) -> LanguageTag | None:
     """Parse ``name``; None where it is no tag, or has a part that is not registered.
 
-    >>> parsed("km_KH.UTF-8"), parsed("zh-Hant-TW")
-    (Tag(language='km', script=None, modifier=''), Tag(language='zh', script='Hant', modifier=''))
+    >>> parse_tag("km_KH.UTF-8"), parse_tag("zh-Hant-TW")
+    (LanguageTag(language='km', script=None, modifier=''), LanguageTag(language='zh', script='Hant', ...))
     """
     match = _LOCALE.fullmatch(name.strip()) if len(name) < 100 else None
     if match is None:
