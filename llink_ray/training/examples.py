@@ -90,6 +90,21 @@ def _language(code: str) -> Language:
 
 
 @dataclass(frozen=True)
+class Scales:
+    """Multiply sums over a micro-batch, so that all workers' and micro-batches' mean is the batch's mean."""
+
+    tokens: float = 1.0
+    """For sums over the answers' tokens."""
+    examples: float = 1.0
+    """For sums over examples."""
+    sentences: float = 1.0
+    """For sums over foreign sentences."""
+
+
+UNSCALED = Scales()
+
+
+@dataclass(frozen=True)
 class MicroBatch:
     """What one worker puts through one forward pass."""
 
@@ -102,10 +117,7 @@ class MicroBatch:
     """(N,) rows of the features."""
     slot_counts: torch.Tensor
     """(N,) slots of each foreign sentence."""
-    scale: float
-    """Multiplies the sum of token losses, so that all workers' and micro-batches' mean is the batch's."""
-    row_scale: float
-    """The same for sums over foreign sentences."""
+    scales: Scales
     english: Prompts | None = None
     """The same answers behind the English, where the decoder that reads it is the teacher."""
 
@@ -159,16 +171,16 @@ class ExampleSource:
         size = effective_batch_size(self.settings.batch_size, self.count, workers)
         epoch, position = divmod(step, self.count // size)
         batch = [self._example(epoch, i) for i in self._batches(epoch, size)[position].tolist()]
-        tokens, rows = sum(len(e.answer) for e in batch), sum(len(e.pairs) for e in batch)
         shares = [batch[i * len(batch) // workers : (i + 1) * len(batch) // workers] for i in range(workers)]
         lengths = [[e.length for e in share] for share in shares]
         most, most_tokens = self.settings.micro_batch_size, self.settings.micro_batch_tokens
         size, local = micro_batch_size(lengths, most, most_tokens), shares[rank]
         parts = [local[i : i + size] for i in range(0, len(local), size)]
-        share = workers * len(parts)
-        return [self._micro_batch(part, share / tokens, share / rows) for part in parts]
+        sums = sum(len(e.answer) for e in batch), len(batch), sum(len(e.pairs) for e in batch)
+        scales = Scales(*(workers * len(parts) / count for count in sums))
+        return [self._micro_batch(part, scales) for part in parts]
 
-    def _micro_batch(self, examples: list[Tokenised], scale: float, row_scale: float) -> MicroBatch:
+    def _micro_batch(self, examples: list[Tokenised], scales: Scales) -> MicroBatch:
         ids = [torch.tensor(ids, dtype=torch.long) for e in examples for ids in e.words]
         words = pad_sequence(ids, batch_first=True, padding_value=-1)
         answers = [e.answer for e in examples]
@@ -178,4 +190,4 @@ class ExampleSource:
             english = collate([e.english for e in examples], answers)
         pairs = torch.tensor([pair for e in examples for pair in e.pairs])
         counts = torch.tensor([count for e in examples for count in e.slot_counts])
-        return MicroBatch(prompts, words, self._sentences[pairs], pairs, counts, scale, row_scale, english)
+        return MicroBatch(prompts, words, self._sentences[pairs], pairs, counts, scales, english)

@@ -19,7 +19,7 @@ from llink_ray.models.slots import Slots
 from llink_ray.settings import StageBSettings
 from llink_ray.training import losses
 from llink_ray.training.collective import gather, mean_over_workers, row_counts, world
-from llink_ray.training.examples import ExampleSource
+from llink_ray.training.examples import UNSCALED, ExampleSource, Scales
 from llink_ray.training.prefetch import Prefetcher
 from llink_ray.training.schedule import warm_cosine
 from llink_ray.training.telemetry import Metrics, Throughput, to_floats
@@ -57,8 +57,7 @@ class Objective(nn.Module):
         teacher: torch.Tensor | None = None,
         words: torch.Tensor | None = None,
         sentences: torch.Tensor | None = None,
-        scale: float = 1.0,
-        row_scale: float = 1.0,
+        scales: Scales = UNSCALED,
         english: Prompts | None = None,
         with_usage: bool = False,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -81,10 +80,10 @@ class Objective(nn.Module):
         logits = model.decode(embedded, mask, losses.predicting(labels))  # (N, V)
         nats, counts = losses.supervised(logits, labels)  # both (B or 2B,)
         size = len(prompts.ids)
-        parts = {"supervised": nats[:size].sum() * scale}
+        parts = {"supervised": nats[:size].sum() * scales.tokens}
         total = parts["supervised"]
         if expected is not None:
-            parts["distillation"] = losses.divergence(logits[: len(expected)], expected).sum() * scale
+            parts["distillation"] = losses.divergence(logits[: len(expected)], expected).sum() * scales.tokens
             total = total + s.distillation_weight * parts["distillation"]
         if with_usage:
             mean = nats / counts.clamp(min=1)
@@ -92,10 +91,12 @@ class Objective(nn.Module):
                 term = losses.usage_as_in_the_papers_code(mean[:size], mean[size:])
             else:
                 term = losses.usage(mean[:size], mean[size:], s.usage.margin)
-            parts["usage"] = term.mean()
+            parts["usage"] = term.sum() * scales.examples
             total = total + s.usage.weight * parts["usage"]
         if slots.width > 0 and teacher is not None and words is not None and sentences is not None:
-            total = total + self._alignment(slots, projected, teacher, words, sentences, row_scale, parts)
+            total = total + self._alignment(
+                slots, projected, teacher, words, sentences, scales.sentences, parts
+            )
         return total, {name: value.detach() for name, value in parts.items()}
 
     @torch.no_grad()
@@ -112,14 +113,14 @@ class Objective(nn.Module):
         teacher: torch.Tensor,
         words: torch.Tensor,
         sentences: torch.Tensor,
-        row_scale: float,
+        scale: float,
         parts: dict[str, torch.Tensor],
     ) -> torch.Tensor:
         """Terms that keep the slots near the Stage A vector and the English."""
         s, total = self.settings, projected.new_zeros(())
         mean = self.model.slots.summary(slots)  # (N, d)
         if s.cosine_weight:
-            parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).sum() * row_scale
+            parts["cosine"] = (1 - F.cosine_similarity(mean, projected, dim=-1)).sum() * scale
             total = total + s.cosine_weight * parts["cosine"]
         if s.contrastive_weight:
             queries, targets, own = gather(mean), gather(teacher), gather(sentences)
@@ -134,10 +135,10 @@ class Objective(nn.Module):
             head = self.model.decoder.get_output_embeddings()
             logits = head(scaled.to(head.weight.dtype)).float()  # (N, K, V)
             if s.bag_of_words_weight:
-                parts["bag_of_words"] = losses.bag_of_words(logits, words, slots.counts).sum() * row_scale
+                parts["bag_of_words"] = losses.bag_of_words(logits, words, slots.counts).sum() * scale
                 total = total + s.bag_of_words_weight * parts["bag_of_words"]
             if s.words_in_order_weight:
-                parts["words_in_order"] = losses.words_in_order(logits, words, slots.counts).sum() * row_scale
+                parts["words_in_order"] = losses.words_in_order(logits, words, slots.counts).sum() * scale
                 total = total + s.words_in_order_weight * parts["words_in_order"]
         return total
 
@@ -308,8 +309,7 @@ class StageB:
                 self.teacher[micro.pairs].to(device),
                 micro.words.to(device),
                 micro.sentences.to(device),
-                micro.scale,
-                micro.row_scale,
+                micro.scales,
                 micro.english.to(device) if micro.english is not None else None,
             )
             for micro in micro_batches

@@ -48,7 +48,7 @@ def test_the_teacher_has_no_adapters_and_they_learn_all_the_same() -> None:
     torch.testing.assert_close(objective.read_english(english), teacher)
     assert not torch.allclose(adapted, teacher, atol=0.1), "the adapters do something"
 
-    loss, _ = objective(prompts, Encoded(torch.randn(2, WIDTH)), None, None, None, 1.0, 1.0, english)
+    loss, _ = objective(prompts, Encoded(torch.randn(2, WIDTH)), english=english)
     loss.backward()
     assert {name for name, p in adapters.items() if p.requires_grad and p.grad is not None} == set(adapters)
     frozen = [p for p in model.decoder.parameters() if not any(p is q for q in adapters.values())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -73,23 +74,28 @@ def test_workers_and_micro_batches_share_one_batch(
         assert all(len(micro_.pairs) <= (micro or 12) for micros in ranks for micro_ in micros)
 
 
-@pytest.mark.parametrize(("workers", "micro"), list(product([1, 2, 3], [None, 1, 4])))
+@pytest.mark.parametrize(("workers", "micro"), list(product([1, 2, 3], [None, 1, 4, 5])))
 @pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:10]])  # the second makes smaller, uneven batches
 def test_scales_make_the_mean_of_the_whole_batch(
     prompt: PromptBuilder, pairs: list[Pair], workers: int, micro: int | None
 ) -> None:
-    def nats(answer: tuple[int, ...]) -> float:
-        return sum(1 + token % 7 for token in answer)  # any loss that is a sum over tokens
-
-    source = make(prompt, pairs, batch_size=12, micro_batch_size=micro)
+    # Any loss of a token, an example, a sentence.
+    values: dict[str, Callable[[MicroBatch], torch.Tensor]] = {
+        "tokens": lambda part: 1 + part.prompts.labels[part.prompts.labels >= 0] % 7,
+        "examples": lambda part: 1 + part.prompts.mask.sum(1) % 5,
+        "sentences": lambda part: 1 + part.pairs % 3,
+    }
+    source = make(
+        prompt, pairs, batch_size=12, micro_batch_size=micro, passage_share=0.5, passage_sentences=2
+    )
     ranks = [source.step(1, rank, workers) for rank in range(workers)]
-    batch = [row for micros in ranks for row in rows(micros)]
-    expected = sum(nats(answer) for _, _, answer in batch) / sum(len(answer) for _, _, answer in batch)
-    losses = []
-    for micros in ranks:  # engines average over micro-batches, then over workers
-        parts = [sum(nats(a) for _, _, a in rows([part])) * part.scale for part in micros]
-        losses.append(sum(parts) / len(parts))
-    assert sum(losses) / workers == pytest.approx(expected, rel=1e-12)
+    for name, value in values.items():
+        whole = torch.cat([value(part) for micros in ranks for part in micros]).double()
+        losses = []
+        for micros in ranks:  # engines average over micro-batches, then over workers
+            parts = [float(value(part).sum()) * getattr(part.scales, name) for part in micros]
+            losses.append(sum(parts) / len(parts))
+        assert sum(losses) / workers == pytest.approx(float(whole.mean()), rel=1e-12), name
     assert len({len(micros) for micros in ranks}) == 1  # or workers would wait for one another for ever
 
 

@@ -18,7 +18,7 @@ from llink_ray.models.slots import MeanSlots, Slots, slot_module
 from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageBSettings
 from llink_ray.training import losses
-from llink_ray.training.examples import MicroBatch
+from llink_ray.training.examples import MicroBatch, Scales
 from llink_ray.training.stage_b import Objective, PlainEngine, StageB, ablated, parameter_groups
 
 DIM, WIDE, VOCABULARY, COUNT = two_workers.DIM, two_workers.WIDE, two_workers.VOCABULARY, 2
@@ -64,8 +64,7 @@ class Batches:
                 rows[p],
                 rows[p],
                 torch.full((len(rows[p]),), COUNT),
-                scale,
-                len(parts) / count,
+                Scales(scale, len(parts) / count, len(parts) / count),
             )
             for p in parts
         ]
@@ -103,9 +102,7 @@ def objective(
 ) -> Any:
     prompts, sources, teacher, micro = everything()
     named = micro.sentences if sentences is None else torch.tensor(sentences)
-    return Objective(model, given)(
-        prompts, sources, teacher, micro.words, named, micro.scale, micro.row_scale, None, usage
-    )
+    return Objective(model, given)(prompts, sources, teacher, micro.words, named, micro.scales, None, usage)
 
 
 def test_ablations() -> None:
@@ -206,12 +203,12 @@ def test_distillation_draws_the_answers_to_those_from_the_english() -> None:
     source = Batches()
     english = collate([[*range(3, 6), 3] for _ in source.prompts], source.answers)
     objective = Objective(model, given)
-    loss, parts = objective(prompts, sources, None, None, None, micro.scale, 1.0, english)
-    plain, _ = objective(prompts, sources, None, None, None, micro.scale)
+    loss, parts = objective(prompts, sources, None, None, None, micro.scales, english)
+    plain, _ = objective(prompts, sources, None, None, None, micro.scales)
     at, of = losses.predicting(prompts.labels), losses.predicting(english.labels)
     given_by = model.decode(model.embed(prompts, model.soft_slots(sources)), prompts.mask, at)
     teacher = model.decode(model.embed(english, None), english.mask, of)
-    apart = losses.divergence(given_by, teacher).sum() * micro.scale
+    apart = losses.divergence(given_by, teacher).sum() * micro.scales.tokens
     assert float(parts["distillation"]) == pytest.approx(float(apart.detach()), rel=1e-5) and apart > 0.01
     assert float((loss - plain).detach()) == pytest.approx(2 * float(apart.detach()), rel=1e-4)
 
@@ -293,7 +290,7 @@ def test_held_out_loss_is_the_mean_over_all_tokens_of_all_batches() -> None:
     found = stage.held_out(list(zip(halves, parts, strict=True)))
     assert found == pytest.approx(nats / predicted, abs=1e-5)
     assert stage.engine.objective.training  # type: ignore[attr-defined]
-    assert stage.step == 0 and micro.scale != 1.0
+    assert stage.step == 0 and micro.scales.tokens != 1.0
 
 
 class Sinking(torch.nn.Module):

@@ -20,6 +20,7 @@ from llink_ray.prompts import SLOT_ID
 from llink_ray.settings import ProjectorSettings, SlotSettings, StageASettings, StageBSettings, UsageSettings
 from llink_ray.training.alignment_data import AlignmentData
 from llink_ray.training.collective import mean_over_workers, world
+from llink_ray.training.examples import Scales
 from llink_ray.training.stage_a import StageA
 from llink_ray.training.stage_b import Objective
 
@@ -111,8 +112,7 @@ def stage_b(ablation: str, variant: str = "resampler") -> dict[str, torch.Tensor
         teacher[held],
         words[held],
         sentences[held],
-        workers / sum(map(len, answers)),
-        workers / total,
+        Scales(workers / sum(map(len, answers)), workers / BATCH, workers / total),
         with_usage=True,
     )
     loss.backward()
