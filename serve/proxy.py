@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
 
-from serve import access_log, ray_patches
+from serve import access_log, head_deadline, ray_patches
 from serve.errors import ApiError
 from serve.exception_handlers import internal_error
 
@@ -34,8 +34,9 @@ def middlewares() -> list[Middleware]:
     """Ray calls this in each proxy before it listens."""
     ray_patches.patch_channels()
     # Uvicorn's other parser takes a body for another protocol's bytes where the request offers to change
-    # to one (``Upgrade: h2c``, as Java's own client does at its first request), and drops it.
-    HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
+    # to one (``Upgrade: h2c``, as Java's own client does at its first request), and drops it. This one
+    # is built on h11.
+    HTTP_PROTOCOLS["auto"] = head_deadline.PROTOCOL
     return [Middleware(ProxyMiddleware)]
 
 

@@ -130,7 +130,7 @@ def test_torch_of_any_float_type(kind: str) -> None:
     assert found.r1 > 0.5
 
 
-@pytest.mark.parametrize(("side", "value"), itertools.product(("queries", "targets"), (np.nan, np.inf)))
+@pytest.mark.parametrize(("side", "value"), list(itertools.product(("queries", "targets"), (np.nan, np.inf))))
 def test_what_is_not_finite_is_refused_with_its_row(side: str, value: float) -> None:
     sides = {"queries": np.ones((9, 3)), "targets": np.ones((9, 3))}
     sides[side][6, 1] = value
