@@ -178,10 +178,10 @@ class Arm:
         return chrf(answers, word_order=2)[0]
 
 
-def run(name: str, arm: Arm, steps: int, translate: int) -> list[dict[str, Any]]:
+def run(name: str, arm: Arm, translate: int) -> list[dict[str, Any]]:
     """Figures as the steps go."""
     told: list[dict[str, Any]] = []
-    spent = 0.0
+    spent, steps = 0.0, arm.settings.stage_b.steps
     for step in range(steps + 1):
         if step % max(1, steps // 4) == 0 or step == steps:
             own, other = arm.held_out()
@@ -243,9 +243,7 @@ def main() -> None:
     for name, assigned in map(parsed, given.arm):
         common = [f"stage_b.steps={given.steps}", *given.assigned, *assigned]
         settings = configure.resolve(*configure.layers(given.preset, None, common))
-        arms[name] = run(
-            name, Arm(settings, pairs, given.language, given.store), given.steps, given.translate
-        )
+        arms[name] = run(name, Arm(settings, pairs, given.language, given.store), given.translate)
     if given.draw:
         draw(given.draw, arms)
     print(json.dumps({"language": given.language, "pairs": len(pairs) - HELD_OUT, "arms": arms}))

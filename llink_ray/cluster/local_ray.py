@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -126,6 +127,7 @@ def _start(stack: ExitStack, run_tmp: Path | None, num_cpus: int | None) -> None
                 "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
                 # Ray sets this one itself at its first start in a process.
                 "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE"),
+                "LD_PRELOAD": _allocator(),
             }
         )
     )
@@ -211,6 +213,19 @@ def _environment(changes: dict[str, str | None]) -> Iterator[None]:
         yield
     finally:
         apply(before)
+
+
+def _allocator() -> str | None:
+    """What ``LD_PRELOAD`` is to be: jemalloc, as Ray's package brings it, where no other was set.
+
+    Texts of ever other lengths leave gaps in glibc's heap (docs/experiments.md, 32).
+    """
+    import ray
+
+    library = str(Path(ray.__file__).parent / "core" / "libjemalloc.so")
+    separates = re.search(r"[\s:]", library)  # two names, to the dynamic linker
+    usable = Path(library).exists() and not separates
+    return os.environ.get("LD_PRELOAD") or (library if usable else None)
 
 
 @contextmanager

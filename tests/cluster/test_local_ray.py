@@ -72,6 +72,19 @@ def test_a_service_calls_over_grpc(ray_cluster: None) -> None:
     assert ray.get(ray.remote(num_cpus=0.1)(uses_grpc).remote())
 
 
+def test_workers_allocate_by_jemalloc(ray_cluster: None) -> None:
+    import ray
+
+    def own_maps() -> str:
+        return Path("/proc/self/maps").read_text()
+
+    library = os.environ.get("LD_PRELOAD")
+    if library is None:
+        pytest.skip("Ray brings no jemalloc for this machine")
+    assert library.endswith("jemalloc.so")
+    assert library in ray.get(ray.remote(num_cpus=0.1)(own_maps).remote())
+
+
 def test_resources(ray_cluster: None) -> None:
     assert resources()["CPU"] == 2
     assert worker_capacity(0.5) == 4
