@@ -2,13 +2,13 @@
 
     python benchmarks/memory.py -- python jobs/train.py --lang=tibetan --set stage_b.steps=40
 
-Every ``--every`` seconds the proportional set sizes (shared pages counted once) of the command's processes
-are summed; ``unmapped_gib`` is the peak without pages of mapped files, which the system can drop and read
-again, as it does with features. ``largest`` has the processes that hold most at the peak. A process belongs
-to it if it descends from it, or carries the mark that the command found in its environment and its children
-inherit, or was one of these before. The command's output goes where it always goes, but its stdout to
-stderr: stdout has one JSON line with the peak and the command's exit code, which is also the exit code
-here. Linux only.
+Every ``--every`` seconds, more seldom where that would take a twentieth of a processor, the proportional
+set sizes (shared pages counted once) of the command's processes are summed; ``unmapped_gib`` is the peak
+without pages of mapped files, which the system can drop and read again, as it does with features.
+``largest`` has the processes that hold most at the peak. A process belongs to it if it descends from it, or
+carries the mark that the command found in its environment and its children inherit, or was one of these
+before. The command's output goes where it always goes, but its stdout to stderr: stdout has one JSON line
+with the peak and the command's exit code, which is also the exit code here. Linux only.
 """
 
 from __future__ import annotations
@@ -86,12 +86,14 @@ def watch(command: Sequence[str], every: float) -> dict[str, Any]:
         before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())  # nothing is left running
         while True:
             try:
+                began = time.process_time()
                 sizes = [proportional(process) for process in family.members()]
                 samples += 1
                 unmapped = max(unmapped, sum(size for _, _, size in sizes))
                 if (now := sum(size for _, size, _ in sizes)) > peak:
                     peak, at_peak = now, sorted(sizes, key=lambda size: -size[1])
-                child.wait(every)
+                # Summing over gigabytes of pages takes a while; the command is not to pay for it.
+                child.wait(max(every, 20 * (time.process_time() - began)))
                 break
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 continue  # Ctrl-C reaches the command itself, which knows how to end
