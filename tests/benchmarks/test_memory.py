@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "memory.py"
-HOLD = "held = b'x' * ({mib} * 2**20); import time; time.sleep(3)"
+HOLD = "held = b'x' * ({mib} * 2**20); import time; time.sleep(5)"
 DETACH = """
 import os, subprocess, sys, time
 if os.fork() == 0:  # a daemon: its parent ends at once
@@ -18,7 +18,7 @@ if os.fork() == 0:  # a daemon: its parent ends at once
         os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
     os._exit(0)
 os.wait()
-time.sleep(4)
+time.sleep(6)
 """
 
 
@@ -35,7 +35,7 @@ def test_the_peak_is_the_commands_own(detached: bool) -> None:
     hold = HOLD.format(mib=200)
     told, _ = watched(*([sys.executable, "-c", DETACH, hold] if detached else [sys.executable, "-c", hold]))
     assert 200 / 1024 < told["peak_gib"] < 300 / 1024
-    assert told["exit_code"] == 0 and told["samples"] > 1
+    assert told["exit_code"] == 0 and told["samples"] > 3
     assert told["processes"] == 1 + detached
     assert 200 / 1024 < told["unmapped_gib"] <= told["peak_gib"] + 0.001
     assert told["largest"][0][1] > 200 / 1024
